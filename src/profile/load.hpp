@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Document text -> Profile. Knows no syscalls: callers read the files.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "profile/model.hpp"
+#include "sys/error.hpp"
+
+namespace profile {
+
+enum class Origin {
+    nodeFile,  // a file on the node: trusted to relax (noNewPrivileges: false)
+    inlined,   // an annotation: hostile
+};
+
+struct Problem {
+    std::string pointer;  // JSON pointer into the document, "" for the document itself
+    unsigned line = 0;    // for syntax errors; 0: unknown
+    std::string message;  // what was found, what is allowed
+};
+
+// All problems of one document; what() is the first of them with source and pointer, and says how many more there are.
+class Invalid : public sys::Error {
+public:
+    Invalid(std::string source, std::vector<Problem> problems);
+    const std::vector<Problem>& problems() const { return problems_; }
+    const std::string& source() const { return source_; }
+
+private:
+    std::string source_;
+    std::vector<Problem> problems_;
+};
+
+// Parses and validates `text` (JSON), expands variables and groups, and resolves for Landlock ABI `abi` (>= 1).
+// `source` names the document in messages. Throws Invalid; also when `compat: require` cannot be met, or when
+// best effort would leave a layer that restricts nothing.
+Profile load(std::string_view text, std::string source, Origin origin, unsigned abi);
+
+// io.landlock.program: replaces the selection of a profile that has a single entry. `value` is one absolute path, or
+// a JSON array of them. Throws Error.
+void overrideProgram(Profile& profile, std::string_view value);
+
+}  // namespace profile

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a profile means once it was read, validated and resolved for one Landlock ABI. Plain data; no JSON here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace profile {
+
+// Bounds on one profile, inline or not (docs/profiles.md, "Limits").
+inline constexpr std::size_t maxDocumentBytes = 256 * 1024;
+inline constexpr std::size_t maxEntries = 16;
+inline constexpr std::size_t maxLayers = 16;         // all entries together; the kernel's limit for one domain
+inline constexpr std::size_t maxPaths = 4096;        // rules, all layers together, after variable expansion
+inline constexpr std::size_t maxPorts = 256;         // likewise
+inline constexpr std::size_t maxPrograms = 64;       // all entries together
+inline constexpr std::size_t maxProgramBytes = 511;  // one program path
+inline constexpr std::size_t maxPathBytes = 4095;
+
+struct PathRule {
+    std::string path;          // as the container sees it; relative: from process.cwd
+    std::uint64_t access = 0;  // LANDLOCK_ACCESS_FS_*; never 0, always a subset of the layer's handledFs
+    std::string pointer;       // JSON pointer of the path in the document, for messages
+    bool quiet = false;        // LANDLOCK_ADD_RULE_QUIET, ABI 10
+};
+
+struct PortRule {
+    std::uint64_t port = 0;    // 0..65535
+    std::uint64_t access = 0;  // LANDLOCK_ACCESS_NET_*
+    std::string pointer;
+    bool quiet = false;
+};
+
+// One ruleset. Bits that the ABI lacks are not in here any more: see Entry::dropped.
+struct Layer {
+    std::uint64_t handledFs = 0;
+    std::uint64_t handledNet = 0;
+    std::uint64_t scoped = 0;
+    std::uint64_t quietFs = 0;  // ABI 10: denials of these are not logged for quiet rules
+    std::uint64_t quietNet = 0;
+    std::uint64_t quietScoped = 0;
+    std::vector<PathRule> paths;
+    std::vector<PortRule> ports;
+};
+
+enum class Selector : std::uint8_t { entrypoint, program, except };
+
+struct Selection {
+    Selector kind = Selector::entrypoint;
+    std::vector<std::string> programs;  // absolute, normalised ("//", "/./" and a final "/" removed); empty for entrypoint
+    bool sessions = true;
+};
+
+enum class Compat : std::uint8_t { bestEffort, require };
+enum class MissingPaths : std::uint8_t { error, skip };
+
+// Something the profile asks for that this kernel's ABI does not have.
+struct Dropped {
+    std::string what;     // "fs.ioctl_dev", "scope.signal", "quiet rules", ...
+    unsigned abi = 0;     // first ABI that has it; 0: none that this version knows
+    std::string pointer;  // where it was asked for
+};
+
+struct Entry {
+    std::string name;  // given or "entry-<index>"
+    Selection select;
+    std::vector<Layer> layers;  // at least one, each restricts something
+    Compat compat = Compat::bestEffort;
+    MissingPaths missingPaths = MissingPaths::error;
+    bool noNewPrivileges = true;
+    std::uint32_t restrictFlags = 0;  // LANDLOCK_RESTRICT_SELF_LOG_* (ABI 7)
+    std::vector<Dropped> dropped;     // empty: full enforcement; else partial
+};
+
+struct Profile {
+    std::string source;  // file, or annotation key: names the document in messages
+    std::vector<Entry> entries;
+};
+
+}  // namespace profile

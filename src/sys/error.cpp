@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/error.hpp"
+
+#include <cstdio>
+#include <cstring>
+
+namespace sys {
+
+Error errnoError(std::string_view what, int code)
+{
+    return Error(std::string(what) + ": " + std::strerror(code));
+}
+
+namespace {
+
+// Length of the valid UTF-8 sequence at text[i], 0 if there is none.
+std::size_t utf8Length(std::string_view text, std::size_t i)
+{
+    const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+    const unsigned char first = byte(i);
+    const std::size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3
+                             : first >= 0xf0 && first < 0xf5                    ? 4
+                                                                                : 0;
+    if (length == 0 || i + length > text.size()) {
+        return 0;
+    }
+    for (std::size_t k = 1; k < length; ++k) {
+        if ((byte(i + k) & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t limit)
+{
+    std::string out;
+    for (std::size_t i = 0; i < text.size();) {
+        if (out.size() >= limit) {
+            return out + "...";
+        }
+        const std::size_t length = utf8Length(text, i);
+        const auto byte = static_cast<unsigned char>(text[i]);
+        if (length == 0 || byte < 0x20 || byte == 0x7f) {
+            char escaped[8];
+            std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+            out += escaped;
+            ++i;
+        } else {
+            out += text.substr(i, length);
+            i += length;
+        }
+    }
+    return out;
+}
+
+}  // namespace sys

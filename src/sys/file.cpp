@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/file.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "sys/error.hpp"
+
+namespace sys {
+
+std::string readAll(int fd, std::size_t limit, std::string_view what)
+{
+    std::string data;
+    for (;;) {
+        const std::size_t used = data.size();
+        data.resize(std::min(std::max<std::size_t>(used * 2, 16384), limit + 1));
+        if (data.size() == used) {
+            throw Error(std::string(what) + ": larger than " + std::to_string(limit) + " bytes");
+        }
+        const ssize_t n = read(fd, data.data() + used, data.size() - used);
+        if (n < 0 && errno != EINTR) {
+            throw errnoError("read " + std::string(what));
+        }
+        data.resize(used + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+        if (n == 0) {
+            if (data.size() > limit) {
+                throw Error(std::string(what) + ": larger than " + std::to_string(limit) + " bytes");
+            }
+            return data;
+        }
+    }
+}
+
+bool writeAll(int fd, std::string_view data)
+{
+    while (!data.empty()) {
+        const ssize_t n = write(fd, data.data(), data.size());
+        if (n < 0 && errno != EINTR) {
+            return false;
+        }
+        data.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    }
+    return true;
+}
+
+void requireTrustedFile(int fd, std::string_view what)
+{
+    struct stat st {};
+    if (fstat(fd, &st) != 0) {
+        throw errnoError("stat " + std::string(what));
+    }
+    if (!S_ISREG(st.st_mode)) {
+        throw Error(std::string(what) + ": not a regular file");
+    }
+    if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        throw Error(std::string(what) + ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
+    }
+}
+
+}  // namespace sys

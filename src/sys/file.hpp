@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sys {
+
+// Everything that is left to read from `fd`. Throws Error naming `what` when there are more than `limit` bytes.
+std::string readAll(int fd, std::size_t limit, std::string_view what);
+
+// Writes all of `data` to `fd`; false on the first error.
+bool writeAll(int fd, std::string_view data);
+
+// Throws Error unless the open file behind `fd` is a regular file that belongs to root and that nobody else may write.
+void requireTrustedFile(int fd, std::string_view what);
+
+}  // namespace sys
