@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * What the BPF programs and the C++ side share, and nothing else. Both sides compile this file; sizes are asserted at
+ * the end. Bump OLL_ABI_VERSION with every change of meaning or layout: a node that was loaded by another version is
+ * refused, never mixed.
+ */
+#ifndef OCI_LANDLOCK_ABI_H
+#define OCI_LANDLOCK_ABI_H
+
+#ifndef OLL_KERNEL_SIDE
+#include <linux/types.h>
+#endif
+
+#define OLL_ABI_VERSION 1
+
+enum oll_limit {
+	OLL_MAX_SLOTS = 65536,
+	OLL_MAX_CONTAINERS = 16384,
+	OLL_MAX_ENTRIES = 16,
+	OLL_MAX_LAYERS = 16,
+	OLL_MAX_PROGRAMS = 128, /* a path and what it resolves to count apart */
+	OLL_MAX_CGROUP_LEVEL = 24, /* of a container's own cgroup; what it makes beneath does not count */
+	OLL_PATH_SIZE = 512, /* of a program's path, with its NUL */
+	OLL_ID_SIZE = 256,
+	OLL_REPORT_SIZE = 2048,
+};
+
+enum oll_applier {
+	OLL_APPLIER_KFUNC = 1,
+	OLL_APPLIER_INJECT = 2,
+};
+
+enum oll_selector {
+	OLL_SELECT_ENTRYPOINT = 0, /* the init's first exec inside the container */
+	OLL_SELECT_PROGRAM = 1, /* execs of the listed programs */
+	OLL_SELECT_EXCEPT = 2, /* execs of all but the listed programs */
+};
+
+enum oll_entry_flag {
+	OLL_ENTRY_SESSIONS = 1 << 0, /* exec sessions are targets too */
+};
+
+/* LANDLOCK_RESTRICT_SELF_NO_NEW_PRIVS, the value that Linux 7.3 gave it; the bridge uses the same. */
+#define OLL_RESTRICT_NO_NEW_PRIVS (1U << 4)
+
+/* How a task came into the container. */
+enum oll_origin {
+	OLL_ORIGIN_NONE = 0, /* it has not run anything inside the container yet */
+	OLL_ORIGIN_INIT_PENDING = 1, /* the init, before its first exec inside the container */
+	OLL_ORIGIN_INIT = 2, /* the init and what descends from it */
+	OLL_ORIGIN_SESSION = 3, /* brought in from outside (runc exec, podman exec), and what descends from it */
+};
+
+/* One ruleset of one entry. Applied in array order. */
+struct oll_layer {
+	__u64 generation; /* the slot must still have it */
+	__u32 slot;
+	__u32 entry; /* index in oll_container.entries */
+	__u32 restrict_flags;
+	__u32 reserved;
+};
+
+struct oll_entry {
+	__u32 selector; /* enum oll_selector */
+	__u32 flags; /* enum oll_entry_flag */
+};
+
+/* Why an exec was denied; oll_denial.reason. */
+enum oll_reason {
+	OLL_REASON_NONE = 0,
+	OLL_REASON_SLOT = 1, /* the slot is empty or holds another generation */
+	OLL_REASON_RESTRICT = 2, /* the kernel refused the domain; oll_denial.error says why */
+	OLL_REASON_MEMORY = 3,
+};
+
+/* The last exec that was denied in a container. Times: CLOCK_BOOTTIME, nanoseconds. */
+struct oll_denial {
+	__u64 time;
+	__u32 tgid; /* in the initial pid namespace */
+	__u32 reason;
+	__s32 error; /* negative errno */
+	__u32 entry;
+	char comm[16];
+};
+
+/*
+ * A container's entry: cgroup-local storage, so that it dies with the cgroup. Written once by the hook, before the
+ * init may run; afterwards only the selector changes it (from `started` on).
+ */
+struct oll_container {
+	__u64 generation; /* never 0, never used twice while the node is loaded */
+	__u64 cgroup_id;
+	__u64 hook_mount_ns; /* unique ids, not inode numbers */
+	__u64 host_mount_ns;
+	__u32 entry_count;
+	__u32 layer_count;
+	__u32 program_count;
+	__u32 reserved;
+	struct oll_entry entries[OLL_MAX_ENTRIES];
+	struct oll_layer layers[OLL_MAX_LAYERS];
+	__u32 started; /* the init has done its first exec inside the container */
+	__u32 reserved2;
+	__u64 applied; /* execs that got a domain */
+	__u64 denied; /* execs that were denied because they could not get it */
+	struct oll_denial last_denial;
+};
+
+/* A file, wherever it is reached from. */
+struct oll_file_id {
+	__u64 inode;
+	__u32 device; /* of the superblock, as the kernel encodes it */
+	__u32 inode_generation;
+};
+
+struct oll_program_key {
+	__u64 generation; /* of the container */
+	__u64 index;
+};
+
+struct oll_program {
+	__u64 generation;
+	__u32 entries; /* bit i: listed by entry i */
+	__u32 has_file;
+	struct oll_file_id file;
+	char path[OLL_PATH_SIZE]; /* from the container's root; NUL-padded */
+};
+
+/* A task's line of descent: task-local storage, inherited at fork. */
+struct oll_task {
+	__u64 generation; /* of the container it belongs to */
+	__u32 origin; /* enum oll_origin */
+	__u32 applied; /* bit i: entry i restricts this task */
+	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
+	__u32 staged; /* likewise, for `applied` */
+	__u32 exec_under_way;
+	__u32 reserved;
+};
+
+/* For people and for gc, by cgroup id; the selector does not decide by it. */
+struct oll_record {
+	__u64 generation;
+	__u64 created; /* CLOCK_REALTIME, seconds */
+	char container_id[OLL_ID_SIZE];
+	char report[OLL_REPORT_SIZE]; /* JSON: what `status` shows about the entries */
+};
+
+/* The single element of the map `node`; written last when a node is loaded. */
+struct oll_node {
+	__u32 abi_version;
+	__u32 applier; /* enum oll_applier */
+	__u64 next_generation;
+	__u32 slot_hint;
+	__u32 reserved;
+	char version[32];
+};
+
+/* Context of the syscall program `hand_over`. Descriptors are of the caller. All or nothing: on error nothing is held. */
+struct oll_hand_over {
+	__u64 cgroup_id;
+	__u32 ruleset_count;
+	__u32 file_count;
+	__s32 rulesets[OLL_MAX_LAYERS];
+	__s32 files[OLL_MAX_PROGRAMS]; /* -1: none */
+	/* out */
+	__s64 error; /* 0 or negative errno; -ENOSPC: no free slot */
+	__u64 generation;
+	__u64 hook_mount_ns;
+	__u64 host_mount_ns;
+	__u32 slots[OLL_MAX_LAYERS];
+	struct oll_file_id file_ids[OLL_MAX_PROGRAMS];
+};
+
+/* Context of the syscall program `revoke`: empties the slots that still have `generation`. */
+struct oll_revoke {
+	__u64 generation;
+	__u32 slot_count;
+	__u32 reserved;
+	__u32 slots[OLL_MAX_LAYERS];
+};
+
+/* What user space sees of a slot; the ruleset itself is never shown. */
+struct oll_slot_view {
+	__u64 generation; /* 0: free */
+	__u64 cgroup_id;
+	__u64 ruleset;
+};
+
+#ifdef __cplusplus
+#define OLL_ASSERT static_assert
+#else
+#define OLL_ASSERT _Static_assert
+#endif
+OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
+OLL_ASSERT(sizeof(struct oll_container) == 48 + 8 * OLL_MAX_ENTRIES + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
+OLL_ASSERT(sizeof(struct oll_program) == 32 + OLL_PATH_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_task) == 32, "layout");
+OLL_ASSERT(sizeof(struct oll_record) == 16 + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
+OLL_ASSERT(sizeof(struct oll_hand_over) ==
+		   16 + 4 * OLL_MAX_LAYERS + 4 * OLL_MAX_PROGRAMS + 32 + 4 * OLL_MAX_LAYERS + 16 * OLL_MAX_PROGRAMS,
+	   "layout");
+OLL_ASSERT(sizeof(struct oll_revoke) == 16 + 4 * OLL_MAX_LAYERS, "layout");
+OLL_ASSERT(sizeof(struct oll_slot_view) == 24, "layout");
+#undef OLL_ASSERT
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The few kernel types that the programs look at; offsets are relocated at load (CO-RE), so only names matter here.
+ * Instead of a generated vmlinux.h: nothing to generate, and a reader sees what we depend on.
+ */
+#ifndef OCI_LANDLOCK_KERNEL_H
+#define OCI_LANDLOCK_KERNEL_H
+
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <stdbool.h>
+
+#define OLL_KERNEL_SIDE
+#include "abi.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct super_block {
+	__u32 s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	__u32 i_generation;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct inode *f_inode;
+	struct path f_path;
+};
+
+struct linux_binprm {
+	struct file *file;
+	const char *filename;
+};
+
+/* 6.14+: an exec that only asks whether it would be allowed (AT_EXECVE_CHECK). */
+struct linux_binprm___with_check {
+	unsigned int is_check : 1;
+};
+
+struct cgroup {
+	int level;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct ns_common___with_id {
+	__u64 ns_id; /* 6.18+ */
+};
+
+struct mnt_namespace___with_id {
+	struct ns_common___with_id ns;
+};
+
+struct mnt_namespace {
+	__u64 seq; /* until 6.17: unique, never reused */
+};
+
+struct pid_namespace {
+	struct task_struct *child_reaper;
+	struct pid_namespace *parent;
+	unsigned int level;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct task_struct {
+	int tgid;
+	struct task_struct *group_leader;
+	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
+	struct files_struct *files;
+};
+
+#pragma clang attribute pop
+
+#define CLONE_THREAD 0x00010000
+
+/* uapi, Linux 6.2: newer than the headers of Debian 12. */
+#define BPF_MAP_TYPE_CGRP_STORAGE 32
+
+extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __ksym;
+extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The selector: looks at every exec on the node and finds the ones that a container's entries select. What is done
+ * with them is the applier's part: it includes this file and defines
+ *
+ *	static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
+ *
+ * which returns 0, or denies the exec with a negative errno after deny().
+ */
+#ifndef OCI_LANDLOCK_SELECTOR_H
+#define OCI_LANDLOCK_SELECTOR_H
+
+#include "maps.h"
+#include "match.h"
+
+static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
+
+/* Two writers at once may mix their records; the counter is exact. */
+static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
+{
+	struct oll_denial *last = &container->last_denial;
+
+	__sync_fetch_and_add(&container->denied, 1);
+	last->time = bpf_ktime_get_boot_ns();
+	last->tgid = bpf_get_current_pid_tgid() >> 32;
+	last->reason = reason;
+	last->error = error;
+	last->entry = entry;
+	bpf_get_current_comm(last->comm, sizeof(last->comm));
+	return -EPERM;
+}
+
+static __always_inline __u64 mount_ns_id(struct task_struct *task)
+{
+	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+
+	if (bpf_core_field_exists(struct mnt_namespace___with_id, ns.ns_id))
+		return BPF_CORE_READ((struct mnt_namespace___with_id *)ns, ns.ns_id);
+	return BPF_CORE_READ(ns, seq);
+}
+
+enum scope {
+	OUT_OF_SCOPE,
+	IN_SCOPE,
+	BROKEN, /* the cgroup has an entry that cannot be read */
+};
+
+/* The entry of the nearest ancestor that has one, of the current task's cgroup. */
+static __noinline int find_level(void)
+{
+	int found = 0;
+	int level;
+
+	/* Downwards: a container that nests cgroups deeper than we look cannot hide its own from us. */
+	for (level = 1; level <= OLL_MAX_CGROUP_LEVEL; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+
+		if (!id)
+			break;
+		if (bpf_map_lookup_elem(&records, &id))
+			found = level;
+	}
+	return found;
+}
+
+static __always_inline enum scope find_container(struct task_struct *task, struct oll_container **container)
+{
+	int level = find_level();
+	struct cgroup *cgroup;
+
+	*container = NULL;
+	if (!level)
+		return OUT_OF_SCOPE;
+	bpf_rcu_read_lock();
+	cgroup = bpf_cgroup_ancestor(task->cgroups->dfl_cgrp, level);
+	if (cgroup) {
+		*container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
+		bpf_cgroup_release(cgroup);
+	}
+	bpf_rcu_read_unlock();
+	return *container ? IN_SCOPE : BROKEN;
+}
+
+/*
+ * The task's line of descent; its own storage, made when needed. A thread that was there before its process was
+ * marked by the hook has none: its leader's counts.
+ */
+static __always_inline struct oll_task *own_descent(struct task_struct *task)
+{
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	struct oll_task *leaders;
+
+	if (own)
+		return own;
+	own = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own)
+		return NULL;
+	bpf_rcu_read_lock();
+	leaders = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+	if (leaders && leaders != own) {
+		own->generation = leaders->generation;
+		own->origin = leaders->origin;
+		own->applied = leaders->applied;
+	}
+	bpf_rcu_read_unlock();
+	return own;
+}
+
+/* Entries with this selector that do not restrict the task yet. */
+static __always_inline __u32 open_entries(struct oll_container *container, struct oll_task *own, __u32 selector)
+{
+	__u32 mask = 0;
+	__u32 i;
+
+	for (i = 0; i < OLL_MAX_ENTRIES; i++) {
+		if (i < container->entry_count && container->entries[i].selector == selector)
+			mask |= 1U << i;
+	}
+	return mask & ~(own->applied | own->staged);
+}
+
+static __always_inline __u32 session_entries(struct oll_container *container)
+{
+	__u32 mask = 0;
+	__u32 i;
+
+	for (i = 0; i < OLL_MAX_ENTRIES; i++) {
+		if (i < container->entry_count && (container->entries[i].flags & OLL_ENTRY_SESSIONS))
+			mask |= 1U << i;
+	}
+	return mask;
+}
+
+static __always_inline int stage(struct linux_binprm *bprm, struct oll_container *container, struct oll_task *own,
+				 __u32 entries)
+{
+	int error;
+
+	entries &= ~(own->applied | own->staged);
+	if (!entries)
+		return 0;
+	error = apply(bprm, container, entries);
+	if (!error)
+		own->staged |= entries;
+	return error;
+}
+
+static __always_inline bool check_only(struct linux_binprm *bprm)
+{
+	struct linux_binprm___with_check *with_check = (void *)bprm;
+
+	return bpf_core_field_exists(with_check->is_check) && BPF_CORE_READ_BITFIELD_PROBED(with_check, is_check);
+}
+
+/* Sees the file that execve(2) names: the script, where it is one. */
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_container *container;
+	struct oll_task *own;
+	struct match match = {};
+	__u32 program, except;
+	__u32 entries = 0;
+	__u64 mount_ns;
+
+	if (ret)
+		return ret;
+	own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (own)
+		own->exec_under_way = 0;
+	switch (find_container(task, &container)) {
+	case OUT_OF_SCOPE:
+		return 0;
+	case BROKEN:
+		return -EPERM;
+	default:
+		if (!container)
+			return -EPERM;
+	}
+	if (check_only(bprm))
+		return 0;
+	mount_ns = mount_ns_id(task);
+	if (mount_ns == container->hook_mount_ns || mount_ns == container->host_mount_ns)
+		return 0; /* the runtime, on its way in */
+
+	own = own_descent(task);
+	if (!own)
+		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+	if (own->generation != container->generation) {
+		own->generation = container->generation;
+		own->origin = OLL_ORIGIN_NONE;
+		own->applied = 0;
+	}
+	if (own->origin == OLL_ORIGIN_NONE && !container->started)
+		return 0; /* a hook of the bundle */
+	own->staged = 0;
+	own->staged_origin = own->origin;
+	own->exec_under_way = 1;
+
+	switch (own->origin) {
+	case OLL_ORIGIN_NONE:
+		own->staged_origin = OLL_ORIGIN_SESSION;
+		/* fallthrough */
+	case OLL_ORIGIN_SESSION:
+		return stage(bprm, container, own, session_entries(container));
+	case OLL_ORIGIN_INIT_PENDING:
+		own->staged_origin = OLL_ORIGIN_INIT;
+		entries = open_entries(container, own, OLL_SELECT_ENTRYPOINT);
+		break;
+	}
+	program = open_entries(container, own, OLL_SELECT_PROGRAM);
+	except = open_entries(container, own, OLL_SELECT_EXCEPT);
+	if (program | except) {
+		if (find_programs(container, bprm->file, BPF_CORE_READ(bprm, filename), &match))
+			return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+		entries |= (program & match.named) | (except & ~match.surely);
+	}
+	return stage(bprm, container, own, entries);
+}
+
+/* Sees the file that is mapped in the end: the interpreter, where there is one. */
+SEC("lsm.s/bprm_creds_from_file")
+int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *file, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	struct oll_container *container;
+	struct match match = {};
+	__u32 program;
+
+	if (ret)
+		return ret;
+	if (!own || !own->exec_under_way || own->staged_origin != OLL_ORIGIN_INIT)
+		return 0;
+	if (find_container(task, &container) != IN_SCOPE || !container ||
+	    container->generation != own->generation)
+		return -EPERM; /* it was there a moment ago */
+	program = open_entries(container, own, OLL_SELECT_PROGRAM);
+	if (!program)
+		return 0;
+	if (find_programs(container, bprm->file, NULL, &match))
+		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+	return stage(bprm, container, own, program & match.named);
+}
+
+/* The exec has succeeded: what was staged is now so. */
+SEC("lsm.s/bprm_committed_creds")
+void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	struct oll_container *container;
+
+	if (!own || !own->exec_under_way)
+		return;
+	own->exec_under_way = 0;
+	own->origin = own->staged_origin;
+	own->applied |= own->staged;
+	if (find_container(task, &container) != IN_SCOPE || !container ||
+	    container->generation != own->generation)
+		return;
+	if (own->origin == OLL_ORIGIN_INIT)
+		container->started = 1;
+	if (own->staged)
+		__sync_fetch_and_add(&container->applied, 1);
+}
+
+/* A child is what its parent is. Not a tracepoint: this one can refuse, and is never skipped. */
+SEC("lsm/task_alloc")
+int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int ret)
+{
+	struct task_struct *parent = bpf_get_current_task_btf();
+	struct oll_task *parents = bpf_task_storage_get(&tasks, parent, NULL, 0);
+	struct oll_task *own;
+
+	if (ret)
+		return ret;
+	if (!parents) {
+		parents = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
+		if (!parents)
+			return 0;
+	}
+	/* What the init starts before its first exec are hooks of the bundle. Its threads are still the init. */
+	if (parents->origin == OLL_ORIGIN_INIT_PENDING && !(clone_flags & CLONE_THREAD))
+		return 0;
+	own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own)
+		return -ENOMEM;
+	own->generation = parents->generation;
+	own->origin = parents->origin;
+	own->applied = parents->applied;
+	return 0;
+}
+
+#endif
