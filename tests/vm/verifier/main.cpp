@@ -15,6 +15,7 @@
 #include <linux/landlock.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -96,12 +98,12 @@ constexpr Rule rules[] = {
     {"bad_restrict_null", "Possibly NULL pointer passed to trusted arg1"},
     {"bad_restrict_unchecked", "Possibly NULL pointer passed to trusted arg1"},
     {"bad_acquire_outside_rcu", "R1 must be a rcu pointer"},
-    {"bad_put_not_owned", "release kernel function bpf_landlock_put_ruleset expects refcounted"},
+    {"bad_put_not_owned", "R1 must be referenced or trusted"},
     {"bad_leak_acquired", "Unreleased reference"},
     {"bad_leak_from_fd", "Unreleased reference"},
     {"bad_leak_exchanged", "Unreleased reference"},
-    {"bad_put_twice", "expects refcounted"},
-    {"bad_restrict_after_put", "R2 must be"},
+    {"bad_put_twice", "arg#0 pointer type STRUCT bpf_landlock_ruleset must point to scalar"},
+    {"bad_restrict_after_put", "arg#1 pointer type STRUCT bpf_landlock_ruleset must point to scalar"},
     {"bad_store_directly", "store to referenced kptr disallowed"},
 };
 
@@ -283,8 +285,24 @@ class Bridge {
   T& variable(const char* name);
 
  private:
+  // The shared memory of a section, mapped once.
+  char* memory(const bpf_map* map) {
+    char*& where = memory_[bpf_map__fd(map)];
+    if (where == nullptr) {
+      const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+      const size_t size = (bpf_map__value_size(map) + page - 1) / page * page;
+      void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+      if (mapped == MAP_FAILED) {
+        die("mmap");
+      }
+      where = static_cast<char*>(mapped);
+    }
+    return where;
+  }
+
   bpf_object* object_;
   std::vector<bpf_link*> links_;
+  std::map<int, char*> memory_;
 };
 
 template <typename T>
@@ -306,9 +324,7 @@ T& Bridge::variable(const char* name) {
       bpf_object__for_each_map(map, object_) {
         const std::string map_name = bpf_map__name(map);
         if (map_name.ends_with(section)) {
-          size_t size = 0;
-          const auto* memory = static_cast<const char*>(bpf_map__initial_value(map, &size));
-          return *reinterpret_cast<T*>(const_cast<char*>(memory) + entry->offset);
+          return *reinterpret_cast<T*>(memory(map) + entry->offset);
         }
       }
     }
@@ -582,7 +598,7 @@ int test_storm(const char* path, int seconds) {
         usleep(500);
         continue;
       }
-      const pid_t child = vfork();
+      const pid_t child = fork();
       if (child == 0) {
         execl(probe, probe, "state", nullptr);
         _exit(exec_failed);

@@ -142,7 +142,7 @@ int BPF_PROG(bad_restrict_lsm_cgroup, struct linux_binprm* bprm) {
   return 1;
 }
 
-SEC("fentry.s/security_bprm_creds_for_exec")
+SEC("fentry/security_bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_fentry, struct linux_binprm* bprm) {
   __u32 index = 0;
   struct slot* slot = bpf_map_lookup_elem(&slots, &index);
@@ -167,7 +167,7 @@ int BPF_PROG(bad_from_fd_lsm, struct linux_binprm* bprm) {
   return 0;
 }
 
-SEC("fentry.s/security_bprm_creds_for_exec")
+SEC("fentry/security_bprm_creds_for_exec")
 int BPF_PROG(bad_from_fd_fentry, struct linux_binprm* bprm) {
   struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(3);
   if (ruleset) {
