@@ -17,17 +17,18 @@ inline constexpr std::size_t maxPorts = 256;         // likewise
 inline constexpr std::size_t maxPrograms = 64;       // all entries together
 inline constexpr std::size_t maxProgramBytes = 511;  // one program path
 inline constexpr std::size_t maxPathBytes = 4095;
+inline constexpr std::size_t maxExpandedBytes = 1024 * 1024;  // all paths together, after variable expansion
 
 struct PathRule {
     std::string path;          // as the container sees it; relative: from process.cwd
-    std::uint64_t access = 0;  // LANDLOCK_ACCESS_FS_*; never 0, always a subset of the layer's handledFs
+    std::uint64_t access = 0;  // LANDLOCK_ACCESS_FS_*, a subset of the layer's handledFs; 0 only if quiet
     std::string pointer;       // JSON pointer of the path in the document, for messages
     bool quiet = false;        // LANDLOCK_ADD_RULE_QUIET, ABI 10
 };
 
 struct PortRule {
     std::uint64_t port = 0;    // 0..65535
-    std::uint64_t access = 0;  // LANDLOCK_ACCESS_NET_*
+    std::uint64_t access = 0;  // LANDLOCK_ACCESS_NET_*; 0 only if quiet
     std::string pointer;
     bool quiet = false;
 };
@@ -70,6 +71,7 @@ struct Entry {
     MissingPaths missingPaths = MissingPaths::error;
     bool noNewPrivileges = true;
     std::uint32_t restrictFlags = 0;  // LANDLOCK_RESTRICT_SELF_LOG_* (ABI 7)
+    bool logRequested = false;        // there is a "log" object: restrictFlags is all that is wanted
     std::vector<Dropped> dropped;     // empty: full enforcement; else partial
 };
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function a subcommand: takes the words after its name, returns the exit status, throws sys::Error (status 1) or
+// UsageError (status 2).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sys/error.hpp"
+
+namespace cli {
+
+enum ExitStatus { exitOk = 0, exitFailed = 1, exitUsage = 2 };
+
+class UsageError : public sys::Error {
+public:
+    using sys::Error::Error;
+};
+
+using Arguments = std::vector<std::string>;
+
+int runHook(const Arguments& arguments);
+int runLoad(const Arguments& arguments);
+int runUnload(const Arguments& arguments);
+int runStatus(const Arguments& arguments);
+int runCheck(const Arguments& arguments);
+int runSchema(const Arguments& arguments);
+
+}  // namespace cli

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/settings.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "oci/json.hpp"
+#include "sys/error.hpp"
+#include "sys/fd.hpp"
+#include "sys/file.hpp"
+
+namespace cli {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* settingsFile = "/etc/oci-landlock/config.json";
+constexpr std::size_t maxSettingsBytes = 64 * 1024;
+constexpr std::size_t maxNameBytes = 128;
+
+bool keepAll(int, std::string_view)
+{
+    return true;
+}
+
+// std::nullopt when there is none. No link is followed at the end: what was checked is what is read.
+std::optional<std::string> readTrusted(const std::string& path, std::size_t limit)
+{
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file) {
+        if (errno == ENOENT || errno == ENOTDIR) {
+            return std::nullopt;
+        }
+        if (errno == ELOOP) {
+            throw sys::Error(path + ": is a symbolic link; put the file itself there");
+        }
+        throw sys::errnoError(path);
+    }
+    sys::requireTrustedFile(file.get(), path);
+    return sys::readAll(file.get(), limit, path);
+}
+
+bool isName(const std::string& name)
+{
+    return !name.empty() && name.size() <= maxNameBytes && name.front() != '.' &&
+           std::ranges::all_of(name, [](unsigned char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                      c == '_' || c == '.';
+           });
+}
+
+}  // namespace
+
+Settings readSettings()
+{
+    Settings settings;
+    const auto text = readTrusted(settingsFile, maxSettingsBytes);
+    if (!text) {
+        return settings;
+    }
+    const json document = oci::parseJson(*text, settingsFile, keepAll);
+    for (const auto& [key, value] : document.items()) {
+        const std::string where = std::string(settingsFile) + ": /" + sys::printable(key);
+        if (key == "profileDirectories" && value.is_array()) {
+            settings.profileDirectories.clear();
+            for (const json& directory : value) {
+                if (!directory.is_string() || !directory.get_ref<const std::string&>().starts_with('/')) {
+                    throw sys::Error(where + ": must hold absolute paths");
+                }
+                settings.profileDirectories.push_back(directory.get<std::string>());
+            }
+        } else if (key == "baseline" && value.is_string()) {
+            settings.baseline = value.get<std::string>();
+        } else if (key == "allowInline" && value.is_boolean()) {
+            settings.allowInline = value.get<bool>();
+        } else {
+            throw sys::Error(where + ": unknown or of the wrong type; there are profileDirectories (array of absolute "
+                             "paths), baseline (string) and allowInline (boolean)");
+        }
+    }
+    return settings;
+}
+
+ProfileFile findProfile(const Settings& settings, const std::string& name)
+{
+    if (!isName(name)) {
+        throw sys::Error("profile name \"" + sys::printable(name) + "\": must be 1 to 128 letters, digits, '-', '_' or "
+                         "'.', and not start with '.'");
+    }
+    std::string tried;
+    for (const std::string& directory : settings.profileDirectories) {
+        const std::string path = directory + "/" + name + ".json";
+        if (auto text = readTrusted(path, profile::maxDocumentBytes)) {
+            return {path, std::move(*text)};
+        }
+        tried += (tried.empty() ? "" : " and ") + path;
+    }
+    throw sys::Error("no profile \"" + name + "\": tried " + (tried.empty() ? "no directory" : tried));
+}
+
+}  // namespace cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's settings, /etc/oci-landlock/config.json, and the profiles in its profile directories.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "profile/load.hpp"
+
+namespace cli {
+
+struct Settings {
+    std::vector<std::string> profileDirectories{"/etc/oci-landlock/profiles", "/usr/share/oci-landlock/profiles"};
+    std::optional<std::string> baseline;  // name of the profile stacked under every container's own
+    bool allowInline = true;
+};
+
+// Defaults when there is no such file. Throws sys::Error, also when others than root may write it.
+Settings readSettings();
+
+// Text of the profile `name` ("nginx": nginx.json in the first directory that has it), and its path for messages.
+// Throws sys::Error.
+struct ProfileFile {
+    std::string path;
+    std::string text;
+};
+ProfileFile findProfile(const Settings& settings, const std::string& name);
+
+}  // namespace cli

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock status`: what is loaded, what the kernel can do, and which containers have an entry.
+#include <sys/utsname.h>
+
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "applier/applier.hpp"
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "node/node.hpp"
+#include "version.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+
+const char* reasonOf(const oll_denial& denial)
+{
+    switch (denial.reason) {
+        case OLL_REASON_SLOT:
+            return "the ruleset is not in its slot any more";
+        case OLL_REASON_RESTRICT:
+            return denial.error == -E2BIG ? "the task is in 16 Landlock layers already"
+                                          : "the kernel refused the domain";
+        case OLL_REASON_MEMORY:
+            return "out of memory";
+    }
+    return "unknown";
+}
+
+json describeDenial(const oll_denial& denial)
+{
+    return {{"bootTimeNs", denial.time},
+            {"pid", denial.tgid},
+            {"comm", sys::printable({denial.comm, strnlen(denial.comm, sizeof denial.comm)})},
+            {"entry", denial.entry},
+            {"reason", reasonOf(denial)},
+            {"errno", -denial.error}};
+}
+
+json describe(const node::Standing& standing)
+{
+    const oll_record& record = standing.record;
+    json report = json::parse(record.report, record.report + strnlen(record.report, sizeof record.report), nullptr,
+                              false);
+    if (!report.is_object()) {
+        report = json::object();
+    }
+    json item = {{"id", sys::printable(record.container_id, sizeof record.container_id)},
+                 {"cgroupId", standing.cgroupId},
+                 {"created", record.created},
+                 {"profile", report.value("profile", "")},
+                 {"entries", report.contains("entries") ? report["entries"] : json::array()},
+                 {"started", standing.entry.started != 0},
+                 {"applied", standing.entry.applied},
+                 {"denied", standing.entry.denied}};
+    if (standing.entry.denied > 0) {
+        item["lastDenial"] = describeDenial(standing.entry.last_denial);
+    }
+    return item;
+}
+
+json describeKernel()
+{
+    const node::Capabilities found = node::probe();
+    utsname name{};
+    uname(&name);
+    return {{"release", name.release},
+            {"lsm", found.lsm},
+            {"bpfLsm", found.bpfLsm},
+            {"landlockAbi", found.landlockAbi},
+            {"landlockBeforeBpf", found.landlockBeforeBpf},
+            {"bridge", found.bridge}};
+}
+
+json collect()
+{
+    json status = {{"version", versionString}, {"kernel", describeKernel()}, {"loaded", node::Node::loaded()}};
+    if (!status["loaded"]) {
+        return status;
+    }
+    const node::Lock lock;
+    const node::Node node(lock);
+    status["applier"] = applier::nameOf(node.applier());
+    status["loadedVersion"] = node.version();
+    status["slots"] = {{"used", node.slotsInUse()}, {"total", static_cast<unsigned>(OLL_MAX_SLOTS)}};
+    status["containers"] = json::array();
+    for (const node::Standing& standing : node.containers()) {
+        if (standing.alive) {
+            status["containers"].push_back(describe(standing));
+        }
+    }
+    return status;
+}
+
+std::string yesNo(const json& value)
+{
+    return value.get<bool>() ? "yes" : "no";
+}
+
+std::string textOf(const json& value)
+{
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+void print(const json& status)
+{
+    const json& kernel = status["kernel"];
+    std::string out = "kernel      " + textOf(kernel["release"]) + " (Landlock ABI " + textOf(kernel["landlockAbi"]) +
+                      ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ")\n";
+    out += "loaded      " + yesNo(status["loaded"]);
+    if (status["loaded"]) {
+        out += ", applier " + textOf(status["applier"]) + ", version " + textOf(status["loadedVersion"]) + "\n";
+        out += "slots       " + textOf(status["slots"]["used"]) + " of " + textOf(status["slots"]["total"]) + " in use\n";
+        out += "containers  " + std::to_string(status["containers"].size()) + "\n";
+        for (const json& item : status["containers"]) {
+            out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
+            for (const json& entry : item["entries"]) {
+                out += "  entry    " + textOf(entry["name"]) + ": " + textOf(entry["enforcement"]);
+                for (const char* list : {"dropped", "missingPaths"}) {
+                    for (const json& what : entry.value(list, json::array())) {
+                        out += ", without " + textOf(what);
+                    }
+                }
+                out += "\n";
+            }
+            out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
+            if (item.contains("lastDenial")) {
+                const json& last = item["lastDenial"];
+                out += "  last     denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) + "): " +
+                       textOf(last["reason"]) + " (" + std::strerror(last["errno"].get<int>()) + ")\n";
+            }
+        }
+    } else {
+        out += "; run `oci-landlock load`, or start a container with a profile\n";
+    }
+    std::fputs(out.c_str(), stdout);
+}
+
+}  // namespace
+
+int runStatus(const Arguments& arguments)
+{
+    po::options_description options;
+    options.add_options()("json", "print JSON");
+    const auto given = parseOptions("status",
+                                    "Shows what is loaded on this node and which containers depend on it.\n"
+                                    "Exit status: 0 loaded, 1 not loaded or an error.",
+                                    options, arguments);
+    if (!given) {
+        return exitOk;
+    }
+    node::requireAccess();
+    const json status = collect();
+    if (given->contains("json")) {
+        std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    } else {
+        print(status);
+    }
+    return status["loaded"] ? exitOk : exitFailed;
+}
+
+}  // namespace cli

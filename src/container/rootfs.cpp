@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "container/rootfs.hpp"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace container {
+
+namespace {
+
+int openInRoot(int root, const std::string& path, std::uint64_t flags)
+{
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC | flags;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    // EAGAIN: a ".." met a rename or mount somewhere on the system, and nobody can tell that it stayed inside.
+    int fd = -1;
+    for (int attempt = 0; attempt < 100; ++attempt) {
+        fd = static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how));
+        if (fd >= 0 || errno != EAGAIN) {
+            break;
+        }
+    }
+    return fd;
+}
+
+std::string linkOf(int fd)
+{
+    char buffer[PATH_MAX];
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = readlink(link.c_str(), buffer, sizeof buffer);
+    if (length < 0 || length == sizeof buffer) {
+        throw sys::errnoError("readlink " + link);
+    }
+    return {buffer, static_cast<std::size_t>(length)};
+}
+
+}  // namespace
+
+Rootfs Rootfs::of(const Process& init, const std::string& path)
+{
+    const sys::Fd view = init.open("root", O_PATH | O_DIRECTORY);
+    sys::Fd root(openInRoot(view.get(), path, O_DIRECTORY));
+    if (!root) {
+        throw sys::errnoError("container root " + sys::printable(path));
+    }
+    return Rootfs(std::move(root));
+}
+
+sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
+{
+    const std::string full = path.starts_with('/') ? path : cwd + "/" + path;
+    sys::Fd fd(openInRoot(root_.get(), full, 0));
+    if (!fd) {
+        const int code = errno;
+        const std::string name = sys::printable(full);
+        if (code == ENOENT || code == ENOTDIR) {
+            throw NotFound(name + ": does not exist inside the container");
+        }
+        if (code == ELOOP) {
+            throw sys::Error(name + ": too many symbolic links, or a magic link, inside the container");
+        }
+        throw sys::errnoError(name, code);
+    }
+    return fd;
+}
+
+std::string Rootfs::nameOf(int fd) const
+{
+    // Both names come from the same point of view, whatever it is; only the rest matters.
+    const std::string root = linkOf(root_.get());
+    const std::string name = linkOf(fd);
+    if (root == "/") {
+        return name;
+    }
+    if (name == root) {
+        return "/";
+    }
+    if (!name.starts_with(root + "/")) {
+        throw sys::Error(sys::printable(name) + ": not beneath the container's root");
+    }
+    return name.substr(root.size());
+}
+
+}  // namespace container

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The container's root file system, as its processes will see it.
+#pragma once
+
+#include <string>
+
+#include "container/process.hpp"
+#include "sys/error.hpp"
+#include "sys/fd.hpp"
+
+namespace container {
+
+// The path does not exist inside the container (ENOENT, ENOTDIR).
+class NotFound : public sys::Error {
+public:
+    using sys::Error::Error;
+};
+
+class Rootfs {
+public:
+    // `root`: the container's root directory, O_PATH is enough.
+    explicit Rootfs(sys::Fd root) : root_(std::move(root)) {}
+
+    // The directory that will be the root of the container after pivot_root: `path` (absolute, from the runtime) in
+    // the mount namespace of `init`, with the mounts that the runtime made beneath it. Throws sys::Error.
+    static Rootfs of(const Process& init, const std::string& path);
+
+    // O_PATH descriptor of `path`, which counts from `cwd` when relative. Symbolic links, ".." and mounts resolve as
+    // they do inside the container; magic links (/proc/<pid>/root, /proc/<pid>/fd/...) are refused. openat2(2), Linux
+    // 5.6. Throws NotFound or sys::Error.
+    sys::Fd resolve(const std::string& path, const std::string& cwd) const;
+
+    // The path of an open file of this root, from this root.
+    std::string nameOf(int fd) const;
+
+private:
+    sys::Fd root_;
+};
+
+}  // namespace container

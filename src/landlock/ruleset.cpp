@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "landlock/ruleset.hpp"
+
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "landlock/access.hpp"
+#include "sys/error.hpp"
+
+namespace landlock {
+
+namespace {
+
+constexpr unsigned createVersion = 1;  // LANDLOCK_CREATE_RULESET_VERSION
+constexpr unsigned addQuiet = 1;       // LANDLOCK_ADD_RULE_QUIET, ABI 10
+
+enum RuleType { rulePathBeneath = 1, ruleNetPort = 2 };
+
+struct __attribute__((packed)) PathBeneathAttributes {
+    std::uint64_t access;
+    std::int32_t parent;
+};
+
+struct NetPortAttributes {
+    std::uint64_t access;
+    std::uint64_t port;
+};
+
+void addRule(int ruleset, RuleType type, const void* attributes, bool quiet)
+{
+    if (syscall(SYS_landlock_add_rule, ruleset, type, attributes, quiet ? addQuiet : 0) != 0) {
+        throw sys::errnoError("landlock_add_rule");
+    }
+}
+
+}  // namespace
+
+unsigned kernelAbi()
+{
+    const long abi = syscall(SYS_landlock_create_ruleset, nullptr, 0, createVersion);
+    return abi > 0 ? static_cast<unsigned>(abi) : 0;
+}
+
+Ruleset::Ruleset(const RulesetAttributes& attributes)
+    : fd_(static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)))
+{
+    if (!fd_) {
+        throw sys::errnoError("landlock_create_ruleset");
+    }
+}
+
+std::uint64_t Ruleset::allowPath(int path, std::uint64_t access, bool quiet)
+{
+    struct stat st {};
+    if (fstat(path, &st) != 0) {
+        throw sys::errnoError("stat");
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        access &= fileRights();
+    }
+    if (access == 0) {
+        throw sys::Error("not a directory, and none of the rights allowed for it applies to files");
+    }
+    const PathBeneathAttributes attributes{access, path};
+    addRule(fd_.get(), rulePathBeneath, &attributes, quiet);
+    return access;
+}
+
+void Ruleset::allowPort(std::uint64_t port, std::uint64_t access, bool quiet)
+{
+    const NetPortAttributes attributes{access, port};
+    addRule(fd_.get(), ruleNetPort, &attributes, quiet);
+}
+
+}  // namespace landlock

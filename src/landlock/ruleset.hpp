@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ordinary Landlock syscalls (landlock(7)); no JSON, no BPF.
+#pragma once
+
+#include <cstdint>
+
+#include "sys/fd.hpp"
+
+namespace landlock {
+
+// Landlock ABI of the running kernel; 0 when Landlock is not built in or not enabled at boot.
+unsigned kernelAbi();
+
+// struct landlock_ruleset_attr as of ABI 10 (Linux 7.2). Older kernels take the longer struct as long as what they do
+// not know is 0.
+struct RulesetAttributes {
+    std::uint64_t handledFs = 0;
+    std::uint64_t handledNet = 0;   // ABI 4
+    std::uint64_t scoped = 0;       // ABI 6
+    std::uint64_t quietFs = 0;      // ABI 10
+    std::uint64_t quietNet = 0;
+    std::uint64_t quietScoped = 0;
+};
+
+// A ruleset under construction; the descriptor is the ruleset.
+class Ruleset {
+public:
+    // Throws sys::Error.
+    explicit Ruleset(const RulesetAttributes& attributes);
+
+    // `path` may be O_PATH. Rights that make sense for directories only are left out when it is none; returns what was
+    // granted. Throws sys::Error, also when nothing would be granted.
+    std::uint64_t allowPath(int path, std::uint64_t access, bool quiet);
+    void allowPort(std::uint64_t port, std::uint64_t access, bool quiet);
+
+    int fd() const { return fd_.get(); }
+
+private:
+    sys::Fd fd_;
+};
+
+}  // namespace landlock

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cstdio>
+#include <new>
+#include <string>
+
+#include "cli/commands.hpp"
+#include "version.hpp"
+
+namespace {
+
+struct Command {
+    const char* name;
+    int (*run)(const cli::Arguments&);
+    const char* summary;
+};
+
+constexpr std::array commands = {
+    Command{"hook", cli::runHook, "called by the container runtime"},
+    //Command{"check", cli::runCheck, "check profiles"},
+    //Command{"schema", cli::runSchema, "print the JSON Schema of profiles"},
+    Command{"load", cli::runLoad, "load the selector on this node"},
+    Command{"unload", cli::runUnload, "take it away again"},
+    Command{"status", cli::runStatus, "show what is loaded and which containers depend on it"},
+};
+
+void printHelp()
+{
+    std::puts("Usage: oci-landlock COMMAND [ARGUMENT]...\n\n"
+              "Gives containers a Landlock sandbox that their annotations ask for.\n\nCommands:");
+    for (const Command& command : commands) {
+        std::printf("  %-8s %s\n", command.name, command.summary);
+    }
+    std::puts("\n`oci-landlock COMMAND --help` says more about one; so do oci-landlock(1) and oci-landlock-profile(5).\n"
+              "Exit status: 0 success, 1 failure, 2 wrong usage.");
+}
+
+int run(const cli::Arguments& words)
+{
+    if (words.empty()) {
+        throw cli::UsageError("name a command; `oci-landlock --help` lists them");
+    }
+    if (words[0] == "--help" || words[0] == "-h") {
+        printHelp();
+        return cli::exitOk;
+    }
+    if (words[0] == "--version") {
+        std::printf("oci-landlock %s\n", versionString);
+        return cli::exitOk;
+    }
+    for (const Command& command : commands) {
+        if (words[0] == command.name) {
+            return command.run({words.begin() + 1, words.end()});
+        }
+    }
+    throw cli::UsageError("unknown command " + sys::printable(words[0]) + "; `oci-landlock --help` lists them");
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        return run({argv + (argc > 0 ? 1 : 0), argv + argc});
+    } catch (const cli::UsageError& error) {
+        std::fprintf(stderr, "oci-landlock: %s\n", error.what());
+        return cli::exitUsage;
+    } catch (const sys::Error& error) {
+        std::fprintf(stderr, "oci-landlock: %s\n", error.what());
+        return cli::exitFailed;
+    } catch (const std::bad_alloc&) {
+        std::fputs("oci-landlock: out of memory\n", stderr);
+        return cli::exitFailed;
+    }
+}

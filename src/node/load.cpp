@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "applier/applier.hpp"
+#include "landlock/ruleset.hpp"
+#include "node/node.hpp"
+#include "sys/file.hpp"
+#include "version.hpp"
+
+namespace node {
+
+namespace {
+
+constexpr const char* bpffs = "/sys/fs/bpf";
+// Where it is made ready; renamed when complete. Only the holder of the lock touches it.
+constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock.new";
+
+bool inInitialUserNamespace()
+{
+    const sys::Fd map(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
+    if (!map) {
+        return false;
+    }
+    unsigned inside = 1;
+    unsigned outside = 1;
+    unsigned count = 0;
+    const std::string text = sys::readAll(map.get(), 4096, "/proc/self/uid_map");
+    return std::sscanf(text.c_str(), "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 && outside == 0 &&
+           count == 4294967295U;
+}
+
+// Removes a directory of pins and what is in it; the programs that select go first.
+void removePins(const std::string& directory)
+{
+    struct Close {
+        void operator()(DIR* stream) const { closedir(stream); }
+    };
+    const std::unique_ptr<DIR, Close> entries(opendir(directory.c_str()));
+    if (!entries) {
+        if (errno == ENOENT) {
+            return;
+        }
+        throw sys::errnoError(directory);
+    }
+    std::vector<std::string> names;
+    while (const dirent* entry = readdir(entries.get())) {
+        const std::string name = entry->d_name;
+        if (name == "." || name == "..") {
+            continue;
+        }
+        names.insert(name.starts_with("link_select") ? names.begin() : names.end(), name);
+    }
+    for (const std::string& name : names) {
+        if (unlink((directory + "/" + name).c_str()) != 0) {
+            throw sys::errnoError("remove " + directory + "/" + name);
+        }
+    }
+    if (rmdir(directory.c_str()) != 0) {
+        throw sys::errnoError("remove " + directory);
+    }
+}
+
+void writeNode(const std::string& directory, oll_applier applier)
+{
+    const sys::Fd map(bpf_obj_get((directory + "/node").c_str()));
+    oll_node value{};
+    value.abi_version = OLL_ABI_VERSION;
+    value.applier = applier;
+    std::strncpy(value.version, versionString, sizeof value.version - 1);
+    const std::uint32_t key = 0;
+    if (!map || bpf_map_update_elem(map.get(), &key, &value, BPF_ANY) != 0) {
+        throw sys::errnoError("write " + directory + "/node");
+    }
+}
+
+bool listed(const std::string& list, const std::string& name)
+{
+    return ("," + list + ",").find("," + name + ",") != std::string::npos;
+}
+
+void requireCapable(const Capabilities& found)
+{
+    if (found.lsm.empty()) {
+        throw sys::Error("cannot read /sys/kernel/security/lsm, so nobody can tell whether BPF LSM is on; mount "
+                         "securityfs there");
+    }
+    if (!found.bpfLsm) {
+        throw sys::Error("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + found.lsm + ",bpf");
+    }
+    if (found.landlockAbi == 0 || !listed(found.lsm, "landlock")) {
+        throw sys::Error("Landlock is off (lsm=" + found.lsm + "); boot with lsm=landlock," + found.lsm);
+    }
+    if (!found.landlockBeforeBpf) {
+        throw sys::Error("Landlock must come before bpf (lsm=" + found.lsm + "); change the order at boot");
+    }
+    if (!found.bridge) {
+        throw sys::Error("this kernel lacks the kfunc bpf_landlock_restrict_binprm; install one with the bridge "
+                         "(packaging/kernel/README.md)");
+    }
+}
+
+}  // namespace
+
+void requireAccess()
+{
+    if (geteuid() != 0 || !inInitialUserNamespace()) {
+        throw sys::Error("needs root in the initial user namespace; rootless containers cannot be restricted this way");
+    }
+    struct statfs fs {};
+    if (statfs(bpffs, &fs) != 0 || fs.f_type != BPF_FS_MAGIC) {
+        throw sys::Error("no bpffs at /sys/fs/bpf; run `mount -t bpf bpf /sys/fs/bpf`");
+    }
+}
+
+Lock::Lock()
+{
+    if (mkdir("/run/oci-landlock", 0700) != 0 && errno != EEXIST) {
+        throw sys::errnoError("make /run/oci-landlock");
+    }
+    file_ = sys::Fd(open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file_) {
+        throw sys::errnoError(lockFile);
+    }
+    while (flock(file_.get(), LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            throw sys::errnoError(std::string("lock ") + lockFile);
+        }
+    }
+}
+
+Capabilities probe()
+{
+    Capabilities found;
+    const sys::Fd file(open("/sys/kernel/security/lsm", O_RDONLY | O_CLOEXEC));
+    if (file) {
+        found.lsm = sys::readAll(file.get(), 4096, "/sys/kernel/security/lsm");
+        if (found.lsm.ends_with('\n')) {
+            found.lsm.pop_back();
+        }
+    }
+    const std::string list = "," + found.lsm + ",";
+    found.bpfLsm = listed(found.lsm, "bpf");
+    found.landlockBeforeBpf = list.find(",landlock,") < list.find(",bpf,");
+    found.landlockAbi = landlock::kernelAbi();
+    found.bridge = applier::kernelHasBridge();
+    return found;
+}
+
+void load(const Lock& lock)
+{
+    if (Node::loaded()) {
+        const Node compatible(lock);
+        return;
+    }
+    requireCapable(probe());
+    removePins(stagingDirectory);
+    if (mkdir(stagingDirectory, 0700) != 0) {
+        throw sys::errnoError(std::string("make ") + stagingDirectory);
+    }
+    try {
+        applier::loadKfunc(stagingDirectory);
+        writeNode(stagingDirectory, OLL_APPLIER_KFUNC);
+        if (rename(stagingDirectory, pinDirectory) != 0) {
+            throw sys::errnoError(std::string("rename to ") + pinDirectory);
+        }
+    } catch (...) {
+        removePins(stagingDirectory);
+        throw;
+    }
+}
+
+bool unload(const Lock& lock, bool force)
+{
+    if (!Node::loaded()) {
+        removePins(stagingDirectory);
+        return false;
+    }
+    if (!force) {
+        const Node node(lock);
+        node.collectGarbage();
+        const std::size_t running = node.containers().size();
+        if (running > 0) {
+            throw sys::Error(std::to_string(running) + " containers depend on it; stop them (`oci-landlock status` "
+                             "lists them), or use --force to leave their programs unrestricted from now on");
+        }
+    }
+    removePins(pinDirectory);
+    return true;
+}
+
+}  // namespace node

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is pinned on this node under /sys/fs/bpf/oci-landlock: the selector, the slots and the containers' entries.
+// bpf/abi.h says what is in them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bpf/abi.h"
+#include "sys/error.hpp"
+#include "sys/fd.hpp"
+
+namespace node {
+
+inline constexpr const char* pinDirectory = "/sys/fs/bpf/oci-landlock";
+inline constexpr const char* lockFile = "/run/oci-landlock/lock";
+
+// One writer at a time on the node. Released when the process ends, however it ends.
+class Lock {
+public:
+    // Waits for its turn. Throws sys::Error.
+    Lock();
+
+private:
+    sys::Fd file_;
+};
+
+// Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
+void requireAccess();
+
+// What `load` finds of the running kernel. Each false means that it cannot be loaded.
+struct Capabilities {
+    bool bpfLsm = false;
+    bool landlockBeforeBpf = false;  // both are on, in the order that the bridge needs
+    unsigned landlockAbi = 0;
+    bool bridge = false;
+    std::string lsm;  // the kernel's own list
+};
+Capabilities probe();
+
+// Loads and pins, unless that was done already. Throws sys::Error when the kernel lacks something, or when an
+// incompatible version is loaded.
+void load(const Lock&);
+
+// Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
+bool unload(const Lock&, bool force);
+
+struct Layer {
+    int ruleset = -1;  // borrowed
+    std::uint32_t entry = 0;
+    std::uint32_t restrictFlags = 0;
+};
+
+struct Program {
+    std::string path;
+    int file = -1;  // borrowed, O_PATH; -1: not there yet
+    std::uint32_t entries = 0;
+};
+
+struct Container {
+    std::string id;
+    std::string report;   // JSON for `status`
+    int init = -1;        // pidfd, borrowed
+    int cgroup = -1;      // directory, borrowed
+    std::uint64_t cgroupId = 0;
+    std::vector<oll_entry> entries;
+    std::vector<Layer> layers;
+    std::vector<Program> programs;
+};
+
+// A container as it stands in the pinned maps.
+struct Standing {
+    std::uint64_t cgroupId = 0;
+    oll_record record{};
+    bool alive = false;        // its cgroup exists
+    oll_container entry{};     // zero when !alive
+};
+
+// The pinned objects, opened. Throws sys::Error when they are not there or of another version.
+class Node {
+public:
+    static bool loaded();
+    explicit Node(const Lock&);
+
+    oll_applier applier() const { return applier_; }
+    std::string version() const { return version_; }
+
+    // From the return on, the container's targets are restricted. Throws sys::Error, and then nothing is left.
+    void install(const Container& container) const;
+
+    // The entry for this cgroup, if any.
+    std::optional<Standing> find(std::uint64_t cgroupId) const;
+    // Whether this process was marked as the init of that entry.
+    bool marked(int init, std::uint64_t generation) const;
+
+    std::vector<Standing> containers() const;
+
+    // Takes the entry with its slots away. The container must not run any more.
+    void forget(std::uint64_t cgroupId) const;
+
+    // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
+    // Returns how many slots it freed.
+    unsigned collectGarbage() const;
+
+    unsigned slotsInUse() const;
+
+private:
+    oll_hand_over handOver(const Container& container) const;
+    void writeEntry(const Container& container, const oll_hand_over& handed) const;
+    void revoke(std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
+    void forgetPrograms(std::uint64_t generation, std::uint32_t count) const;
+
+    sys::Fd node_, records_, containers_, programs_, tasks_, slots_, handOver_, revoke_;
+    oll_applier applier_ = OLL_APPLIER_KFUNC;
+    std::string version_;
+};
+
+}  // namespace node

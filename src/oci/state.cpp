@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/state.hpp"
+
+#include <climits>
+
+#include "oci/json.hpp"
+#include "sys/error.hpp"
+
+namespace oci {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* what = "container state on stdin";
+constexpr std::size_t maxIdBytes = 255;
+
+bool wanted(int depth, std::string_view key)
+{
+    return depth == 1 && (key == "id" || key == "bundle" || key == "pid");
+}
+
+std::string requiredString(const json& state, const char* key, std::size_t limit)
+{
+    const json* value = member(state, key, json::value_t::string, what, "");
+    if (value == nullptr || value->get_ref<const std::string&>().empty()) {
+        throw sys::Error(std::string(what) + ": /" + key + ": missing");
+    }
+    const auto& text = value->get_ref<const std::string&>();
+    if (text.size() > limit || text.find('\0') != std::string::npos) {
+        throw sys::Error(std::string(what) + ": /" + key + ": longer than " + std::to_string(limit) +
+                         " bytes, or has a NUL");
+    }
+    return text;
+}
+
+}  // namespace
+
+State parseState(std::string_view text)
+{
+    const json document = parseJson(text, what, wanted);
+    State state;
+    state.id = requiredString(document, "id", maxIdBytes);
+    state.bundle = requiredString(document, "bundle", PATH_MAX - 1);
+    if (!state.bundle.starts_with('/')) {
+        throw sys::Error(std::string(what) + ": /bundle: must be an absolute path");
+    }
+    if (const json* pid = member(document, "pid", json::value_t::number_integer, what, "")) {
+        if (!pid->is_number_unsigned() || pid->get<std::uint64_t>() > INT_MAX) {
+            throw sys::Error(std::string(what) + ": /pid: not a process id");
+        }
+        state.pid = static_cast<pid_t>(pid->get<std::uint64_t>());
+    }
+    return state;
+}
+
+}  // namespace oci

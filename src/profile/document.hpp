@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "profile/load.hpp"
+
+namespace profile {
+
+// load() from the point where the text, JSON or TOML, has become a document.
+Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi);
+
+}  // namespace profile

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/path.hpp"
+
+#include <algorithm>
+
+namespace profile {
+
+std::string normalisedPath(std::string_view path)
+{
+    std::string out = path.starts_with('/') ? "/" : "";
+    for (std::size_t i = 0; i < path.size();) {
+        const std::size_t end = std::min(path.find('/', i), path.size());
+        const std::string_view part = path.substr(i, end - i);
+        if (!part.empty() && (part != "." || i == 0)) {
+            if (!out.empty() && !out.ends_with('/')) {
+                out += '/';
+            }
+            out += part;
+        }
+        i = end + 1;
+    }
+    return out;
+}
+
+}  // namespace profile

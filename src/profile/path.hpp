@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace profile {
+
+// One spelling for paths that are the same whatever the file system holds: without "//", "/./", a final "/" or "/.".
+// ".." stays, because "a/../b" is not "b" where "a" is a symbolic link; so does a leading "./".
+std::string normalisedPath(std::string_view path);
+
+}  // namespace profile

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/policy.hpp"
+
+#include <bit>
+#include <nlohmann/json.hpp>
+
+#include "profile/path.hpp"
+
+namespace profile {
+
+namespace {
+
+using landlock::Group;
+using nlohmann::json;
+
+std::optional<Group> groupOf(std::string_view name)
+{
+    if (name == "abi.all") {
+        return Group::all;
+    }
+    if (name == "abi.read_execute") {
+        return Group::readExecute;
+    }
+    return name == "abi.read_write" ? std::optional(Group::readWrite) : std::nullopt;
+}
+
+template <typename Use>
+void eachBit(std::uint64_t mask, Use use)
+{
+    for (; mask != 0; mask &= mask - 1) {
+        use(mask & -mask);
+    }
+}
+
+class Reader {
+public:
+    Reader(const std::string& at, Problems& problems) : at_(at), problems_(problems) {}
+
+    Policy read(const json& document)
+    {
+        if (const auto abi = document.find("abi"); abi != document.end()) {
+            policy_.abi = abi->get<unsigned>();
+        }
+        each(document, "variable", [this](const json& item, const std::string& at) { readVariable(item, at); });
+        each(document, "ruleset", [this](const json& item, const std::string& at) { readRuleset(item, at); });
+        each(document, "pathBeneath", [this](const json& item, const std::string& at) { readPaths(item, at); });
+        each(document, "netPort", [this](const json& item, const std::string& at) { readPorts(item, at); });
+        inferQuiet();
+        return std::move(policy_);
+    }
+
+private:
+    template <typename Use>
+    void each(const json& document, const char* name, Use use)
+    {
+        const auto list = document.find(name);
+        if (list == document.end()) {
+            return;
+        }
+        const std::string at = join(at_, name);
+        for (std::size_t i = 0; i < list->size(); ++i) {
+            use((*list)[i], join(at, i));
+        }
+    }
+
+    void readVariable(const json& item, const std::string& at)
+    {
+        const std::string& name = item.at("name").get_ref<const std::string&>();
+        if (const std::string error = nameError(name); !error.empty()) {
+            problems_.add(join(at, "name"), error);
+            return;
+        }
+        std::set<std::string>& values = policy_.variables[name];
+        if (const auto literal = item.find("literal"); literal != item.end()) {
+            for (const json& value : *literal) {
+                values.insert(value.get_ref<const std::string&>());
+            }
+        }
+    }
+
+    void readRuleset(const json& item, const std::string& at)
+    {
+        policy_.handledOf(Kind::fs) |= readAccess(item, "handledAccessFs", Kind::fs, at);
+        policy_.handledOf(Kind::net) |= readAccess(item, "handledAccessNet", Kind::net, at);
+        policy_.handledOf(Kind::scope) |= readAccess(item, "scoped", Kind::scope, at);
+        policy_.quietOf(Kind::fs) |= readAccess(item, "quietAccessFs", Kind::fs, at);
+        policy_.quietOf(Kind::net) |= readAccess(item, "quietAccessNet", Kind::net, at);
+        policy_.quietOf(Kind::scope) |= readAccess(item, "quietScoped", Kind::scope, at);
+    }
+
+    std::uint64_t readAccess(const json& item, const char* field, Kind kind, const std::string& at)
+    {
+        const auto list = item.find(field);
+        if (list == item.end()) {
+            return 0;
+        }
+        const std::string listAt = join(at, field);
+        std::uint64_t access = 0;
+        for (std::size_t i = 0; i < list->size(); ++i) {
+            const std::uint64_t mask = readRight((*list)[i], kind, listAt, i);
+            eachBit(mask & ~access, [&](std::uint64_t bit) {
+                if (!policy_.asked.contains({kind, bit})) {
+                    policy_.asked.emplace(std::pair(kind, bit), join(listAt, i));
+                }
+            });
+            access |= mask;
+        }
+        return access;
+    }
+
+    std::uint64_t readRight(const json& item, Kind kind, const std::string& listAt, std::size_t index)
+    {
+        if (item.is_number()) {
+            const auto value = item.get<std::uint64_t>();
+            if (!std::has_single_bit(value)) {
+                problems_.add(join(listAt, index), item.dump() + " is no single right; write its value in landlock.h, a power of two");
+            }
+            return value;
+        }
+        const std::string& name = item.get_ref<const std::string&>();
+        const std::optional<Group> group = groupOf(name);
+        if (!group) {
+            const landlock::Right* right = landlock::findRight(kind, name);
+            return right != nullptr ? right->mask() : 0;
+        }
+        if (!policy_.abi) {
+            problems_.add(join(listAt, index), inQuotes(name) + " needs to know for which ABI; add \"abi\" to the policy");
+            return 0;
+        }
+        return landlock::groupRights(*group, kind, *policy_.abi);
+    }
+
+    void readPaths(const json& item, const std::string& at)
+    {
+        const std::uint64_t access = readAccess(item, "allowedAccess", Kind::fs, at);
+        const bool quiet = item.value("quiet", false);
+        quietPaths_ = quietPaths_ || quiet;
+        const json& parents = item.at("parent");
+        const std::string parentsAt = join(at, "parent");
+        for (std::size_t i = 0; i < parents.size(); ++i) {
+            const std::string& path = parents[i].get_ref<const std::string&>();
+            std::string error;
+            Template::parse(path, error);
+            if (!error.empty()) {
+                problems_.add(join(parentsAt, i), error);
+            } else {
+                addRule(policy_.paths, path, access, quiet, join(parentsAt, i));
+            }
+        }
+        policy_.handledOf(Kind::fs) |= access;
+    }
+
+    void readPorts(const json& item, const std::string& at)
+    {
+        const std::uint64_t access = readAccess(item, "allowedAccess", Kind::net, at);
+        const bool quiet = item.value("quiet", false);
+        quietPorts_ = quietPorts_ || quiet;
+        const json& ports = item.at("port");
+        const std::string portsAt = join(at, "port");
+        for (std::size_t i = 0; i < ports.size(); ++i) {
+            addRule(policy_.ports, ports[i].get<std::uint64_t>(), access, quiet, join(portsAt, i));
+        }
+        policy_.handledOf(Kind::net) |= access;
+    }
+
+    template <typename Rules, typename Key>
+    static void addRule(Rules& rules, const Key& key, std::uint64_t access, bool quiet, std::string pointer)
+    {
+        // A group may hold no right at all on its ABI; the specification drops such rules.
+        if (access == 0 && !quiet) {
+            return;
+        }
+        Policy::Rule& rule = rules[key];
+        rule.access |= access;
+        rule.quiet |= quiet;
+        if (rule.pointer.empty()) {
+            rule.pointer = std::move(pointer);
+        }
+    }
+
+    // A right that is not handled is never denied, so there is nothing to be quiet about.
+    void inferQuiet()
+    {
+        const auto infer = [this](Kind kind, bool quietRules) {
+            if (quietRules && policy_.quietOf(kind) == 0) {
+                policy_.quietOf(kind) = policy_.handledOf(kind);
+            }
+            policy_.quietOf(kind) &= policy_.handledOf(kind);
+        };
+        infer(Kind::fs, quietPaths_);
+        infer(Kind::net, quietPorts_);
+        infer(Kind::scope, false);
+    }
+
+    const std::string& at_;
+    Problems& problems_;
+    Policy policy_;
+    bool quietPaths_ = false;
+    bool quietPorts_ = false;
+};
+
+template <typename Rules>
+void composeRules(Rules& rules, const Rules& others, std::uint64_t handled, bool quiet)
+{
+    for (const auto& [key, other] : others) {
+        Policy::Rule& rule = rules[key];
+        rule.access |= other.access;
+        rule.quiet |= other.quiet;
+        if (rule.pointer.empty()) {
+            rule.pointer = other.pointer;
+        }
+    }
+    for (auto& [key, rule] : rules) {
+        rule.access &= handled;
+        rule.quiet = rule.quiet && quiet;
+    }
+    std::erase_if(rules, [](const auto& item) { return item.second.access == 0 && !item.second.quiet; });
+}
+
+class Resolver {
+public:
+    Resolver(const Policy& policy, const std::string& at, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
+             Problems& problems)
+        : policy_(policy), at_(at), abi_(abi), budget_(budget), dropped_(dropped), problems_(problems)
+    {
+    }
+
+    Layer resolve()
+    {
+        layer_.handledFs = mask(Kind::fs);
+        layer_.handledNet = mask(Kind::net);
+        layer_.scoped = mask(Kind::scope);
+        resolveQuiet();
+        for (const auto& [path, rule] : policy_.paths) {
+            resolvePath(path, rule);
+        }
+        for (auto& [path, rule] : paths_) {
+            layer_.paths.push_back(std::move(rule));
+        }
+        for (const auto& [port, rule] : policy_.ports) {
+            resolvePort(port, rule);
+        }
+        checkUse();
+        return std::move(layer_);
+    }
+
+private:
+    std::uint64_t mask(Kind kind)
+    {
+        const std::uint64_t asked = policy_.handledOf(kind);
+        const std::uint64_t accepted = landlock::acceptedRights(kind, abi_);
+        eachBit(asked & ~accepted, [&](std::uint64_t bit) {
+            const landlock::Right* right = landlock::findRight(kind, bit);
+            const auto where = policy_.asked.find({kind, bit});
+            dropped_.push_back({landlock::describe(kind, bit), right != nullptr ? right->abi : 0u,
+                                where != policy_.asked.end() ? where->second : at_});
+        });
+        return asked & accepted;
+    }
+
+    void resolveQuiet()
+    {
+        if (abi_ >= landlock::quietAbi) {
+            layer_.quietFs = policy_.quietOf(Kind::fs) & layer_.handledFs;
+            layer_.quietNet = policy_.quietOf(Kind::net) & layer_.handledNet;
+            layer_.quietScoped = policy_.quietOf(Kind::scope) & layer_.scoped;
+        } else if ((policy_.quiet[0] | policy_.quiet[1] | policy_.quiet[2]) != 0) {
+            dropped_.push_back({"quiet rules", landlock::quietAbi, at_});
+        }
+    }
+
+    void resolvePath(const std::string& path, const Policy::Rule& rule)
+    {
+        const std::uint64_t access = rule.access & layer_.handledFs;
+        const bool quiet = rule.quiet && layer_.quietFs != 0;
+        std::string error;
+        const Template parsed = Template::parse(path, error);
+        if (const std::string name = parsed.undefined(policy_.variables); !name.empty()) {
+            problems_.add(rule.pointer, undefined(name));
+            return;
+        }
+        const std::size_t count = parsed.count(policy_.variables);
+        if (count > budget_.paths) {
+            problems_.add(rule.pointer, "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
+            return;
+        }
+        budget_.paths -= count;
+        if (access == 0 && !quiet) {
+            return;
+        }
+        for (const std::string& expanded : parsed.expand(policy_.variables)) {
+            if (!addPath(expanded, access, quiet, rule.pointer)) {
+                return;
+            }
+        }
+    }
+
+    bool addPath(const std::string& expanded, std::uint64_t access, bool quiet, const std::string& pointer)
+    {
+        std::string path = normalisedPath(expanded);
+        if (path.empty() || path.size() > maxPathBytes) {
+            problems_.add(pointer, path.empty() ? "the path is empty once its variables are put in"
+                                                : "the path is longer than " + std::to_string(maxPathBytes) + " bytes");
+            return false;
+        }
+        if (path.size() > budget_.pathBytes) {
+            problems_.add(pointer, "the paths of the profile are longer than " + std::to_string(maxExpandedBytes) +
+                                       " bytes together, after variables");
+            return false;
+        }
+        budget_.pathBytes -= path.size();
+        PathRule& rule = paths_[path];
+        rule.path = std::move(path);
+        rule.access |= access;
+        rule.quiet |= quiet;
+        if (rule.pointer.empty()) {
+            rule.pointer = pointer;
+        }
+        return true;
+    }
+
+    void resolvePort(std::uint64_t port, const Policy::Rule& rule)
+    {
+        if (budget_.ports == 0) {
+            problems_.add(rule.pointer, "more than " + std::to_string(maxPorts) + " ports in the profile");
+            return;
+        }
+        --budget_.ports;
+        const std::uint64_t access = rule.access & layer_.handledNet;
+        const bool quiet = rule.quiet && layer_.quietNet != 0;
+        if (access != 0 || quiet) {
+            layer_.ports.push_back({port, access, rule.pointer, quiet});
+        }
+    }
+
+    std::string undefined(const std::string& name) const
+    {
+        std::vector<std::string_view> names;
+        std::string list;
+        for (const auto& [known, values] : policy_.variables) {
+            names.push_back(known);
+            list += (list.empty() ? "" : ", ") + known;
+        }
+        const std::string hint = suggestion(name, names);
+        return "the variable " + inQuotes(name) + " is not defined" +
+               (!hint.empty() ? hint : list.empty() ? "; the policy has no variables" : "; defined: " + sys::printable(list));
+    }
+
+    void checkUse()
+    {
+        if ((layer_.handledFs | layer_.handledNet | layer_.scoped) != 0) {
+            return;
+        }
+        const bool asked = (policy_.handled[0] | policy_.handled[1] | policy_.handled[2]) != 0;
+        problems_.add(at_, asked ? "nothing of this policy can be enforced on Landlock ABI " + std::to_string(abi_)
+                                 : "the policy restricts nothing; add a ruleset or rules with rights of its ABI");
+    }
+
+    const Policy& policy_;
+    const std::string& at_;
+    unsigned abi_;
+    Budget& budget_;
+    std::vector<Dropped>& dropped_;
+    Problems& problems_;
+    Layer layer_;
+    std::map<std::string, PathRule> paths_;
+};
+
+}  // namespace
+
+Policy readPolicy(const json& document, const std::string& pointer, Problems& problems)
+{
+    return Reader(pointer, problems).read(document);
+}
+
+void compose(Policy& policy, const Policy& other)
+{
+    for (std::size_t i = 0; i < policy.handled.size(); ++i) {
+        policy.handled[i] &= other.handled[i];
+        policy.quiet[i] &= other.quiet[i] & policy.handled[i];
+    }
+    composeRules(policy.paths, other.paths, policy.handledOf(Kind::fs), policy.quietOf(Kind::fs) != 0);
+    composeRules(policy.ports, other.ports, policy.handledOf(Kind::net), policy.quietOf(Kind::net) != 0);
+    for (const auto& [name, values] : other.variables) {
+        policy.variables[name].insert(values.begin(), values.end());
+    }
+    policy.asked.insert(other.asked.begin(), other.asked.end());
+    if (other.abi) {
+        policy.abi = policy.abi ? std::min(*policy.abi, *other.abi) : other.abi;
+    }
+}
+
+Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
+              Problems& problems)
+{
+    return Resolver(policy, pointer, abi, budget, dropped, problems).resolve();
+}
+
+}  // namespace profile
