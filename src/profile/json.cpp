@@ -85,7 +85,9 @@ private:
     {
         std::string pointer;
         for (const Frame& frame : stack_) {
-            pointer = frame.node->is_object() ? join(pointer, frame.key) : join(pointer, frame.node->size());
+            const bool innermost = &frame == &stack_.back();
+            pointer = frame.node->is_object() ? join(pointer, frame.key)
+                                              : join(pointer, frame.node->size() - (innermost ? 0 : 1));
         }
         return pointer;
     }

@@ -111,7 +111,7 @@ private:
     std::uint64_t readRight(const json& item, Kind kind, const std::string& listAt, std::size_t index)
     {
         if (item.is_number()) {
-            const auto value = item.get<std::uint64_t>();
+            const auto value = item.is_number_unsigned() ? item.get<std::uint64_t>() : 0;
             if (!std::has_single_bit(value)) {
                 problems_.add(join(listAt, index), item.dump() + " is no single right; write its value in landlock.h, a power of two");
             }

@@ -63,11 +63,9 @@ Invalid::Invalid(std::string source, std::vector<Problem> problems)
 
 void Problems::add(std::string pointer, std::string message, unsigned line)
 {
-    if (full()) {
-        ++more_;
-        return;
+    if (!full()) {
+        found_.push_back({std::move(pointer), line, std::move(message)});
     }
-    found_.push_back({std::move(pointer), line, std::move(message)});
 }
 
 void Problems::check(std::string_view source) const
@@ -76,8 +74,8 @@ void Problems::check(std::string_view source) const
         return;
     }
     std::vector<Problem> all = found_;
-    if (more_ > 0) {
-        all.push_back({"", 0, std::to_string(more_) + " more problems are not listed"});
+    if (full()) {
+        all.push_back({"", 0, "stopped after " + std::to_string(limit_) + " problems"});
     }
     throw Invalid(std::string(source), std::move(all));
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/schema.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "profile/model.hpp"
+#include "support.hpp"
+
+namespace {
+
+using landlock::Kind;
+using nlohmann::json;
+
+// The schema is a file of its own, for editors; its names must be the table's.
+void expectNames(const char* definition, Kind kind, std::vector<std::string> expected)
+{
+    for (const landlock::Right& right : landlock::rights) {
+        if (right.kind == kind) {
+            expected.emplace_back(right.name);
+        }
+    }
+    const json schema = json::parse(profile::profileSchema());
+    EXPECT_EQ(schema["definitions"][definition]["items"]["else"]["enum"].get<std::vector<std::string>>(), expected);
+}
+
+TEST(Schema, NamesAreThoseOfTheTable)
+{
+    expectNames("accessFsList", Kind::fs, {"abi.all", "abi.read_execute", "abi.read_write"});
+    expectNames("accessNetList", Kind::net, {"abi.all"});
+    expectNames("scopeList", Kind::scope, {"abi.all"});
+}
+
+TEST(Schema, LimitsAreThoseOfTheModel)
+{
+    const json definitions = json::parse(profile::profileSchema())["definitions"];
+    EXPECT_EQ(definitions["profile"]["properties"]["entries"]["maxItems"], profile::maxEntries);
+    EXPECT_EQ(definitions["entry"]["properties"]["policy"]["then"]["maxItems"], profile::maxLayers);
+    EXPECT_EQ(definitions["programs"]["maxItems"], profile::maxPrograms);
+    EXPECT_EQ(definitions["programs"]["items"]["maxLength"], profile::maxProgramBytes);
+}
+
+void expectSame(const json& full, const json& compact)
+{
+    if (!full.is_object()) {
+        EXPECT_EQ(full.size(), compact.size());
+        return;
+    }
+    for (const auto& [key, value] : compact.items()) {
+        ASSERT_TRUE(full.contains(key)) << key;
+        expectSame(full[key], value);
+    }
+}
+
+TEST(Schema, CompactFormHasTheSameRules)
+{
+    const json full = json::parse(profile::profileSchema());
+    const json compact = json::parse(profile::compactSchema());
+    expectSame(full, compact);
+    EXPECT_EQ(full["definitions"].size(), compact["definitions"].size());
+    // "description" is also a field of the document.
+    EXPECT_TRUE(compact["definitions"]["entry"]["properties"].contains("description"));
+    for (const auto& [name, definition] : full["definitions"].items()) {
+        EXPECT_EQ(definition.value("properties", json::object()).size(), compact["definitions"][name].value("properties", json::object()).size()) << name;
+    }
+}
+
+// The library decides, the explanation has to come to the same verdict: each value of a good document is replaced in
+// turn by values of every type.
+TEST(Schema, ExplanationAgreesWithTheValidator)
+{
+    const json good = json::parse(R"({"description":"d","entries":[
+        {"name":"a","description":"x","select":{"program":["/a"]},"sessions":true,"compat":"require","missingPaths":"skip","noNewPrivileges":true,
+         "log":{"sameExec":true,"newExec":true,"subdomains":false},
+         "policy":[{"compose":[{"abi":6,"variable":[{"name":"a","literal":["b"]}],
+            "ruleset":[{"handledAccessFs":["abi.all",4],"handledAccessNet":["bind_tcp"],"scoped":["signal"],"quietAccessFs":["execute"],"quietAccessNet":["abi.all"],"quietScoped":["signal"]}],
+            "pathBeneath":[{"allowedAccess":["execute"],"parent":["/"],"quiet":true}],"netPort":[{"allowedAccess":["bind_tcp"],"port":[80],"quiet":false}]}]}]},
+        {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}}]})");
+    ASSERT_TRUE(profile::matchesSchema(good));
+    const json values[] = {nullptr, true, false, 0, 1, -1, 65536, 18446744073709551615u, 1.5, "", "execute", "entrypoint", "é", json::array(), json::array({"x"}), json::array({1}), json::object(), {{"x", 1}}, {{"compose", 1}}, {{"entries", 1}}, {{"quiet", false}, {"parent", {"a"}}}};
+    std::size_t rejected = 0;
+    const json flat = good.flatten();
+    for (const auto& [pointer, value] : flat.items()) {
+        std::string at = pointer;
+        while (true) {
+            for (const json& other : values) {
+                json changed = good;
+                changed[json::json_pointer(at)] = other;
+                profile::Problems problems;
+                profile::explain(changed, problems);
+                const bool valid = profile::matchesSchema(changed);
+                EXPECT_EQ(valid, problems.empty()) << at << " = " << other;
+                rejected += valid ? 0 : 1;
+            }
+            if (at.empty()) {
+                break;
+            }
+            json without = good;
+            const json::json_pointer parent = json::json_pointer(at).parent_pointer();
+            if (without[parent].is_object()) {
+                without[parent].erase(json::json_pointer(at).back());
+            } else {
+                without[parent].erase(without[parent].size() - 1);
+            }
+            profile::Problems problems;
+            profile::explain(without, problems);
+            EXPECT_EQ(profile::matchesSchema(without), problems.empty()) << "without " << at;
+            at = parent.to_string();
+        }
+    }
+    EXPECT_GT(rejected, 500u);
+}
+
+}  // namespace
