@@ -44,6 +44,7 @@ vm_mounts() {
     $b mount -o remount,bind,ro /images/base
 
     $b mount -t ext4 -o noatime,noinit_itable /dev/vdb /src
+    $b rmdir /src/lost+found
     $b hostname vm
     $b ip link set lo up
 }
