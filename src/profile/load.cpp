@@ -9,6 +9,7 @@
 #include "profile/path.hpp"
 #include "profile/policy.hpp"
 #include "profile/schema.hpp"
+#include "profile/toml.hpp"
 
 namespace profile {
 
@@ -211,6 +212,22 @@ Profile load(std::string_view text, std::string source, Origin origin, unsigned 
 {
     const json document = parseJson(text, source);
     return loadDocument(document, std::move(source), origin, abi);
+}
+
+json parseFile(std::string_view text, std::string_view source)
+{
+    return source.ends_with(".toml") ? parseToml(text, source) : parseJson(text, source);
+}
+
+Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi)
+{
+    const json document = parseFile(text, path);
+    return loadDocument(document, std::move(path), origin, abi);
+}
+
+std::string_view enforcementOf(const Entry& entry)
+{
+    return entry.dropped.empty() ? "full" : "partial";
 }
 
 Profile loadDocument(const json& document, std::string source, Origin origin, unsigned abi)

@@ -39,6 +39,13 @@ private:
 // best effort would leave a layer that restricts nothing.
 Profile load(std::string_view text, std::string source, Origin origin, unsigned abi);
 
+// The same for a file on the node, which may also be TOML: `path` ends in .toml then.
+Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi);
+
+// How much of what the entry asks for its kernel enforces: "full", or "partial" when something was dropped. There is no
+// "none": load() refuses that.
+std::string_view enforcementOf(const Entry& entry);
+
 // io.landlock.program: replaces the selection of a profile that has a single entry. `value` is one absolute path, or
 // a JSON array of them. Throws Error.
 void overrideProgram(Profile& profile, std::string_view value);

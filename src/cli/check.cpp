@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock check`: what is wrong with a profile, and what a right one comes to.
+#include "cli/check.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "cli/report.hpp"
+#include "cli/settings.hpp"
+#include "landlock/access.hpp"
+#include "landlock/ruleset.hpp"
+#include "oci/bundle.hpp"
+#include "profile/document.hpp"
+#include "sys/file.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+using json = nlohmann::ordered_json;
+using profile::Origin;
+
+struct Wish {
+    unsigned abi = landlock::latestAbi;
+    std::string bundle;  // directory, or empty
+};
+
+std::string readText(const std::string& name)
+{
+    if (name == "-") {
+        return sys::readAll(STDIN_FILENO, profile::maxDocumentBytes, "standard input");
+    }
+    const sys::Fd file(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) {
+        throw sys::errnoError(sys::printable(name));
+    }
+    return sys::readAll(file.get(), profile::maxDocumentBytes, sys::printable(name));
+}
+
+std::string sourceOf(const std::string& name)
+{
+    return name == "-" ? "standard input" : sys::printable(name);
+}
+
+// One report: {"source", "valid", then "entries" or "problems", and what the bundle lacks}.
+json check(const std::string& source, const Wish& wish, const std::function<profile::Profile()>& load)
+{
+    json out = {{"source", source}, {"abi", wish.abi}, {"valid", true}};
+    try {
+        const profile::Profile profile = load();
+        out["entries"] = reportOf(profile);
+        if (!wish.bundle.empty()) {
+            bool failed = false;
+            out["bundle"] = compareWithBundle(profile, wish.bundle, failed);
+            out["valid"] = !failed;
+        }
+    } catch (const profile::Invalid& error) {
+        out["valid"] = false;
+        out["problems"] = reportOf(error);
+    } catch (const sys::Error& error) {
+        out["valid"] = false;
+        out["problems"] = json::array({{{"pointer", ""}, {"message", error.what()}}});
+    }
+    return out;
+}
+
+json checkFile(const std::string& name, const Wish& wish)
+{
+    const std::string source = sourceOf(name);
+    return check(source, wish, [&] { return profile::loadFile(readText(name), source, Origin::nodeFile, wish.abi); });
+}
+
+// All documents as one layer.
+json checkComposed(const Arguments& names, const Wish& wish)
+{
+    std::string source;
+    for (const std::string& name : names) {
+        source += (source.empty() ? "" : " + ") + sourceOf(name);
+    }
+    return check(source, wish, [&] {
+        nlohmann::json parts = nlohmann::json::array();
+        for (const std::string& name : names) {
+            parts.push_back(profile::parseFile(readText(name), sourceOf(name)));
+        }
+        const nlohmann::json policy = {{"compose", std::move(parts)}};
+        return profile::loadDocument({{"entries", {{{"policy", policy}}}}}, source, Origin::nodeFile, wish.abi);
+    });
+}
+
+json checkAnnotations(const Wish& wish)
+{
+    return check(sys::printable(wish.bundle) + "/config.json", wish, [&] {
+        const auto request = oci::requestOf(oci::readBundle(wish.bundle));
+        if (!request || !request->profile) {
+            throw sys::Error("no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
+        }
+        const std::string& value = *request->profile;
+        const std::size_t start = value.find_first_not_of(" \t\r\n");
+        profile::Profile loaded;
+        if (start != std::string::npos && value[start] == '{') {
+            loaded = profile::load(value, "annotation " + request->profileKey, Origin::inlined, wish.abi);
+        } else {
+            const ProfileFile file = findProfile(readSettings(), value);
+            loaded = profile::loadFile(file.text, file.path, Origin::nodeFile, wish.abi);
+        }
+        if (request->program) {
+            profile::overrideProgram(loaded, *request->program);
+        }
+        return loaded;
+    });
+}
+
+std::string bundleText(const json& entry)
+{
+    std::string out;
+    const auto add = [&](const char* list, const char* before, const char* after) {
+        for (const json& item : entry[list]) {
+            out += "    " + std::string(before) + sys::printable(item["path"].get<std::string>(), 8192) + after +
+                   (item.contains("pointer") ? " (" + item["pointer"].get<std::string>() + ")" : "") + "\n";
+        }
+    };
+    add("missingPaths", "missing: ", "");
+    add("missingPrograms", "missing program: ", "");
+    add("onMounts", "on a mount, known when the container starts: ", "");
+    return out.empty() ? "" : "  bundle, entry " + entry["name"].get<std::string>() + "\n" + out;
+}
+
+void print(const json& result)
+{
+    const std::string source = result["source"];
+    std::string out;
+    for (const json& problem : result.value("problems", json::array())) {
+        const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
+        const std::string pointer = problem["pointer"];
+        out += source + line + ": " + (pointer.empty() ? "" : pointer + ": ") + problem["message"].get<std::string>() + "\n";
+    }
+    if (!out.empty()) {
+        std::fputs(out.c_str(), stderr);
+        return;
+    }
+    out = source + (result["valid"] ? ": valid" : ": does not fit the bundle") + ", Landlock ABI " + result["abi"].dump() + "\n";
+    out += textOf(result["entries"]);
+    for (const json& entry : result.value("bundle", json::array())) {
+        out += bundleText(entry);
+    }
+    std::fputs(out.c_str(), result["valid"] ? stdout : stderr);
+}
+
+unsigned abiOf(const po::variables_map& given)
+{
+    if (given.contains("kernel")) {
+        const unsigned abi = landlock::kernelAbi();
+        if (abi == 0) {
+            throw sys::Error("this kernel has no Landlock, or it is not enabled; boot with landlock in lsm=");
+        }
+        return abi;
+    }
+    const int abi = given["abi"].as<int>();
+    if (abi < 1) {
+        throw UsageError("check: --abi wants a number from 1 on");
+    }
+    return static_cast<unsigned>(abi);
+}
+
+}  // namespace
+
+int runCheck(const Arguments& arguments)
+{
+    po::options_description options;
+    options.add_options()("abi", po::value<int>()->value_name("N")->default_value(landlock::latestAbi), "resolve for Landlock ABI N")(
+        "kernel", "resolve for the kernel that runs here")("json", "print JSON")(
+        "bundle", po::value<std::string>()->value_name("DIR")->default_value("", ""),
+        "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its annotations ask for")(
+        "compose", "merge the policies of all files into one layer");
+    const auto given = parseOptions("check",
+                                    "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
+                                    "Exit status: 0 all are valid, 1 at least one is not.",
+                                    options, arguments, "FILE");
+    if (!given) {
+        return exitOk;
+    }
+    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>()};
+    const auto names = (*given)["FILE"].as<Arguments>();
+    json results = json::array();
+    if (names.empty() && wish.bundle.empty()) {
+        throw UsageError("check: name at least one file, or a bundle with --bundle");
+    }
+    if (names.empty()) {
+        results.push_back(checkAnnotations(wish));
+    } else if (given->contains("compose")) {
+        results.push_back(checkComposed(names, wish));
+    } else {
+        for (const std::string& name : names) {
+            results.push_back(checkFile(name, wish));
+        }
+    }
+    bool valid = true;
+    for (const json& result : results) {
+        valid = valid && result["valid"].get<bool>();
+        if (!given->contains("json")) {
+            print(result);
+        }
+    }
+    if (given->contains("json")) {
+        std::puts(results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    }
+    return valid ? exitOk : exitFailed;
+}
+
+}  // namespace cli

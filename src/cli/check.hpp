@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "profile/load.hpp"
+
+namespace cli {
+
+// What of the profile's paths and programs a bundle's root file system lacks, before any container runs:
+// {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...]} for each entry. `failed` is set when a container
+// from this bundle would not start.
+nlohmann::ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, bool& failed);
+
+}  // namespace cli

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a profile comes to, for people and for programs.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "profile/load.hpp"
+
+namespace cli {
+
+// The effective profile: entries, layers, rules; after variables and groups, for the ABI that it was loaded for.
+nlohmann::ordered_json reportOf(const profile::Profile& profile);
+
+// [{"pointer": ..., "line": ..., "message": ...}]
+nlohmann::ordered_json reportOf(const profile::Invalid& error);
+
+// The same as reportOf(profile), to read.
+std::string textOf(const nlohmann::ordered_json& report);
+
+}  // namespace cli

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace profile {
+
+// TOML text -> the document that the same profile is in JSON: path_beneath becomes pathBeneath, and so on. Throws
+// Invalid naming `source`.
+nlohmann::json parseToml(std::string_view text, std::string_view source);
+
+}  // namespace profile
