@@ -34,10 +34,7 @@ enum oll_selector {
 	OLL_SELECT_ENTRYPOINT = 0, /* the init's first exec inside the container */
 	OLL_SELECT_PROGRAM = 1, /* execs of the listed programs */
 	OLL_SELECT_EXCEPT = 2, /* execs of all but the listed programs */
-};
-
-enum oll_entry_flag {
-	OLL_ENTRY_SESSIONS = 1 << 0, /* exec sessions are targets too */
+	OLL_SELECT_COUNT = 3,
 };
 
 /* LANDLOCK_RESTRICT_SELF_NO_NEW_PRIVS, the value that Linux 7.3 gave it; the bridge uses the same. */
@@ -55,14 +52,9 @@ enum oll_origin {
 struct oll_layer {
 	__u64 generation; /* the slot must still have it */
 	__u32 slot;
-	__u32 entry; /* index in oll_container.entries */
+	__u32 entry; /* its bit in the masks of oll_container */
 	__u32 restrict_flags;
 	__u32 reserved;
-};
-
-struct oll_entry {
-	__u32 selector; /* enum oll_selector */
-	__u32 flags; /* enum oll_entry_flag */
 };
 
 /* Why an exec was denied; oll_denial.reason. */
@@ -92,11 +84,10 @@ struct oll_container {
 	__u64 cgroup_id;
 	__u64 hook_mount_ns; /* unique ids, not inode numbers */
 	__u64 host_mount_ns;
-	__u32 entry_count;
+	__u32 selected_by[OLL_SELECT_COUNT]; /* entries with each selector, a bit each */
+	__u32 sessions; /* entries that exec sessions are targets of, likewise */
 	__u32 layer_count;
 	__u32 program_count;
-	__u32 reserved;
-	struct oll_entry entries[OLL_MAX_ENTRIES];
 	struct oll_layer layers[OLL_MAX_LAYERS];
 	__u32 started; /* the init has done its first exec inside the container */
 	__u32 reserved2;
@@ -154,28 +145,38 @@ struct oll_node {
 	char version[32];
 };
 
-/* Context of the syscall program `hand_over`. Descriptors are of the caller. All or nothing: on error nothing is held. */
+/*
+ * Contexts of the syscall programs, which the hook runs in its own descriptor table, under the node's lock. `error`: 0
+ * or a negative errno.
+ */
+
+/* `hand_over`: puts one ruleset into a free slot. */
 struct oll_hand_over {
+	__u64 generation; /* in: of the container's other rulesets, 0 for the first; out */
 	__u64 cgroup_id;
-	__u32 ruleset_count;
-	__u32 file_count;
-	__s32 rulesets[OLL_MAX_LAYERS];
-	__s32 files[OLL_MAX_PROGRAMS]; /* -1: none */
-	/* out */
-	__s64 error; /* 0 or negative errno; -ENOSPC: no free slot */
-	__u64 generation;
-	__u64 hook_mount_ns;
-	__u64 host_mount_ns;
-	__u32 slots[OLL_MAX_LAYERS];
-	struct oll_file_id file_ids[OLL_MAX_PROGRAMS];
+	__s32 ruleset; /* descriptor */
+	__u32 slot; /* out */
+	__s64 error; /* -ENOSPC: no slot is free; nothing is held then */
 };
 
-/* Context of the syscall program `revoke`: empties the slots that still have `generation`. */
+/* `revoke`: empties a slot, if it still has that generation. */
 struct oll_revoke {
 	__u64 generation;
-	__u32 slot_count;
+	__u32 slot;
 	__u32 reserved;
-	__u32 slots[OLL_MAX_LAYERS];
+};
+
+/* `identify`: what the selector will see of a file. */
+struct oll_identify {
+	__s32 file; /* descriptor */
+	__u32 reserved;
+	struct oll_file_id id; /* out */
+};
+
+/* `mount_namespaces`: of the caller, and of the host's pid 1. */
+struct oll_mount_namespaces {
+	__u64 own;
+	__u64 host;
 };
 
 /* What user space sees of a slot; the ruleset itself is never shown. */
@@ -192,15 +193,15 @@ struct oll_slot_view {
 #endif
 OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
-OLL_ASSERT(sizeof(struct oll_container) == 48 + 8 * OLL_MAX_ENTRIES + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
+OLL_ASSERT(sizeof(struct oll_container) == 56 + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
 OLL_ASSERT(sizeof(struct oll_program) == 32 + OLL_PATH_SIZE, "layout");
 OLL_ASSERT(sizeof(struct oll_task) == 32, "layout");
 OLL_ASSERT(sizeof(struct oll_record) == 16 + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
-OLL_ASSERT(sizeof(struct oll_hand_over) ==
-		   16 + 4 * OLL_MAX_LAYERS + 4 * OLL_MAX_PROGRAMS + 32 + 4 * OLL_MAX_LAYERS + 16 * OLL_MAX_PROGRAMS,
-	   "layout");
-OLL_ASSERT(sizeof(struct oll_revoke) == 16 + 4 * OLL_MAX_LAYERS, "layout");
+OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");
+OLL_ASSERT(sizeof(struct oll_revoke) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_identify) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_mount_namespaces) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_slot_view) == 24, "layout");
 #undef OLL_ASSERT
 

@@ -107,103 +107,81 @@ static long take_free_slot(__u64 i, struct search *search)
 	return 1;
 }
 
-static __always_inline int store(struct oll_hand_over *ctx, struct oll_node *state, __u32 i)
-{
-	struct bpf_landlock_ruleset *ruleset, *old;
-	struct search search = { .generation = ctx->generation, .start = state->slot_hint, .found = -1 };
-	struct oll_slot *slot;
-	__u32 index;
-
-	bpf_loop(OLL_MAX_SLOTS, take_free_slot, &search, 0);
-	if (search.found < 0)
-		return -ENOSPC;
-	index = search.found;
-	ctx->slots[i] = index;
-	state->slot_hint = index + 1;
-	slot = bpf_map_lookup_elem(&slots, &index);
-	if (!slot)
-		return -ENOSPC;
-	slot->cgroup_id = ctx->cgroup_id;
-	ruleset = bpf_landlock_ruleset_from_fd(ctx->rulesets[i]);
-	if (!ruleset)
-		return -EBADF;
-	old = bpf_kptr_xchg(&slot->ruleset, ruleset);
-	if (old)
-		bpf_landlock_put_ruleset(old);
-	return 0;
-}
-
-static __always_inline struct oll_file_id file_id_of(int fd)
-{
-	struct oll_file_id none = {};
-	struct fdtable *table = BPF_CORE_READ(bpf_get_current_task_btf(), files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
-		return none;
-	return file_id(file);
-}
-
-static __always_inline __u64 host_mount_ns(struct task_struct *task)
-{
-	struct pid_namespace *ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children);
-	int i;
-
-	for (i = 0; i < 33 && BPF_CORE_READ(ns, level) > 0; i++) /* MAX_PID_NS_LEVEL is 32 */
-		ns = BPF_CORE_READ(ns, parent);
-	return mount_ns_id(BPF_CORE_READ(ns, child_reaper));
-}
-
-/* Run by the hook, under the node's lock, in its own descriptor table. */
 SEC("syscall")
 int hand_over(struct oll_hand_over *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 zero = 0;
 	struct oll_node *state = bpf_map_lookup_elem(&node, &zero);
-	__u32 i;
+	struct search search = { .found = -1 };
+	struct bpf_landlock_ruleset *ruleset, *old;
+	struct oll_slot *slot;
+	__u32 index;
 
 	ctx->error = -EINVAL;
-	if (!state || ctx->ruleset_count > OLL_MAX_LAYERS || ctx->file_count > OLL_MAX_PROGRAMS)
+	if (!state)
 		return 0;
-	ctx->generation = __sync_fetch_and_add(&state->next_generation, 1) + 1;
-	ctx->hook_mount_ns = mount_ns_id(task);
-	ctx->host_mount_ns = host_mount_ns(task);
+	if (!ctx->generation)
+		ctx->generation = __sync_fetch_and_add(&state->next_generation, 1) + 1;
+	ruleset = bpf_landlock_ruleset_from_fd(ctx->ruleset);
+	if (!ruleset) {
+		ctx->error = -EBADF;
+		return 0;
+	}
+	search.generation = ctx->generation;
+	search.start = state->slot_hint;
+	bpf_loop(OLL_MAX_SLOTS, take_free_slot, &search, 0);
+	index = search.found;
+	slot = search.found < 0 ? NULL : bpf_map_lookup_elem(&slots, &index);
+	if (!slot) {
+		bpf_landlock_put_ruleset(ruleset);
+		ctx->error = -ENOSPC;
+		return 0;
+	}
+	state->slot_hint = index + 1;
+	slot->cgroup_id = ctx->cgroup_id;
+	old = bpf_kptr_xchg(&slot->ruleset, ruleset);
+	if (old)
+		bpf_landlock_put_ruleset(old);
+	ctx->slot = index;
 	ctx->error = 0;
-	for (i = 0; i < OLL_MAX_PROGRAMS; i++) {
-		if (i >= ctx->file_count)
-			break;
-		ctx->file_ids[i] = file_id_of(ctx->files[i]);
-	}
-	for (i = 0; i < OLL_MAX_LAYERS; i++) {
-		if (i >= ctx->ruleset_count)
-			break;
-		ctx->slots[i] = OLL_MAX_SLOTS;
-		ctx->error = store(ctx, state, i);
-		if (ctx->error)
-			break;
-	}
-	if (!ctx->error)
-		return 0;
-	for (i = 0; i < OLL_MAX_LAYERS; i++) {
-		if (i >= ctx->ruleset_count || ctx->slots[i] >= OLL_MAX_SLOTS)
-			break;
-		empty_slot(ctx->slots[i], ctx->generation);
-	}
 	return 0;
 }
 
 SEC("syscall")
 int revoke(struct oll_revoke *ctx)
 {
-	__u32 i;
+	empty_slot(ctx->slot, ctx->generation);
+	return 0;
+}
 
-	for (i = 0; i < OLL_MAX_LAYERS; i++) {
-		if (i >= ctx->slot_count)
-			break;
-		empty_slot(ctx->slots[i], ctx->generation);
-	}
+SEC("syscall")
+int identify(struct oll_identify *ctx)
+{
+	struct fdtable *table = BPF_CORE_READ(bpf_get_current_task_btf(), files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+	struct oll_file_id id;
+
+	if (ctx->file < 0 || (__u32)ctx->file >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), files + ctx->file) || !file)
+		return 0;
+	id = file_id(file);
+	ctx->id.inode = id.inode;
+	ctx->id.device = id.device;
+	ctx->id.inode_generation = id.inode_generation;
+	return 0;
+}
+
+SEC("syscall")
+int mount_namespaces(struct oll_mount_namespaces *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pid_namespace *ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children);
+	int i;
+
+	for (i = 0; i < 33 && BPF_CORE_READ(ns, level) > 0; i++) /* MAX_PID_NS_LEVEL is 32 */
+		ns = BPF_CORE_READ(ns, parent);
+	ctx->own = mount_ns_id(task);
+	ctx->host = mount_ns_id(BPF_CORE_READ(ns, child_reaper));
 	return 0;
 }

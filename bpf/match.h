@@ -24,9 +24,14 @@ enum {
 	NAME_COUNT,
 };
 
-/* NUL-padded names. Too big for the stack, and a sleepable program must not keep them per CPU. */
+/* NUL-padded. */
+struct name {
+	char text[OLL_PATH_SIZE];
+};
+
+/* Too big for the stack, and a sleepable program must not keep them per CPU. */
 struct names {
-	char of[NAME_COUNT][OLL_PATH_SIZE];
+	struct name of[NAME_COUNT];
 	char raw[OLL_PATH_SIZE + MAX_NAME + 1];
 };
 
@@ -56,59 +61,85 @@ static __always_inline struct oll_file_id file_id(struct file *file)
 	return id;
 }
 
-/* Like d_path, but up to the root of the mount namespace whatever the task's own root is. */
-static __noinline int name_from_root(struct file *file, struct names *names)
+static __always_inline struct names *own_names(void)
 {
-	struct dentry *dentry;
-	struct vfsmount *vfsmount;
-	struct mount *mount;
-	__u32 pos = OLL_PATH_SIZE - 1;
-	int i;
-
-	if (!file || !names)
-		return -EINVAL;
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	vfsmount = BPF_CORE_READ(file, f_path.mnt);
-	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	names->raw[OLL_PATH_SIZE - 1] = 0;
-	for (i = 0; i < MAX_DEPTH; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount) /* the top of the namespace */
-				return bpf_probe_read_kernel_str(names->of[NAME_FROM_ROOT], OLL_PATH_SIZE,
-								 &names->raw[pos & (OLL_PATH_SIZE - 1)]);
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-		} else if (parent == dentry) { /* outside of any mount */
-			return -ENOENT;
-		} else {
-			__u32 length = BPF_CORE_READ(dentry, d_name.len);
-			const unsigned char *text = BPF_CORE_READ(dentry, d_name.name);
-
-			if (length > MAX_NAME || length + 1 > pos)
-				return -ENAMETOOLONG;
-			pos -= length;
-			if (bpf_probe_read_kernel(&names->raw[pos & (OLL_PATH_SIZE - 1)], length & MAX_NAME, text))
-				return -EFAULT;
-			pos -= 1;
-			names->raw[pos & (OLL_PATH_SIZE - 1)] = '/';
-			dentry = parent;
-		}
-	}
-	return -ENAMETOOLONG;
+	return bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL, 0);
 }
 
-static __noinline int same_name(const char *left, const char *right)
+/* The way up from a file: what is left of it, and where its name begins in names.raw. */
+struct walk {
+	struct dentry *dentry;
+	struct mount *mount;
+	__u32 start;
+	int error;
+};
+
+static long step_up(__u64 i, struct walk *walk)
 {
-	const __u64 *a = (const __u64 *)left;
-	const __u64 *b = (const __u64 *)right;
+	struct dentry *dentry = walk->dentry;
+	struct mount *mount = walk->mount;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct names *names = own_names();
+	__u32 start = walk->start;
+	__u32 length, after;
+
+	walk->error = -ENOENT;
+	if (!names)
+		return 1;
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		walk->mount = BPF_CORE_READ(mount, mnt_parent);
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		if (walk->mount != mount)
+			return 0;
+		walk->error = 0; /* the top of the namespace */
+		return 1;
+	}
+	if (parent == dentry) /* outside of any mount */
+		return 1;
+	length = BPF_CORE_READ(dentry, d_name.len);
+	if (length > MAX_NAME || start > OLL_PATH_SIZE - 1 || length + 1 > start)
+		return 1;
+	start -= length + 1;
+	/* Nothing new, but the verifier must see the bound on the very value that indexes. */
+	asm volatile("" : "+r"(start));
+	start &= OLL_PATH_SIZE - 1;
+	names->raw[start] = '/';
+	after = start + 1;
+	asm volatile("" : "+r"(after));
+	after &= OLL_PATH_SIZE - 1;
+	if (bpf_probe_read_kernel(&names->raw[after], length, BPF_CORE_READ(dentry, d_name.name)))
+		return 1;
+	walk->start = start;
+	walk->dentry = parent;
+	return 0;
+}
+
+/* Like d_path, but up to the root of the mount namespace whatever the task's own root is. Stays empty on failure. */
+static __always_inline void name_from_root(struct file *file, struct names *names)
+{
+	struct vfsmount *mount = BPF_CORE_READ(file, f_path.mnt);
+	struct walk walk = {
+		.dentry = BPF_CORE_READ(file, f_path.dentry),
+		.mount = (void *)mount - bpf_core_field_offset(struct mount, mnt),
+		.start = OLL_PATH_SIZE - 1,
+		.error = -ENOENT,
+	};
+
+	names->raw[OLL_PATH_SIZE - 1] = 0;
+	bpf_loop(MAX_DEPTH, step_up, &walk, 0);
+	if (!walk.error && walk.start < OLL_PATH_SIZE)
+		bpf_probe_read_kernel_str(&names->of[NAME_FROM_ROOT], OLL_PATH_SIZE, &names->raw[walk.start]);
+}
+
+/* Not static: the verifier looks at a global function once, not at each call. */
+__noinline int same_name(const struct name *left, const struct name *right)
+{
 	int i;
 
+	if (!left || !right)
+		return 0;
 	for (i = 0; i < PATH_WORDS; i++) {
-		if (a[i] != b[i])
+		if (((const __u64 *)left)[i] != ((const __u64 *)right)[i])
 			return 0;
 	}
 	return 1;
@@ -118,19 +149,21 @@ static long match_program(__u64 index, struct match *match)
 {
 	struct oll_program_key key = { .generation = match->generation, .index = index };
 	struct oll_program *program = bpf_map_lookup_elem(&programs, &key);
-	struct names *names = bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL, 0);
+	struct names *names = own_names();
+	const struct name *listed;
 	bool same_file, from_root;
 
 	if (!program || !names)
 		return 0;
+	listed = (const struct name *)program->path;
 	same_file = program->has_file && program->file.inode == match->file.inode &&
 		    program->file.device == match->file.device &&
 		    program->file.inode_generation == match->file.inode_generation;
-	from_root = same_name(program->path, names->of[NAME_FROM_ROOT]);
+	from_root = same_name(listed, &names->of[NAME_FROM_ROOT]);
 	if (same_file && from_root)
 		match->surely |= program->entries;
-	if (same_file || from_root || same_name(program->path, names->of[NAME_GIVEN]) ||
-	    same_name(program->path, names->of[NAME_SEEN]))
+	if (same_file || from_root || same_name(listed, &names->of[NAME_GIVEN]) ||
+	    same_name(listed, &names->of[NAME_SEEN]))
 		match->named |= program->entries;
 	return 0;
 }
@@ -147,9 +180,9 @@ static __always_inline int find_programs(struct oll_container *container, struct
 	if (!names)
 		return -ENOMEM;
 	if (given)
-		bpf_probe_read_kernel_str(names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
+		bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
 	if (bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
-		bpf_probe_read_kernel_str(names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
+		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
 	name_from_root(file, names);
 
 	match->generation = container->generation;

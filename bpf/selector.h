@@ -46,38 +46,32 @@ enum scope {
 };
 
 /* The entry of the nearest ancestor that has one, of the current task's cgroup. */
-static __noinline int find_level(void)
+static __always_inline enum scope find_container(struct task_struct *task, struct oll_container **container)
 {
+	struct cgroup *cgroup, *ancestor;
 	int found = 0;
 	int level;
 
+	*container = NULL;
+	bpf_rcu_read_lock();
+	cgroup = task->cgroups->dfl_cgrp;
 	/* Downwards: a container that nests cgroups deeper than we look cannot hide its own from us. */
-	for (level = 1; level <= OLL_MAX_CGROUP_LEVEL; level++) {
+	for (level = 1; level <= OLL_MAX_CGROUP_LEVEL && level <= cgroup->level; level++) {
 		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
 
-		if (!id)
-			break;
 		if (bpf_map_lookup_elem(&records, &id))
 			found = level;
 	}
-	return found;
-}
-
-static __always_inline enum scope find_container(struct task_struct *task, struct oll_container **container)
-{
-	int level = find_level();
-	struct cgroup *cgroup;
-
-	*container = NULL;
-	if (!level)
-		return OUT_OF_SCOPE;
-	bpf_rcu_read_lock();
-	cgroup = bpf_cgroup_ancestor(task->cgroups->dfl_cgrp, level);
-	if (cgroup) {
-		*container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
-		bpf_cgroup_release(cgroup);
+	if (found) {
+		ancestor = bpf_cgroup_ancestor(cgroup, found);
+		if (ancestor) {
+			*container = bpf_cgrp_storage_get(&containers, ancestor, NULL, 0);
+			bpf_cgroup_release(ancestor);
+		}
 	}
 	bpf_rcu_read_unlock();
+	if (!found)
+		return OUT_OF_SCOPE;
 	return *container ? IN_SCOPE : BROKEN;
 }
 
@@ -107,28 +101,10 @@ static __always_inline struct oll_task *own_descent(struct task_struct *task)
 }
 
 /* Entries with this selector that do not restrict the task yet. */
-static __always_inline __u32 open_entries(struct oll_container *container, struct oll_task *own, __u32 selector)
+static __always_inline __u32 open_entries(struct oll_container *container, struct oll_task *own,
+					  enum oll_selector selector)
 {
-	__u32 mask = 0;
-	__u32 i;
-
-	for (i = 0; i < OLL_MAX_ENTRIES; i++) {
-		if (i < container->entry_count && container->entries[i].selector == selector)
-			mask |= 1U << i;
-	}
-	return mask & ~(own->applied | own->staged);
-}
-
-static __always_inline __u32 session_entries(struct oll_container *container)
-{
-	__u32 mask = 0;
-	__u32 i;
-
-	for (i = 0; i < OLL_MAX_ENTRIES; i++) {
-		if (i < container->entry_count && (container->entries[i].flags & OLL_ENTRY_SESSIONS))
-			mask |= 1U << i;
-	}
-	return mask;
+	return container->selected_by[selector] & ~(own->applied | own->staged);
 }
 
 static __always_inline int stage(struct linux_binprm *bprm, struct oll_container *container, struct oll_task *own,
@@ -203,7 +179,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		own->staged_origin = OLL_ORIGIN_SESSION;
 		/* fallthrough */
 	case OLL_ORIGIN_SESSION:
-		return stage(bprm, container, own, session_entries(container));
+		return stage(bprm, container, own, container->sessions);
 	case OLL_ORIGIN_INIT_PENDING:
 		own->staged_origin = OLL_ORIGIN_INIT;
 		entries = open_entries(container, own, OLL_SELECT_ENTRYPOINT);

@@ -17,8 +17,8 @@ struct Command {
 
 constexpr std::array commands = {
     Command{"hook", cli::runHook, "called by the container runtime"},
-    //Command{"check", cli::runCheck, "check profiles"},
-    //Command{"schema", cli::runSchema, "print the JSON Schema of profiles"},
+    Command{"check", cli::runCheck, "check profiles"},
+    Command{"schema", cli::runSchema, "print the JSON Schema of profiles"},
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},
     Command{"status", cli::runStatus, "show what is loaded and which containers depend on it"},

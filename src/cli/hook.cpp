@@ -83,7 +83,7 @@ profile::Profile effectiveProfile(const Settings& settings, const std::optional<
 struct Prepared {
     std::vector<landlock::Ruleset> rulesets;
     std::vector<sys::Fd> files;
-    std::vector<oll_entry> entries;
+    std::vector<node::Entry> entries;
     std::vector<node::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
@@ -163,8 +163,7 @@ Prepared prepare(const profile::Profile& profile, const container::Rootfs& rootf
     for (const profile::Entry& entry : profile.entries) {
         const auto index = static_cast<std::uint32_t>(prepared.entries.size());
         prepared.skipped.emplace_back();
-        prepared.entries.push_back({static_cast<std::uint32_t>(selectorOf(entry.select.kind)),
-                                    entry.select.sessions ? static_cast<std::uint32_t>(OLL_ENTRY_SESSIONS) : 0});
+        prepared.entries.push_back({selectorOf(entry.select.kind), entry.select.sessions});
         for (const profile::Layer& layer : entry.layers) {
             prepared.rulesets.push_back(buildRuleset(layer, entry, rootfs, cwd, prepared.skipped.back()));
             prepared.layers.push_back({prepared.rulesets.back().fd(), index,

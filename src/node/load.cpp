@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* bpffs = "/sys/fs/bpf";
 // Where it is made ready; renamed when complete. Only the holder of the lock touches it.
-constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock.new";
+constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock-new";  // bpffs takes no dots
 
 bool inInitialUserNamespace()
 {

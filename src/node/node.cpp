@@ -107,66 +107,95 @@ Node::Node(const Lock&) : node_(openPin("node"))
     programs_ = openPin("programs");
     tasks_ = openPin("tasks");
     slots_ = openPin("slots");
-    handOver_ = openPin("hand_over");
-    revoke_ = openPin("revoke");
+    handOverProgram_ = openPin("hand_over");
+    revokeProgram_ = openPin("revoke");
+    identifyProgram_ = openPin("identify");
+    mountNamespacesProgram_ = openPin("mount_namespaces");
 }
 
-oll_hand_over Node::handOver(const Container& container) const
+std::uint32_t Node::handOverOne(oll_hand_over& context) const
 {
-    oll_hand_over context{};
-    context.cgroup_id = container.cgroupId;
-    context.ruleset_count = static_cast<std::uint32_t>(container.layers.size());
-    context.file_count = static_cast<std::uint32_t>(container.programs.size());
-    std::ranges::transform(container.layers, context.rulesets, &Layer::ruleset);
-    std::ranges::transform(container.programs, context.files, &Program::file);
-    run(handOver_, context, "hand the rulesets over");
+    run(handOverProgram_, context, "hand a ruleset over");
     if (context.error == -ENOSPC && collectGarbage() > 0) {
-        run(handOver_, context, "hand the rulesets over");
+        run(handOverProgram_, context, "hand a ruleset over");
     }
     if (context.error == -ENOSPC) {
         throw sys::Error("all " + std::to_string(OLL_MAX_SLOTS) + " slots for rulesets are in use; `oci-landlock "
                          "status` lists who holds them");
     }
     if (context.error != 0) {
-        throw sys::errnoError("hand the rulesets over", static_cast<int>(-context.error));
+        throw sys::errnoError("hand a ruleset over", static_cast<int>(-context.error));
     }
-    return context;
+    return context.slot;
 }
 
-void Node::writeEntry(const Container& container, const oll_hand_over& handed) const
+// Fills `slots` as it goes, so that the caller can give back what was taken before an error.
+std::uint64_t Node::handOver(const Container& container, std::vector<std::uint32_t>& slots) const
 {
-    oll_container entry{};
-    entry.generation = handed.generation;
-    entry.cgroup_id = container.cgroupId;
-    entry.hook_mount_ns = handed.hook_mount_ns;
-    entry.host_mount_ns = handed.host_mount_ns;
-    entry.entry_count = static_cast<std::uint32_t>(container.entries.size());
-    entry.layer_count = static_cast<std::uint32_t>(container.layers.size());
-    entry.program_count = static_cast<std::uint32_t>(container.programs.size());
-    std::ranges::copy(container.entries, entry.entries);
-    for (std::size_t i = 0; i < container.layers.size(); ++i) {
-        const Layer& layer = container.layers[i];
-        entry.layers[i] = {handed.generation, handed.slots[i], layer.entry, layer.restrictFlags, 0};
+    oll_hand_over context{};
+    context.cgroup_id = container.cgroupId;
+    for (const Layer& layer : container.layers) {
+        context.ruleset = layer.ruleset;
+        try {
+            slots.push_back(handOverOne(context));
+        } catch (...) {
+            for (const std::uint32_t slot : slots) {
+                revoke(context.generation, slot);
+            }
+            throw;
+        }
     }
+    return context.generation;
+}
+
+void Node::writePrograms(const Container& container, std::uint64_t generation) const
+{
     for (std::size_t i = 0; i < container.programs.size(); ++i) {
         const Program& program = container.programs[i];
-        const oll_program_key key{handed.generation, i};
+        const oll_program_key key{generation, i};
         oll_program value{};
-        value.generation = handed.generation;
+        value.generation = generation;
         value.entries = program.entries;
-        value.has_file = program.file >= 0 ? 1 : 0;
-        value.file = handed.file_ids[i];
+        if (program.file >= 0) {
+            oll_identify identify{};
+            identify.file = program.file;
+            run(identifyProgram_, identify, "identify a program");
+            value.has_file = 1;
+            value.file = identify.id;
+        }
         std::ranges::copy(program.path, value.path);
         update(programs_, &key, &value, BPF_NOEXIST, "write a program of the container's entry");
     }
+}
+
+void Node::writeEntry(const Container& container, std::uint64_t generation,
+                      const std::vector<std::uint32_t>& slots) const
+{
+    oll_mount_namespaces namespaces{};
+    run(mountNamespacesProgram_, namespaces, "read the mount namespaces");
+    oll_container entry{};
+    entry.generation = generation;
+    entry.cgroup_id = container.cgroupId;
+    entry.hook_mount_ns = namespaces.own;
+    entry.host_mount_ns = namespaces.host;
+    entry.layer_count = static_cast<std::uint32_t>(container.layers.size());
+    entry.program_count = static_cast<std::uint32_t>(container.programs.size());
+    for (std::size_t i = 0; i < container.entries.size(); ++i) {
+        entry.selected_by[container.entries[i].selector] |= 1U << i;
+        entry.sessions |= container.entries[i].sessions ? 1U << i : 0;
+    }
+    for (std::size_t i = 0; i < container.layers.size(); ++i) {
+        const Layer& layer = container.layers[i];
+        entry.layers[i] = {generation, slots[i], layer.entry, layer.restrictFlags, 0};
+    }
     oll_task init{};
-    init.generation = handed.generation;
+    init.generation = generation;
     init.origin = OLL_ORIGIN_INIT_PENDING;
     update(tasks_, &container.init, &init, BPF_ANY, "mark the container's init");
     update(containers_, &container.cgroup, &entry, BPF_ANY, "write the container's entry");
     // Last: this is what puts the cgroup in scope.
     oll_record record{};
-    record.generation = handed.generation;
+    record.generation = generation;
     record.created = static_cast<std::uint64_t>(std::time(nullptr));
     std::ranges::copy(container.id, record.container_id);
     std::ranges::copy(container.report.substr(0, OLL_REPORT_SIZE - 1), record.report);
@@ -182,14 +211,21 @@ void Node::install(const Container& container) const
     if (!fits) {
         throw sys::Error("the profile is larger than a container's entry holds");
     }
-    const oll_hand_over handed = handOver(container);
+    std::vector<std::uint32_t> slots;
+    const std::uint64_t generation = handOver(container, slots);
     try {
-        writeEntry(container, handed);
+        writePrograms(container, generation);
+        writeEntry(container, generation, slots);
     } catch (...) {
         bpf_map_delete_elem(containers_.get(), &container.cgroup);
         bpf_map_delete_elem(tasks_.get(), &container.init);
-        forgetPrograms(handed.generation, static_cast<std::uint32_t>(container.programs.size()));
-        revoke(handed.generation, {handed.slots, handed.slots + container.layers.size()});
+        for (std::uint64_t i = 0; i < container.programs.size(); ++i) {
+            const oll_program_key key{generation, i};
+            bpf_map_delete_elem(programs_.get(), &key);
+        }
+        for (const std::uint32_t slot : slots) {
+            revoke(generation, slot);
+        }
         throw;
     }
 }
@@ -227,21 +263,10 @@ std::vector<Standing> Node::containers() const
     return all;
 }
 
-void Node::revoke(std::uint64_t generation, const std::vector<std::uint32_t>& slots) const
+void Node::revoke(std::uint64_t generation, std::uint32_t slot) const
 {
-    oll_revoke context{};
-    context.generation = generation;
-    context.slot_count = static_cast<std::uint32_t>(slots.size());
-    std::ranges::copy(slots, context.slots);
-    run(revoke_, context, "revoke rulesets");
-}
-
-void Node::forgetPrograms(std::uint64_t generation, std::uint32_t count) const
-{
-    for (std::uint64_t i = 0; i < count; ++i) {
-        const oll_program_key key{generation, i};
-        bpf_map_delete_elem(programs_.get(), &key);
-    }
+    oll_revoke context{generation, slot, 0};
+    run(revokeProgram_, context, "revoke a ruleset");
 }
 
 void Node::forget(std::uint64_t cgroupId) const
@@ -272,7 +297,7 @@ unsigned Node::collectGarbage() const
     const std::vector<oll_slot_view> slots = readSlots(slots_);
     for (std::uint32_t i = 0; i < slots.size(); ++i) {
         if (slots[i].generation != 0 && !living.contains(slots[i].generation)) {
-            revoke(slots[i].generation, {i});
+            revoke(slots[i].generation, i);
             ++freed;
         }
     }

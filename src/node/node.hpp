@@ -47,6 +47,11 @@ void load(const Lock&);
 // Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
 bool unload(const Lock&, bool force);
 
+struct Entry {
+    oll_selector selector = OLL_SELECT_ENTRYPOINT;
+    bool sessions = true;
+};
+
 struct Layer {
     int ruleset = -1;  // borrowed
     std::uint32_t entry = 0;
@@ -65,7 +70,7 @@ struct Container {
     int init = -1;        // pidfd, borrowed
     int cgroup = -1;      // directory, borrowed
     std::uint64_t cgroupId = 0;
-    std::vector<oll_entry> entries;
+    std::vector<Entry> entries;
     std::vector<Layer> layers;
     std::vector<Program> programs;
 };
@@ -107,12 +112,14 @@ public:
     unsigned slotsInUse() const;
 
 private:
-    oll_hand_over handOver(const Container& container) const;
-    void writeEntry(const Container& container, const oll_hand_over& handed) const;
-    void revoke(std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
-    void forgetPrograms(std::uint64_t generation, std::uint32_t count) const;
+    std::uint64_t handOver(const Container& container, std::vector<std::uint32_t>& slots) const;
+    std::uint32_t handOverOne(oll_hand_over& context) const;
+    void writePrograms(const Container& container, std::uint64_t generation) const;
+    void writeEntry(const Container& container, std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
+    void revoke(std::uint64_t generation, std::uint32_t slot) const;
 
-    sys::Fd node_, records_, containers_, programs_, tasks_, slots_, handOver_, revoke_;
+    sys::Fd node_, records_, containers_, programs_, tasks_, slots_;                 // maps
+    sys::Fd handOverProgram_, revokeProgram_, identifyProgram_, mountNamespacesProgram_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;
     std::string version_;
 };

@@ -3,8 +3,10 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
-#include <vector>
 
 #include "applier/applier.hpp"
 #include "kfunc.skel.h"
@@ -14,24 +16,29 @@ namespace applier {
 
 namespace {
 
-// libbpf and the verifier explain themselves here; shown only when loading fails.
+// libbpf and the verifier explain themselves here; shown only when loading fails. The verifier says why at the end.
 std::string libbpfLog;
+constexpr std::size_t maxLog = 4000;
 
 int keepLog(libbpf_print_level level, const char* format, va_list arguments)
 {
-    if (level == LIBBPF_DEBUG || libbpfLog.size() > 64 * 1024) {
+    if (level == LIBBPF_DEBUG) {
         return 0;
     }
-    char line[4096];
-    const int length = vsnprintf(line, sizeof line, format, arguments);
-    libbpfLog += line;
+    char* line = nullptr;
+    const int length = vasprintf(&line, format, arguments);
+    if (length >= 0) {
+        libbpfLog += line;
+        std::free(line);
+        libbpfLog.erase(0, libbpfLog.size() - std::min(libbpfLog.size(), maxLog));
+    }
     return length;
 }
 
 [[noreturn]] void fail(const std::string& what, int code)
 {
-    throw sys::Error(what + ": " + sys::errnoError("", code < 0 ? -code : code).what() +
-                     (libbpfLog.empty() ? "" : "\n" + libbpfLog));
+    throw sys::Error(sys::errnoError(what, code < 0 ? -code : code).what() +
+                     (libbpfLog.empty() ? std::string() : "\n" + libbpfLog));
 }
 
 using Skeleton = std::unique_ptr<kfunc_bpf, decltype(&kfunc_bpf__destroy)>;
@@ -80,10 +87,14 @@ void loadKfunc(const std::string& directory)
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj)
     {
-        pin(directory, bpf_map__name(map), bpf_map__fd(map));
+        if (!bpf_map__is_internal(map)) {
+            pin(directory, bpf_map__name(map), bpf_map__fd(map));
+        }
     }
-    pin(directory, "hand_over", bpf_program__fd(skeleton->progs.hand_over));
-    pin(directory, "revoke", bpf_program__fd(skeleton->progs.revoke));
+    for (const bpf_program* program : {skeleton->progs.hand_over, skeleton->progs.revoke, skeleton->progs.identify,
+                                       skeleton->progs.mount_namespaces}) {
+        pin(directory, bpf_program__name(program), bpf_program__fd(program));
+    }
     // What remembers before what selects: no exec may be selected and then forgotten.
     for (bpf_program* program : {skeleton->progs.forget, skeleton->progs.inherit, skeleton->progs.commit_exec,
                                  skeleton->progs.select_interpreter, skeleton->progs.select_exec}) {
