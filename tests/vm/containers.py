@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real containers for the tests in this directory. Runs inside the VM, as root."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
+OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
+PROBE = os.path.join(BUILD, "tests", "vm", "probe")
+RUNTIMES = ("crun", "runc")
+PINS = "/sys/fs/bpf/oci-landlock"
+
+
+def command(*words, timeout=60, **options):
+    """Runs a host command; its output is text."""
+    return subprocess.run(words, capture_output=True, text=True, timeout=timeout, **options)
+
+
+def oci_landlock(*words, **options):
+    return command(OCI_LANDLOCK, *words, **options)
+
+
+def status():
+    answer = oci_landlock("status", "--json")
+    return json.loads(answer.stdout)
+
+
+def slots_used():
+    return status()["slots"]["used"]
+
+
+def policy(read=(), write=(), **more):
+    """A policy that handles every file system right of ABI 6 and allows these paths."""
+    rules = []
+    if read:
+        rules.append({"allowedAccess": ["abi.read_execute"], "parent": list(read)})
+    if write:
+        rules.append({"allowedAccess": ["abi.read_write"], "parent": list(write)})
+    return {"abi": 6, "ruleset": [{"handledAccessFs": ["abi.all"]}], "pathBeneath": rules, **more}
+
+
+def entry(select=None, rules=None, **more):
+    """One profile entry; by default everything but /allowed, /bin and /lib is denied."""
+    return {
+        **({"select": select} if select else {}),
+        "policy": rules or policy(read=["/bin", "/allowed"], write=["/dev"]),
+        **more,
+    }
+
+
+def program(*paths, **more):
+    return entry({"program": list(paths)}, **more)
+
+
+def profile(*entries):
+    return {"entries": list(entries)}
+
+
+class Bundle:
+    """An OCI bundle with a small root file system: busybox tools and the probe in /bin, a copy of the probe as
+    /bin/target, /etc/secret (which no default policy allows) and /allowed/file."""
+
+    def __init__(self, directory, base=None):
+        self.directory = directory
+        self.id = "test-" + os.path.basename(directory)
+        self.rootfs = os.path.join(directory, "rootfs")
+        if base:
+            for name in ("upper", "work", "rootfs"):
+                os.makedirs(os.path.join(directory, name), exist_ok=True)
+            command("mount", "-t", "overlay", "overlay", "-o",
+                    f"lowerdir={base},upperdir={directory}/upper,workdir={directory}/work", self.rootfs, check=True)
+        self._fill()
+        self.config = json.loads(json.dumps(CONFIG))
+        self.hooks("createRuntime", "poststop")
+
+    def _fill(self):
+        for name in ("bin", "etc", "allowed", "tmp", "proc", "dev", "sys", "lib"):
+            os.makedirs(self.path(name), exist_ok=True)
+        if not os.path.lexists(self.path("bin/busybox")):
+            shutil.copy(shutil.which("busybox"), self.path("bin/busybox"))
+            for applet in BUSYBOX_APPLETS:
+                os.symlink("busybox", self.path("bin", applet))
+        shutil.copy(PROBE, self.path("bin/probe"))
+        shutil.copy(PROBE, self.path("bin/target"))
+        self.write("etc/secret", "secret\n")
+        self.write("allowed/file", "allowed\n")
+
+    def path(self, *parts):
+        return os.path.join(self.rootfs, *parts)
+
+    def write(self, name, text, mode=0o644):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(self.path(name), mode)
+
+    def script(self, name, text):
+        """An executable shell script inside; returns its path in the container."""
+        self.write(name, "#!/bin/sh\n" + text, 0o755)
+        return "/" + name
+
+    def hooks(self, *stages):
+        self.config["hooks"] = {
+            stage: [{"path": OCI_LANDLOCK, "args": ["oci-landlock", "hook", stage]}] for stage in stages
+        }
+
+    def annotate(self, wanted, **more):
+        """`wanted`: a profile as a dict, an inline text or a name."""
+        text = wanted if isinstance(wanted, str) else json.dumps(wanted)
+        self.config["annotations"] = {"io.landlock.profile": text, **more}
+
+    def save(self):
+        with open(os.path.join(self.directory, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(self.config, file)
+
+    def run(self, runtime, *args, timeout=60):
+        """`runtime run` to its end."""
+        if args:
+            self.config["process"]["args"] = list(args)
+        self.save()
+        return command(runtime, "run", "--bundle", self.directory, self.id, timeout=timeout)
+
+    def shell(self, runtime, text, **options):
+        """Runs a script as the entrypoint."""
+        return self.run(runtime, self.script("run.sh", text), **options)
+
+    @contextlib.contextmanager
+    def running(self, runtime, *args):
+        """A container in the background: `started` by the time the body runs, deleted after it."""
+        if args:
+            self.config["process"]["args"] = list(args)
+        self.save()
+        log = os.path.join(self.directory, "log")
+        with open(log, "w", encoding="utf-8") as output:
+            created = subprocess.run([runtime, "create", "--bundle", self.directory, self.id], stdin=subprocess.DEVNULL,
+                                     stdout=output, stderr=output, timeout=60, check=False)
+        container = Running(self, runtime, created.returncode, log)
+        try:
+            if created.returncode == 0:
+                container.start()
+            yield container
+        finally:
+            command(runtime, "delete", "--force", self.id)
+
+
+class Running:
+    def __init__(self, bundle, runtime, code, log):
+        self.bundle = bundle
+        self.runtime = runtime
+        self.code = code
+        self.log = log
+
+    def start(self):
+        return command(self.runtime, "start", self.bundle.id)
+
+    def exec(self, *args, timeout=60):
+        """An exec session."""
+        return command(self.runtime, "exec", self.bundle.id, *args, timeout=timeout)
+
+    def output(self):
+        with open(self.log, encoding="utf-8") as file:
+            return file.read()
+
+    def wait_for(self, text, seconds=30):
+        """Waits until the container has printed `text`."""
+        end = time.monotonic() + seconds
+        while text not in self.output():
+            if time.monotonic() > end:
+                raise AssertionError(f"no {text!r} within {seconds} s in: {self.output()}")
+            time.sleep(0.05)
+
+    def state(self):
+        return json.loads(command(self.runtime, "state", self.bundle.id).stdout)
+
+    def pid(self):
+        return self.state()["pid"]
+
+
+class TestCase(unittest.TestCase):
+    maxDiff = None
+
+    def bundle(self, **options):
+        directory = tempfile.mkdtemp(prefix="bundle-", dir="/tmp")
+        made = Bundle(directory, **options)
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        if options.get("base"):
+            self.addCleanup(command, "umount", "-l", made.rootfs)
+        return made
+
+    def each_runtime(self):
+        """for runtime in self.each_runtime(): a subtest for each."""
+        for runtime in RUNTIMES:
+            with self.subTest(runtime=runtime):
+                yield runtime
+
+    def assertNothingLeft(self):
+        """No container's entry and no slot is in use."""
+        found = status()
+        self.assertEqual(found["containers"], [])
+        self.assertEqual(found["slots"]["used"], 0)
+
+
+BUSYBOX_APPLETS = ("sh", "cat", "ls", "echo", "id", "mount", "umount", "ln", "cp", "mv", "rm", "mkdir", "sleep", "grep",
+                   "chmod", "unshare", "chroot", "true", "false", "kill", "stat", "touch", "env", "wc", "seq", "tr")
+
+CONFIG = {
+    "ociVersion": "1.0.2",
+    "process": {
+        "terminal": False,
+        "user": {"uid": 0, "gid": 0},
+        "args": ["/bin/sh"],
+        "env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"],
+        "cwd": "/",
+        "capabilities": {
+            kind: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE",
+                   "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"]
+            for kind in ("bounding", "effective", "permitted")
+        },
+        "noNewPrivileges": False,
+    },
+    "root": {"path": "rootfs", "readonly": False},
+    "hostname": "container",
+    "mounts": [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+         "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+         "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+    ],
+    "linux": {
+        "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+    },
+    "annotations": {},
+}
