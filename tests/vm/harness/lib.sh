@@ -13,23 +13,26 @@ die() { say "$*"; exit 125; }
 step() {
     local text=$1 log ticker rc=0 start=$SECONDS
     shift
+    # Nameless, so that nothing stays when this is killed.
     log=$(mktemp)
+    exec 7<>"$log"
+    rm -f "$log"
     printf 'vm: %s …' "$text" >&2
     (
         trap 'exit 0' TERM
         while sleep 2 & wait $!; do printf '.' >&2; done
-    ) 8>&- 9>&- >/dev/null &
+    ) 7>&- 9>&- >/dev/null &
     ticker=$!
-    "$@" >"$log" 2>&1 || rc=$?
+    "$@" >&7 2>&1 7>&- || rc=$?
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     if [ "$rc" = 0 ]; then
         printf ' %d s\n' $((SECONDS - start)) >&2
     else
         printf ' failed (%d)\n' "$rc" >&2
-        tail -n 60 "$log" >&2
+        tail -n 60 /proc/self/fd/7 >&2
     fi
-    rm -f "$log"
+    exec 7>&-
     return "$rc"
 }
 
