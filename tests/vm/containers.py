@@ -32,6 +32,20 @@ def status():
     return json.loads(answer.stdout)
 
 
+NODE_LOG = "/run/messages"
+
+
+def node_log():
+    """What was sent to syslog: crun does not show a hook's stderr. Only what was sent since the first call."""
+    if not os.path.exists("/dev/log"):
+        command("busybox", "syslogd", "-O", NODE_LOG)
+    try:
+        with open(NODE_LOG, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
 def slots_used():
     return status()["slots"]["used"]
 
