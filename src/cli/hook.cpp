@@ -241,21 +241,23 @@ container::Cgroup ownCgroup(const container::Process& init)
     return cgroup;
 }
 
-// An entry that is there already: ours from the other hook stage, a dead predecessor's, or somebody else's.
+// An entry that is there already: ours from the other hook stage, a dead predecessor's, or somebody else's. Throws
+// sys::Error when anybody else is in the cgroup: the entry would restrict them as well.
 bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init, pid_t pid)
 {
     const auto standing = node.find(cgroup.id);
-    if (!standing) {
-        return false;
-    }
-    if (standing->alive && node.marked(init.pidfd(), standing->record.generation)) {
+    if (standing && standing->intact && node.marked(init.pidfd(), standing->record.generation)) {
         return true;
     }
     if (!cgroup.holdsOnly(pid)) {
-        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is shared with container " +
-                         sys::printable(standing->record.container_id) + "; give each container a cgroup of its own");
+        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is shared with " +
+                         (standing ? "container " + sys::printable(standing->record.container_id)
+                                   : "processes that are not the container's") +
+                         "; give each container a cgroup of its own");
     }
-    node.forget(cgroup.id);
+    if (standing) {
+        node.forget(cgroup.id);
+    }
     return false;
 }
 

@@ -56,6 +56,7 @@ json describe(const node::Standing& standing)
                  {"created", record.created},
                  {"profile", report.value("profile", "")},
                  {"entries", report.contains("entries") ? report["entries"] : json::array()},
+                 {"intact", standing.intact},
                  {"started", standing.entry.started != 0},
                  {"applied", standing.entry.applied},
                  {"denied", standing.entry.denied}};
@@ -128,6 +129,9 @@ void print(const json& status)
                     }
                 }
                 out += "\n";
+            }
+            if (!item["intact"]) {
+                out += "  broken   its entry is gone, so that every exec in it is denied; remove the container\n";
             }
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {

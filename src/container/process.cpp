@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "container/process.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string_view>
 
 #include "sys/error.hpp"
@@ -44,6 +46,38 @@ std::uint64_t inodeOf(int fd)
         throw sys::errnoError("stat cgroup");
     }
     return st.st_ino;
+}
+
+// Whether a process is in this cgroup or beneath it. A cgroup that is gone is not populated.
+bool populated(int cgroup)
+{
+    const sys::Fd events(openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC));
+    if (!events) {
+        return errno != ENOENT && errno != ENODEV;
+    }
+    return sys::readAll(events.get(), 4096, "cgroup.events").find("populated 0") == std::string::npos;
+}
+
+bool hasPopulatedChild(int cgroup)
+{
+    struct Close {
+        void operator()(DIR* stream) const { closedir(stream); }
+    };
+    const int fd = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, Close> stream(fd < 0 ? nullptr : fdopendir(fd));
+    if (!stream) {
+        throw sys::errnoError("list the container's cgroup");
+    }
+    while (const dirent* entry = readdir(stream.get())) {
+        if (entry->d_type != DT_DIR || entry->d_name == std::string_view(".") || entry->d_name == std::string_view("..")) {
+            continue;
+        }
+        const sys::Fd child(openat(cgroup, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (child ? populated(child.get()) : errno != ENOENT) {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::string cgroupPath(const Process& process)
@@ -147,7 +181,8 @@ bool Cgroup::holdsOnly(pid_t pid) const
     if (!procs) {
         throw sys::errnoError("cgroup.procs of " + sys::printable(path));
     }
-    return sys::readAll(procs.get(), maxProcFile, "cgroup.procs") == std::to_string(pid) + "\n";
+    return sys::readAll(procs.get(), maxProcFile, "cgroup.procs") == std::to_string(pid) + "\n" &&
+           !hasPopulatedChild(directory.get());
 }
 
 sys::Fd openCgroup(std::uint64_t id)
@@ -175,11 +210,7 @@ bool cgroupPopulated(std::uint64_t id)
     if (!directory) {
         return false;
     }
-    const sys::Fd events(openat(directory.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
-    if (!events) {
-        return errno != ENOENT && errno != ENODEV;
-    }
-    return sys::readAll(events.get(), 4096, "cgroup.events").find("populated 0") == std::string::npos;
+    return populated(directory.get());
 }
 
 }  // namespace container

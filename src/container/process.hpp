@@ -47,7 +47,7 @@ struct Cgroup {
     // Whether `other` is this cgroup or lies beneath it.
     bool contains(const Cgroup& other) const;
 
-    // Whether `pid` is the one process in it.
+    // Whether `pid` is the one process in it, and nobody is in a cgroup beneath it.
     bool holdsOnly(pid_t pid) const;
 };
 

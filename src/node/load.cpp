@@ -23,7 +23,8 @@ namespace node {
 namespace {
 
 constexpr const char* bpffs = "/sys/fs/bpf";
-// Where it is made ready; renamed when complete. Only the holder of the lock touches it.
+// Where it is made ready, to be renamed when complete, and where it goes to be removed. Only the holder of the lock
+// touches it.
 constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock-new";  // bpffs takes no dots
 
 bool inInitialUserNamespace()
@@ -172,7 +173,8 @@ void load(const Lock& lock)
         applier::loadKfunc(stagingDirectory);
         writeNode(stagingDirectory, OLL_APPLIER_KFUNC);
         if (rename(stagingDirectory, pinDirectory) != 0) {
-            throw sys::errnoError(std::string("rename to ") + pinDirectory);
+            throw sys::Error(sys::errnoError(std::string("rename to ") + pinDirectory).what() +
+                             std::string("; run `oci-landlock unload`"));
         }
     } catch (...) {
         removePins(stagingDirectory);
@@ -182,8 +184,9 @@ void load(const Lock& lock)
 
 bool unload(const Lock& lock, bool force)
 {
+    removePins(stagingDirectory);
     if (!Node::loaded()) {
-        removePins(stagingDirectory);
+        removePins(pinDirectory);
         return false;
     }
     if (!force) {
@@ -195,7 +198,11 @@ bool unload(const Lock& lock, bool force)
                              "lists them), or use --force to leave their programs unrestricted from now on");
         }
     }
-    removePins(pinDirectory);
+    // At once: were it done pin by pin, a kill half way would leave a node that looks loaded and selects nothing.
+    if (rename(pinDirectory, stagingDirectory) != 0) {
+        throw sys::errnoError(std::string("rename ") + pinDirectory);
+    }
+    removePins(stagingDirectory);
     return true;
 }
 

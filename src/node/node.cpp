@@ -107,6 +107,13 @@ Node::Node(const Lock&) : node_(openPin("node"))
     programs_ = openPin("programs");
     tasks_ = openPin("tasks");
     slots_ = openPin("slots");
+    for (const char* link : {"link_select_exec", "link_select_interpreter", "link_commit_exec", "link_inherit",
+                             "link_forget"}) {
+        if (access(pinned(link).c_str(), F_OK) != 0) {
+            throw sys::Error(pinned(link) + " is missing, so that nothing would be restricted; run `oci-landlock "
+                             "unload --force` and `oci-landlock load`");
+        }
+    }
     handOverProgram_ = openPin("hand_over");
     revokeProgram_ = openPin("revoke");
     identifyProgram_ = openPin("identify");
@@ -240,8 +247,9 @@ std::optional<Standing> Node::find(std::uint64_t cgroupId) const
     const sys::Fd cgroup = container::openCgroup(cgroupId);
     if (cgroup) {
         const int fd = cgroup.get();
-        standing.alive = bpf_map_lookup_elem(containers_.get(), &fd, &standing.entry) == 0 &&
-                         standing.entry.generation == standing.record.generation;
+        standing.alive = true;
+        standing.intact = bpf_map_lookup_elem(containers_.get(), &fd, &standing.entry) == 0 &&
+                          standing.entry.generation == standing.record.generation;
     }
     return standing;
 }

@@ -80,7 +80,8 @@ struct Standing {
     std::uint64_t cgroupId = 0;
     oll_record record{};
     bool alive = false;        // its cgroup exists
-    oll_container entry{};     // zero when !alive
+    bool intact = false;       // and the entry in it is this one; else every exec in the cgroup is denied
+    oll_container entry{};     // zero when !intact
 };
 
 // The pinned objects, opened. Throws sys::Error when they are not there or of another version.

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program that containers in the tests run: says what it may do, and reaches other programs in unusual ways.
-// Static, so that it is the only file it needs. Many commands can follow each other, separated by "+".
+// Static, so that it is the only file it needs. Many commands can follow each other, separated by "+". A "++" among the
+// words for another program reaches it as "+", and so on.
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -39,18 +47,274 @@ int printNoNewPrivileges(const Words&)
     return 0;
 }
 
-// "exec PATH WORD...": becomes another program.
-int execute(const Words& words)
+// "ids": real and effective user, and whether the kernel calls this program more privileged than who started it.
+int printIds(const Words&)
+{
+    std::printf("uid %d euid %d secure %lu\n", getuid(), geteuid(), getauxval(AT_SECURE));
+    return 0;
+}
+
+// argv for another program, from the word at `first` on; one "+" off the separators that are meant for it.
+std::vector<char*> argumentsFrom(const Words& words, std::size_t first)
 {
     std::vector<char*> argv;
-    for (std::size_t i = 1; i < words.size(); ++i) {
-        argv.push_back(const_cast<char*>(words[i].c_str()));
+    for (std::size_t i = first; i < words.size(); ++i) {
+        const bool nested = words[i].size() > 1 && words[i].find_first_not_of('+') == std::string::npos;
+        argv.push_back(const_cast<char*>(words[i].c_str()) + (nested ? 1 : 0));
     }
     argv.push_back(nullptr);
     std::fflush(stdout);
-    execv(argv[0], argv.data());
-    std::printf("exec %s: %s\n", words.at(1).c_str(), std::strerror(errno));
+    return argv;
+}
+
+int failed(const Words& words)
+{
+    std::printf("%s %s: %s\n", words[0].c_str(), words.at(1).c_str(), std::strerror(errno));
     return 1;
+}
+
+int waitFor(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFSIGNALED(status)) {
+        std::printf("killed by signal %d\n", WTERMSIG(status));
+        return 128 + WTERMSIG(status);
+    }
+    return WEXITSTATUS(status);
+}
+
+int execFd(int fd, const char* path, const Words& words, std::size_t first)
+{
+    const std::vector<char*> argv = argumentsFrom(words, first);
+    syscall(SYS_execveat, fd, path, argv.data(), environ, *path == '\0' ? AT_EMPTY_PATH : 0);
+    return failed(words);
+}
+
+// "exec PATH WORD...": becomes another program.
+int execute(const Words& words)
+{
+    execv(words.at(1).c_str(), argumentsFrom(words, 1).data());
+    return failed(words);
+}
+
+// "exec-fd PATH WORD...": likewise, by execveat(2) of a descriptor.
+int executeFd(const Words& words)
+{
+    return execFd(open(words.at(1).c_str(), O_PATH), "", words, 1);
+}
+
+// "exec-at DIRECTORY NAME WORD...": likewise, by execveat(2) of a name in a directory.
+int executeAt(const Words& words)
+{
+    return execFd(open(words.at(1).c_str(), O_PATH), words.at(2).c_str(), words, 2);
+}
+
+// "exec-proc PATH WORD...": likewise, by the descriptor's name in /proc, as fexecve(3) once did.
+int executeProc(const Words& words)
+{
+    const int fd = open(words.at(1).c_str(), O_PATH);
+    execv(("/proc/self/fd/" + std::to_string(fd)).c_str(), argumentsFrom(words, 1).data());
+    return failed(words);
+}
+
+int heldFd = -1;
+
+// "hold PATH": keeps the file open for "exec-held WORD...".
+int hold(const Words& words)
+{
+    heldFd = open(words.at(1).c_str(), O_PATH);
+    return heldFd < 0 ? failed(words) : 0;
+}
+
+int executeHeld(const Words& words)
+{
+    return execFd(heldFd, "", words, 0);
+}
+
+// "exec-memory PATH WORD...": from a copy of the file in memory.
+int executeMemory(const Words& words)
+{
+    const int from = open(words.at(1).c_str(), O_RDONLY | O_CLOEXEC);
+    const int copy = memfd_create("copy", 0);
+    char buffer[65536];
+    ssize_t length = 0;
+    while ((length = read(from, buffer, sizeof buffer)) > 0) {
+        if (write(copy, buffer, static_cast<std::size_t>(length)) != length) {
+            return failed(words);
+        }
+    }
+    return execFd(copy, "", words, 1);
+}
+
+// "script-memory INTERPRETER WORD...": a script in memory; its interpreter gets "skip", the script's name, and WORD...
+int executeMemoryScript(const Words& words)
+{
+    const std::string text = "#!" + words.at(1) + " skip\n";
+    const int script = memfd_create("script", 0);
+    if (write(script, text.data(), text.size()) < 0) {
+        return failed(words);
+    }
+    return execFd(script, "", words, 1);
+}
+
+// "thread-exec PATH WORD...": exec by a thread that is not the leader.
+int executeInThread(const Words& words)
+{
+    int result = 0;
+    std::thread([&] { result = execute(words); }).join();
+    return result;
+}
+
+// "vfork-exec PATH WORD...": another program as a child, which shares the memory until then.
+int executeVfork(const Words& words)
+{
+    const std::vector<char*> argv = argumentsFrom(words, 1);
+    const pid_t child = vfork();
+    if (child == 0) {
+        execv(argv[0], argv.data());
+        _exit(127);
+    }
+    return child < 0 ? failed(words) : waitFor(child);
+}
+
+// "check PATH": AT_EXECVE_CHECK, Linux 6.14.
+int checkOnly(const Words& words)
+{
+    constexpr int atExecveCheck = 0x10000;
+    char* argv[] = {const_cast<char*>(words.at(1).c_str()), nullptr};
+    std::fflush(stdout);
+    const long result = syscall(SYS_execveat, AT_FDCWD, argv[0], argv, environ, atExecveCheck);
+    std::printf("check %s: %s\n", argv[0], result == 0 ? "allowed" : std::strerror(errno));
+    return 0;
+}
+
+// The next step of a chain "again|nest PATH COUNT WORD...", or its end: "PATH WORD...".
+void executeNext(const Words& words)
+{
+    const int count = std::stoi(words.at(2));
+    if (count == 0) {
+        std::vector<char*> argv = argumentsFrom(words, 2);
+        argv[0] = const_cast<char*>(words[1].c_str());
+        execv(argv[0], argv.data());
+        return;
+    }
+    Words next = words;
+    next[2] = std::to_string(count - 1);
+    std::vector<char*> argv{const_cast<char*>(words[1].c_str())};
+    for (const std::string& word : next) {
+        argv.push_back(const_cast<char*>(word.c_str()));
+    }
+    argv.push_back(nullptr);
+    execv(argv[0], argv.data());
+}
+
+// "again PATH COUNT WORD...": becomes PATH over and over.
+int again(const Words& words)
+{
+    executeNext(words);
+    return failed(words);
+}
+
+// "nest PATH COUNT WORD...": a child that is PATH, in which a child that is PATH, and so on.
+int nest(const Words& words)
+{
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        executeNext(words);
+        _exit(failed(words));
+    }
+    return child < 0 ? failed(words) : waitFor(child);
+}
+
+// "fork": the rest of the commands happens in a child.
+int forkOff(const Words&)
+{
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child > 0) {
+        const int result = waitFor(child);
+        std::fflush(stdout);
+        _exit(result);
+    }
+    return child < 0 ? 1 : 0;
+}
+
+// "unshare KIND...": mount, pid, user, cgroup.
+int unshareNamespaces(const Words& words)
+{
+    int flags = 0;
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        flags |= words[i] == "mount"    ? CLONE_NEWNS
+                 : words[i] == "pid"    ? CLONE_NEWPID
+                 : words[i] == "user"   ? CLONE_NEWUSER
+                 : words[i] == "cgroup" ? CLONE_NEWCGROUP
+                                        : 0;
+    }
+    return unshare(flags) == 0 ? 0 : failed(words);
+}
+
+// "setns PATH": joins a namespace.
+int joinNamespace(const Words& words)
+{
+    const int fd = open(words.at(1).c_str(), O_RDONLY | O_CLOEXEC);
+    return setns(fd, 0) == 0 ? 0 : failed(words);
+}
+
+// "chroot PATH": and stands at its top.
+int changeRoot(const Words& words)
+{
+    return chroot(words.at(1).c_str()) == 0 && chdir("/") == 0 ? 0 : failed(words);
+}
+
+int restrictSelf(const landlock_ruleset_attr& attributes, const char* allowed)
+{
+    const long ruleset = syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    int error = ruleset < 0 ? errno : 0;
+    if (!error && allowed != nullptr) {
+        landlock_path_beneath_attr rule{attributes.handled_access_fs, open(allowed, O_PATH | O_CLOEXEC)};
+        error = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0 ? 0 : errno;
+        close(rule.parent_fd);
+    }
+    if (!error) {
+        error = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? 0 : errno;
+    }
+    close(static_cast<int>(ruleset));
+    return error;
+}
+
+// "stack COUNT": restricts itself so often, by something that does not matter here, and says how often it went well.
+int stack(const Words& words)
+{
+    landlock_ruleset_attr attributes{};
+    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_SOCK;
+    const int count = std::stoi(words.at(1));
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    int done = 0;
+    int error = 0;
+    while (done < count && (error = restrictSelf(attributes, nullptr)) == 0) {
+        ++done;
+    }
+    std::printf("stacked %d: %s\n", done, error ? std::strerror(error) : "ok");
+    return 0;
+}
+
+// "only-read PATH": restricts itself to reading files beneath the path.
+int onlyRead(const Words& words)
+{
+    landlock_ruleset_attr attributes{};
+    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE;
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    const int error = restrictSelf(attributes, words.at(1).c_str());
+    std::printf("only-read %s: %s\n", words[1].c_str(), error ? std::strerror(error) : "ok");
+    return 0;
+}
+
+int skip(const Words&)
+{
+    return 0;
 }
 
 struct Command {
@@ -62,7 +326,27 @@ constexpr Command commands[] = {
     {"read", tryRead},
     {"write", tryWrite},
     {"nnp", printNoNewPrivileges},
+    {"ids", printIds},
     {"exec", execute},
+    {"exec-fd", executeFd},
+    {"exec-at", executeAt},
+    {"exec-proc", executeProc},
+    {"hold", hold},
+    {"exec-held", executeHeld},
+    {"exec-memory", executeMemory},
+    {"script-memory", executeMemoryScript},
+    {"thread-exec", executeInThread},
+    {"vfork-exec", executeVfork},
+    {"check", checkOnly},
+    {"again", again},
+    {"nest", nest},
+    {"fork", forkOff},
+    {"unshare", unshareNamespaces},
+    {"setns", joinNamespace},
+    {"chroot", changeRoot},
+    {"stack", stack},
+    {"only-read", onlyRead},
+    {"skip", skip},
 };
 
 int run(const Words& words)

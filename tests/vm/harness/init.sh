@@ -15,7 +15,7 @@ vm_mounts() {
     $b mount -t tmpfs -o nosuid,nodev shm /dev/shm
     $b mount -t mqueue mqueue /dev/mqueue
     $b mount -t tmpfs -o nosuid,nodev,mode=755 run /run
-    $b mount -t tmpfs -o nosuid,nodev,mode=1777 tmp /tmp
+    $b mount -t tmpfs -o mode=1777 tmp /tmp
     $b mkdir -p /run/lock /run/user /run/vm
     $b ln -sfn /proc/self/fd /dev/fd
     $b ln -sf /proc/self/fd/0 /dev/stdin
