@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every example of the guide and every profile of the library is good, on the newest ABI and on the one before it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "profile/load.hpp"
+#include "support.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string contentOf(const fs::path& path)
+{
+    std::ifstream file(path);
+    EXPECT_TRUE(file.is_open()) << path;
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+void expectGood(const std::string& text, const std::string& name, unsigned abi)
+{
+    try {
+        EXPECT_FALSE(profile::loadFile(text, name, profile::Origin::inlined, abi).entries.empty());
+    } catch (const profile::Invalid& error) {
+        ADD_FAILURE() << name << "\n" << text << "\n" << support::text(error);
+    }
+}
+
+TEST(Guide, ExamplesAreValid)
+{
+    std::istringstream lines(contentOf(fs::path(SOURCE_ROOT) / "docs/profiles.md"));
+    std::string line;
+    std::string language;
+    std::string example;
+    unsigned number = 0;
+    while (std::getline(lines, line)) {
+        if (!line.starts_with("```")) {
+            example += line + "\n";
+        } else if (language.empty()) {
+            language = line.substr(3);
+            example.clear();
+        } else {
+            ++number;
+            for (const unsigned abi : {6u, landlock::latestAbi}) {
+                expectGood(example, "example " + std::to_string(number) + "." + language, abi);
+            }
+            language.clear();
+        }
+    }
+    EXPECT_GE(number, 10u);
+}
+
+TEST(Guide, LibraryIsValid)
+{
+    unsigned count = 0;
+    for (const fs::directory_entry& file : fs::directory_iterator(fs::path(SOURCE_ROOT) / "profiles")) {
+        ++count;
+        for (unsigned abi = 4; abi <= landlock::latestAbi; ++abi) {
+            expectGood(contentOf(file.path()), file.path().string(), abi);
+        }
+        EXPECT_NE(contentOf(file.path()).find("Breaks"), std::string::npos) << file.path() << " says nothing of what it breaks";
+    }
+    EXPECT_GE(count, 7u);
+}
+
+}  // namespace
