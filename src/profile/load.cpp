@@ -97,7 +97,8 @@ private:
         if (given == item.end() || !given->is_object()) {
             return;
         }
-        const auto& [key, value] = *given->items().begin();
+        const std::string& key = given->begin().key();
+        const json& value = given->begin().value();
         select.kind = key == "program" ? Selector::program : key == "except" ? Selector::except : Selector::entrypoint;
         if (select.kind == Selector::entrypoint) {
             return;
