@@ -17,7 +17,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char* settingsFile = "/etc/oci-landlock/config.json";
 constexpr std::size_t maxSettingsBytes = 64 * 1024;
 constexpr std::size_t maxNameBytes = 128;
 
@@ -26,12 +25,31 @@ bool keepAll(int, std::string_view)
     return true;
 }
 
-// std::nullopt when there is none. No link is followed at the end: what was checked is what is read.
-std::optional<std::string> readTrusted(const std::string& path, std::size_t limit)
+// No link is followed at the end: what was checked is what is read. Empty when there is none.
+sys::Fd openTrustedDirectory(const std::string& path)
 {
-    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    sys::Fd directory(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (directory) {
+        sys::requireTrustedDirectory(directory.get(), path);
+    } else if (errno == ENOTDIR) {
+        throw sys::Error(path + ": not a directory, or a symbolic link; put the directory itself there");
+    } else if (errno != ENOENT) {
+        throw sys::errnoError(path);
+    }
+    return directory;
+}
+
+// std::nullopt when there is no such file.
+std::optional<std::string> readTrusted(const std::string& directory, const std::string& name, std::size_t limit)
+{
+    const sys::Fd parent = openTrustedDirectory(directory);
+    if (!parent) {
+        return std::nullopt;
+    }
+    const std::string path = directory + "/" + name;
+    const sys::Fd file(openat(parent.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file) {
-        if (errno == ENOENT || errno == ENOTDIR) {
+        if (errno == ENOENT) {
             return std::nullopt;
         }
         if (errno == ELOOP) {
@@ -41,6 +59,12 @@ std::optional<std::string> readTrusted(const std::string& path, std::size_t limi
     }
     sys::requireTrustedFile(file.get(), path);
     return sys::readAll(file.get(), limit, path);
+}
+
+bool isAbsolutePath(const json& value)
+{
+    return value.is_string() && value.get_ref<const std::string&>().starts_with('/') &&
+           value.get_ref<const std::string&>().find('\0') == std::string::npos;
 }
 
 bool isName(const std::string& name)
@@ -54,20 +78,21 @@ bool isName(const std::string& name)
 
 }  // namespace
 
-Settings readSettings()
+Settings readSettings(const std::string& path)
 {
     Settings settings;
-    const auto text = readTrusted(settingsFile, maxSettingsBytes);
+    const std::size_t slash = path.rfind('/');
+    const auto text = readTrusted(path.substr(0, slash), path.substr(slash + 1), maxSettingsBytes);
     if (!text) {
         return settings;
     }
-    const json document = oci::parseJson(*text, settingsFile, keepAll);
+    const json document = oci::parseJson(*text, path, keepAll);
     for (const auto& [key, value] : document.items()) {
-        const std::string where = std::string(settingsFile) + ": /" + sys::printable(key);
+        const std::string where = path + ": /" + sys::printable(key);
         if (key == "profileDirectories" && value.is_array()) {
             settings.profileDirectories.clear();
             for (const json& directory : value) {
-                if (!directory.is_string() || !directory.get_ref<const std::string&>().starts_with('/')) {
+                if (!isAbsolutePath(directory)) {
                     throw sys::Error(where + ": must hold absolute paths");
                 }
                 settings.profileDirectories.push_back(directory.get<std::string>());
@@ -93,7 +118,7 @@ ProfileFile findProfile(const Settings& settings, const std::string& name)
     std::string tried;
     for (const std::string& directory : settings.profileDirectories) {
         const std::string path = directory + "/" + name + ".json";
-        if (auto text = readTrusted(path, profile::maxDocumentBytes)) {
+        if (auto text = readTrusted(directory, name + ".json", profile::maxDocumentBytes)) {
             return {path, std::move(*text)};
         }
         tried += (tried.empty() ? "" : " and ") + path;

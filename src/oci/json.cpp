@@ -58,8 +58,9 @@ const json* member(const json& object, const char* key, json::value_t type, std:
     }
     const bool fits = found->type() == type || (type == json::value_t::number_integer && found->is_number_integer());
     if (!fits) {
-        throw sys::Error(std::string(what) + ": " + std::string(pointer) + "/" + key + ": must be " +
-                         json(type).type_name() + ", not " + found->type_name());
+        const char* wanted = type == json::value_t::number_integer ? "integer" : json(type).type_name();
+        throw sys::Error(std::string(what) + ": " + std::string(pointer) + "/" + key + ": must be " + wanted +
+                         ", not " + found->type_name());
     }
     return &*found;
 }

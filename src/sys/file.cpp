@@ -46,18 +46,32 @@ bool writeAll(int fd, std::string_view data)
     return true;
 }
 
-void requireTrustedFile(int fd, std::string_view what)
+namespace {
+
+void requireTrusted(int fd, std::string_view what, mode_t type, const char* typeName)
 {
     struct stat st {};
     if (fstat(fd, &st) != 0) {
         throw errnoError("stat " + std::string(what));
     }
-    if (!S_ISREG(st.st_mode)) {
-        throw Error(std::string(what) + ": not a regular file");
+    if ((st.st_mode & S_IFMT) != type) {
+        throw Error(std::string(what) + ": not a " + typeName);
     }
     if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         throw Error(std::string(what) + ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
     }
+}
+
+}  // namespace
+
+void requireTrustedFile(int fd, std::string_view what)
+{
+    requireTrusted(fd, what, S_IFREG, "regular file");
+}
+
+void requireTrustedDirectory(int fd, std::string_view what)
+{
+    requireTrusted(fd, what, S_IFDIR, "directory");
 }
 
 }  // namespace sys

@@ -15,5 +15,7 @@ bool writeAll(int fd, std::string_view data);
 
 // Throws Error unless the open file behind `fd` is a regular file that belongs to root and that nobody else may write.
 void requireTrustedFile(int fd, std::string_view what);
+// The same for a directory; O_PATH is enough.
+void requireTrustedDirectory(int fd, std::string_view what);
 
 }  // namespace sys

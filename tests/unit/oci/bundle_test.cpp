@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/bundle.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "temporary.hpp"
+
+namespace {
+
+using Annotations = std::map<std::string, std::string>;
+
+std::string config(const std::string& members)
+{
+    return R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},)" + members + "}";
+}
+
+std::string annotated(const std::string& annotations)
+{
+    return config(R"("annotations":{)" + annotations + "}");
+}
+
+TEST(Bundle, ReadsWhatConcernsUs)
+{
+    const oci::Bundle bundle = oci::parseBundle(R"({
+        "ociVersion": "1.0.2",
+        "process": {"cwd": "/srv", "args": ["/bin/true"], "env": ["A=b"], "user": {"uid": 0}},
+        "root": {"path": "rootfs", "readonly": true},
+        "annotations": {
+            "io.landlock.profile": "nginx",
+            "io.landlock.profile/web": "{}",
+            "io.kubernetes.cri.container-name": "web",
+            "io.kubernetes.cri-o.ContainerType": "container",
+            "io.kubernetes.cri.sandbox-name": "pod",
+            "org.example": "x"
+        },
+        "linux": {"path": 1, "cwd": [], "annotations": {"io.landlock.nonsense": 1}}
+    })", "/run/b");
+    EXPECT_EQ(bundle.directory, "/run/b");
+    EXPECT_EQ(bundle.rootPath, "/run/b/rootfs");
+    EXPECT_EQ(bundle.cwd, "/srv");
+    EXPECT_EQ(bundle.annotations, (Annotations{{"io.landlock.profile", "nginx"},
+                                               {"io.landlock.profile/web", "{}"},
+                                               {"io.kubernetes.cri.container-name", "web"},
+                                               {"io.kubernetes.cri-o.ContainerType", "container"}}));
+}
+
+struct Good {
+    std::string text;
+    std::string rootPath;
+    std::string cwd;
+    Annotations annotations;
+};
+
+TEST(Bundle, Accepts)
+{
+    const Good all[] = {
+        {config(R"("hostname":"h")"), "/b/rootfs", "/", {}},
+        {R"({"root":{"path":"/var/lib/r"}})", "/var/lib/r", "/", {}},
+        {R"({"root":{"path":"../r"}})", "/b/../r", "/", {}},
+        {config(R"("process":null,"annotations":null)"), "/b/rootfs", "/", {}},
+        {config(R"("process":{},"annotations":{})"), "/b/rootfs", "/", {}},
+        {config(R"("process":{"cwd":null})"), "/b/rootfs", "/", {}},
+        {config(R"("process":{"cwd":"/a/../b"})"), "/b/rootfs", "/a/../b", {}},
+        // Other people's annotations may be anything, twice too.
+        {annotated(R"("x":1,"x":{"io.landlock.profile":"p"},"io.landlockx":7,"io.landlock":[])"), "/b/rootfs", "/", {}},
+        {annotated(R"("io\u002elandlock.profile":"p")"), "/b/rootfs", "/", {{"io.landlock.profile", "p"}}},
+        {annotated(R"("io.landlock.profile":"")"), "/b/rootfs", "/", {{"io.landlock.profile", ""}}},
+        {annotated("\"io.landlock.profile\":\"" + std::string(300000, 'x') + "\""), "/b/rootfs", "/",
+         {{"io.landlock.profile", std::string(300000, 'x')}}},
+    };
+    for (const Good& good : all) {
+        const oci::Bundle bundle = oci::parseBundle(good.text, "/b");
+        EXPECT_EQ(bundle.rootPath, good.rootPath) << good.text.substr(0, 300);
+        EXPECT_EQ(bundle.cwd, good.cwd) << good.text.substr(0, 300);
+        EXPECT_EQ(bundle.annotations, good.annotations) << good.text.substr(0, 300);
+    }
+}
+
+struct Bad {
+    std::string text;
+    const char* message;
+};
+
+TEST(Bundle, Refuses)
+{
+    const Bad all[] = {
+        {"", "/b/config.json: not valid JSON at byte 1"},
+        {"7", "not a JSON object"},
+        {"{}", "/root/path: missing"},
+        {R"({"root":null})", "/root/path: missing"},
+        {R"({"root":{}})", "/root/path: missing"},
+        {R"({"root":{"path":""}})", "/root/path: missing"},
+        {R"({"root":{"path":"a\u0000"}})", "/root/path: missing or has a NUL"},
+        {R"({"root":{"path":1}})", "/root/path: must be string, not number"},
+        {R"({"root":{"path":{"path":"r"}}})", "/root/path: must be string, not object"},
+        {R"({"root":"rootfs"})", "/root: must be object, not string"},
+        {R"({"root":["rootfs"]})", "/root: must be object, not array"},
+        {config(R"("process":[])"), "/process: must be object, not array"},
+        {config(R"("process":{"cwd":"srv"})"), "/process/cwd: must be an absolute path"},
+        {config(R"("process":{"cwd":""})"), "/process/cwd: must be an absolute path"},
+        {config(R"("process":{"cwd":"/\u0000"})"), "/process/cwd: must be an absolute path"},
+        {config(R"("process":{"cwd":true})"), "/process/cwd: must be string, not boolean"},
+        {config(R"("annotations":[{"io.landlock.profile":"p"}])"), "/annotations: must be object, not array"},
+        {config(R"("annotations":"io.landlock.profile")"), "/annotations: must be object, not string"},
+        {annotated(R"("io.landlock.profile":1)"), "/annotations/io.landlock.profile: must be a string"},
+        {annotated(R"("io.landlock.profile":null)"), "/annotations/io.landlock.profile: must be a string"},
+        {annotated(R"("io.landlock.profile":{"entries":[]})"), "/annotations/io.landlock.profile: must be a string"},
+        {annotated(R"("io.landlock.\u001b[2J":1)"), "/annotations/io.landlock.\\x1b[2J: must be a string"},
+        {annotated(R"("io.kubernetes.cri.container-name":[])"), "must be a string"},
+        {annotated(R"("io.kubernetes.cri.container-type":0)"), "must be a string"},
+        {annotated(R"("io.landlock.profile":"a","io.landlock.profile":"b")"), "member \"io.landlock.profile\" appears twice"},
+        {annotated(R"("io.landlock.profile":"a","io.landlock.pro\u0066ile":"a")"), "appears twice"},
+        {annotated(R"("io.kubernetes.cri.container-name":"a","io.kubernetes.cri.container-name":"b")"), "appears twice"},
+        {config(R"("annotations":{},"annotations":{"io.landlock.profile":"p"})"), "member \"annotations\" appears twice"},
+        {config(R"("root":{"path":"other"})"), "member \"root\" appears twice"},
+        {config("\"x\":" + std::string(100, '[') + std::string(100, ']')), "nested deeper than 64 levels"},
+        {config("\"x\":" + std::string(1000000, '[')), "nested deeper than 64 levels"},
+        {annotated("\"io.landlock.profile\":\"\xc3\x28\""), "not valid JSON at byte"},
+    };
+    for (const Bad& bad : all) {
+        support::expectError([&] { oci::parseBundle(bad.text, "/b"); }, bad.message, bad.text);
+    }
+}
+
+TEST(Bundle, HugeMembersThatAreNotOursCostNoMemoryAndDoNotConfuse)
+{
+    std::string text = R"({"linux":{)";
+    for (int i = 0; i < 50000; ++i) {
+        text += "\"k" + std::to_string(i) + R"(":{"root":{"path":"/evil"},"annotations":{"io.landlock.profile":"x"}},)";
+    }
+    text += R"("z":0},"root":{"path":"r"},"annotations":{"io.landlock.profile":"p"}})";
+    ASSERT_LT(text.size(), oci::maxConfigBytes);
+    const oci::Bundle bundle = oci::parseBundle(text, "/b");
+    EXPECT_EQ(bundle.rootPath, "/b/r");
+    EXPECT_EQ(bundle.annotations, (Annotations{{"io.landlock.profile", "p"}}));
+}
+
+TEST(Bundle, ReadsTheFile)
+{
+    const support::Temporary directory;
+    directory.file("config.json", config(R"("process":{"cwd":"/srv"})"));
+    const oci::Bundle bundle = oci::readBundle(directory.path());
+    EXPECT_EQ(bundle.directory, directory.path());
+    EXPECT_EQ(bundle.rootPath, directory.path("rootfs"));
+    EXPECT_EQ(bundle.cwd, "/srv");
+}
+
+TEST(Bundle, RefusesWhatIsNoRegularFileOrTooLarge)
+{
+    const auto read = [](const support::Temporary& directory) { return [&] { oci::readBundle(directory.path()); }; };
+    const support::Temporary none;
+    support::expectError(read(none), "No such file or directory");
+    const support::Temporary link;
+    link.link("config.json", link.file("real.json", config(R"("x":0)")));
+    support::expectError(read(link), "symbolic link");
+    const support::Temporary fifo;
+    ASSERT_EQ(mkfifo(fifo.path("config.json").c_str(), 0600), 0);
+    support::expectError(read(fifo), "not a regular file");
+    const support::Temporary directory;
+    directory.directory("config.json");
+    support::expectError(read(directory), "not a regular file");
+    const support::Temporary large;
+    const std::string start = config(R"("x":0)");
+    large.file("config.json", start + std::string(oci::maxConfigBytes - start.size(), ' '));
+    EXPECT_NO_THROW(oci::readBundle(large.path()));
+    large.file("config.json", start + std::string(oci::maxConfigBytes - start.size() + 1, ' '));
+    support::expectError(read(large), "larger than 4194304 bytes");
+}
+
+// What the annotations of a container come to: "<profile> from <key>, program <program>"; "-": nothing is asked for.
+std::string request(const Annotations& annotations)
+{
+    const auto found = oci::requestOf(oci::Bundle{"/b", "/b/rootfs", "/", annotations});
+    if (!found) {
+        return "-";
+    }
+    std::string out = found->profile ? *found->profile + " from " + found->profileKey : "nothing";
+    return out + (found->program ? ", program " + *found->program : "");
+}
+
+TEST(Annotations, AskForAProfile)
+{
+    const std::pair<Annotations, const char*> all[] = {
+        {{}, "-"},
+        {{{"io.kubernetes.cri.container-name", "web"}}, "-"},
+        {{{"io.landlock.profile", "nginx"}}, "nginx from io.landlock.profile"},
+        {{{"io.landlock.profile", ""}}, " from io.landlock.profile"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.program", "/bin/x"}}, "p from io.landlock.profile, program /bin/x"},
+        {{{"io.landlock.program", "/bin/x"}}, "nothing, program /bin/x"},
+        // One container of a pod.
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "web"}}, "w from io.landlock.profile/web"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.container.name", "web"}}, "w from io.landlock.profile/web"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "db"}}, "-"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "WEB"}}, "-"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "web/x"}}, "-"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "web"}},
+         "w from io.landlock.profile/web"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "db"}},
+         "p from io.landlock.profile"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.profile/web", ""}, {"io.kubernetes.cri.container-name", "web"}},
+         " from io.landlock.profile/web"},
+        {{{"io.landlock.profile/web", "w"}, {"io.landlock.program", "/bin/x"}, {"io.kubernetes.cri.container-name", "web"}},
+         "w from io.landlock.profile/web, program /bin/x"},
+        // containerd's word counts before the other.
+        {{{"io.landlock.profile/web", "w"}, {"io.landlock.profile/db", "d"}, {"io.kubernetes.cri.container-name", "web"},
+          {"io.kubernetes.container.name", "db"}},
+         "w from io.landlock.profile/web"},
+        // The pod's sandbox runs nothing of the user's.
+        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "-"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri-o.ContainerType", "sandbox"}}, "-"},
+        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "container"}}, "p from io.landlock.profile"},
+        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "Sandbox"}}, "p from io.landlock.profile"},
+        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", ""}}, "p from io.landlock.profile"},
+    };
+    for (const auto& [annotations, expected] : all) {
+        EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
+    }
+}
+
+TEST(Annotations, UnknownOnesAreRefused)
+{
+    const std::pair<Annotations, const char*> all[] = {
+        {{{"io.landlock.", "x"}}, "annotation io.landlock.: unknown"},
+        {{{"io.landlock.profiles", "x"}}, "annotation io.landlock.profiles: unknown"},
+        {{{"io.landlock.Profile", "x"}}, "unknown"},
+        {{{"io.landlock.profile.web", "x"}}, "unknown"},
+        {{{std::string("io.landlock.profile\0", 20), "x"}}, "annotation io.landlock.profile\\x00: unknown"},
+        {{{"io.landlock.program/web", "x"}, {"io.kubernetes.cri.container-name", "web"}}, "unknown"},
+        {{{"io.landlock.\x1b]0;x\n", "x"}}, "annotation io.landlock.\\x1b]0;x\\x0a: unknown"},
+        {{{"io.landlock." + std::string(100000, 'a'), "x"}}, "unknown; there are io.landlock.profile, "},
+        // In the sandbox too: a spelling mistake must not wait for the container.
+        {{{"io.landlock.profil", "x"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "unknown"},
+        // Nobody knows which container this is.
+        {{{"io.landlock.profile/web", "x"}}, "does not say which container of the pod this is"},
+        {{{"io.landlock.profile/web", "x"}, {"io.landlock.profile", "p"}}, "does not say which container of the pod this is"},
+        {{{"io.landlock.profile/", "x"}}, "does not say which container of the pod this is"},
+        {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-name", ""}}, "does not say which"},
+    };
+    for (const auto& [annotations, message] : all) {
+        support::expectError([&] { request(annotations); }, message, testing::PrintToString(annotations));
+    }
+}
+
+}  // namespace

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "sys/error.hpp"
+
+namespace support {
+
+// A directory that is there for one test.
+class Temporary {
+public:
+    Temporary()
+    {
+        std::string name = (std::filesystem::temp_directory_path() / "oci-landlock-test.XXXXXX").string();
+        if (mkdtemp(name.data()) == nullptr) {
+            throw std::runtime_error("mkdtemp");
+        }
+        path_ = name;
+    }
+    Temporary(const Temporary&) = delete;
+    Temporary& operator=(const Temporary&) = delete;
+    ~Temporary()
+    {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+
+    std::string path(const std::string& name = "") const { return name.empty() ? path_ : path_ + "/" + name; }
+
+    // With the directories above it.
+    std::string file(const std::string& name, std::string_view content = "") const
+    {
+        std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
+        std::ofstream(path(name), std::ios::binary) << content;
+        return path(name);
+    }
+
+    std::string directory(const std::string& name) const
+    {
+        std::filesystem::create_directories(path(name));
+        return path(name);
+    }
+
+    std::string link(const std::string& name, const std::string& target) const
+    {
+        std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
+        std::filesystem::create_symlink(target, path(name));
+        return path(name);
+    }
+
+private:
+    std::string path_;
+};
+
+// Runs `action`, which must throw a sys::Error whose message contains `part` and is one line of bounded length.
+template <typename Action>
+void expectError(Action action, std::string_view part, const std::string& input = "")
+{
+    try {
+        action();
+        ADD_FAILURE() << "accepted: " << input.substr(0, 300);
+    } catch (const sys::Error& error) {
+        const std::string_view message = error.what();
+        EXPECT_NE(message.find(part), message.npos) << input.substr(0, 300) << "\nexpected: " << part << "\nfound: " << message;
+        EXPECT_EQ(message.find_first_of(std::string_view("\n\0\x1b", 3)), message.npos) << message;
+        EXPECT_LT(message.size(), 1000U);
+    }
+}
+
+}  // namespace support
