@@ -8,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/settings.hpp"
+#include "confine/parser.hpp"
 #include "container/process.hpp"
 #include "container/rootfs.hpp"
 #include "landlock/ruleset.hpp"
@@ -44,12 +45,13 @@ void tell(int priority, const std::string& containerId, const std::string& messa
 }
 
 // The node's baseline first, then the container's own.
-profile::Profile effectiveProfile(const Settings& settings, const std::optional<oci::Request>& request, unsigned abi)
+profile::Profile effectiveProfile(confine::Parser& parser, const Settings& settings,
+                                  const std::optional<oci::Request>& request, unsigned abi)
 {
     profile::Profile all;
     if (settings.baseline) {
         const ProfileFile file = findProfile(settings, *settings.baseline);
-        all = profile::load(file.text, file.path, profile::Origin::nodeFile, abi);
+        all = parser.profile(file.text, file.path, profile::Origin::nodeFile, abi, std::nullopt);
     }
     if (!request) {
         return all;
@@ -66,13 +68,11 @@ profile::Profile effectiveProfile(const Settings& settings, const std::optional<
             throw sys::Error("annotation " + request->profileKey + ": inline profiles are switched off on this node; "
                              "name a profile from its profile directories");
         }
-        own = profile::load(value, "annotation " + request->profileKey, profile::Origin::inlined, abi);
+        own = parser.profile(value, "annotation " + request->profileKey, profile::Origin::inlined, abi,
+                             request->program);
     } else {
         const ProfileFile file = findProfile(settings, value);
-        own = profile::load(file.text, file.path, profile::Origin::nodeFile, abi);
-    }
-    if (request->program) {
-        profile::overrideProgram(own, *request->program);
+        own = parser.profile(file.text, file.path, profile::Origin::nodeFile, abi, request->program);
     }
     all.source += (all.source.empty() ? "" : " + ") + own.source;
     std::ranges::move(own.entries, std::back_inserter(all.entries));
@@ -261,10 +261,10 @@ bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const 
     return false;
 }
 
-void create(const oci::State& state)
+void create(confine::Parser& parser, const oci::State& state)
 {
     const Settings settings = readSettings();
-    const oci::Bundle bundle = oci::readBundle(state.bundle);
+    const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
     const std::optional<oci::Request> request = oci::requestOf(bundle);
     if (!request && !settings.baseline) {
         return;
@@ -277,7 +277,7 @@ void create(const oci::State& state)
     if (abi == 0) {
         throw sys::Error("Landlock is off on this kernel; boot with landlock in lsm=");
     }
-    const profile::Profile profile = effectiveProfile(settings, request, abi);
+    const profile::Profile profile = effectiveProfile(parser, settings, request, abi);
     const container::Process init(state.pid);
     if (init.sharesMountNamespace()) {
         throw sys::Error("the container shares the mount namespace of its runtime, so that the two cannot be told "
@@ -329,8 +329,9 @@ int runHook(const Arguments& arguments)
     }
     oci::State state;
     try {
-        state = oci::parseState(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
-        creates ? create(state) : remove(state);
+        confine::Parser parser;
+        state = parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
+        creates ? create(parser, state) : remove(state);
         return exitOk;
     } catch (const sys::Error& error) {
         tell(LOG_ERR, state.id.empty() ? "?" : state.id, error.what());

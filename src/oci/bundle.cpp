@@ -98,6 +98,11 @@ Bundle parseBundle(std::string_view config, const std::string& directory)
 
 Bundle readBundle(const std::string& directory)
 {
+    return parseBundle(readConfig(directory), directory);
+}
+
+std::string readConfig(const std::string& directory)
+{
     const std::string path = directory + "/config.json";
     const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file) {
@@ -107,7 +112,7 @@ Bundle readBundle(const std::string& directory)
     if (fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
         throw sys::Error(sys::printable(path) + ": not a regular file");
     }
-    return parseBundle(sys::readAll(file.get(), maxConfigBytes, sys::printable(path)), directory);
+    return sys::readAll(file.get(), maxConfigBytes, sys::printable(path));
 }
 
 std::optional<Request> requestOf(const Bundle& bundle)

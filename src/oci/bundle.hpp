@@ -21,6 +21,8 @@ struct Bundle {
 // Throws sys::Error naming the file and the JSON pointer.
 Bundle parseBundle(std::string_view config, const std::string& directory);
 Bundle readBundle(const std::string& directory);
+// The text of its config.json.
+std::string readConfig(const std::string& directory);
 
 // What the annotations ask for (docs/annotations.md).
 struct Request {
