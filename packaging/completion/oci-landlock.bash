@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion for bash; works with and without the bash-completion package.
+_oci_landlock()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words='hook check schema load unload status --help --version'
+    else
+        case ${COMP_WORDS[1]}:$previous in
+        check:--abi) return ;;
+        check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
+        esac
+        case ${COMP_WORDS[1]} in
+        hook) words='createRuntime prestart poststop --help' ;;
+        check)
+            words='--abi --bundle --compose --help --json --kernel'
+            [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
+            ;;
+        schema | load) words='--help' ;;
+        unload) words='--force --help' ;;
+        status) words='--help --json' ;;
+        esac
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -o filenames -F _oci_landlock oci-landlock
