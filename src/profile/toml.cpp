@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/toml.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "profile/json.hpp"
 #include "profile/problems.hpp"
 
-#define TOML_EXCEPTIONS 0
+namespace {
+
+[[noreturn]] void refuseToml()
+{
+    throw sys::Error("unexpected character");
+}
+
+}  // namespace
+
+// Some bad documents get as far as the library's own assertions. They must be an error here, not an abort, nor the
+// assumption that they become in a build without assertions.
+#undef NDEBUG
+#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : refuseToml())
+#define TOML_EXCEPTIONS 1
 #define TOML_ENABLE_FORMATTERS 0
-#define TOML_ENABLE_WINDOWS_COMPAT 0
 #include <toml++/toml.h>
 
 namespace profile {
@@ -109,23 +122,64 @@ private:
     std::size_t values_ = 0;
 };
 
-// toml++ reads nested arrays and inline tables recursively; stop what would go too deep before it starts. Counts every
-// bracket, also those in strings, so this can only be too strict, with brackets in the hundreds.
-bool tooDeep(std::string_view text)
-{
-    constexpr std::size_t limit = 200;
-    std::size_t depth = 0;
-    for (const char c : text) {
-        if (c == '[' || c == '{') {
-            if (++depth > limit) {
-                return true;
+// toml++ takes nesting without a bound, by recursion, and has undefined behaviour for some characters beyond ASCII where
+// TOML allows none: outside of strings and comments. So look at what is outside before it does.
+class Scanner {
+public:
+    explicit Scanner(std::string_view text) : text_(text) {}
+
+    // "" or what is wrong, in line().
+    std::string scan()
+    {
+        while (at_ < text_.size()) {
+            const char c = text_[at_];
+            if (c == '#') {
+                at_ = std::min(text_.find('\n', at_), text_.size());
+            } else if (c == '"' || c == '\'') {
+                skipString(c);
+            } else if (c != '\t' && c != '\n' && c != '\r' && (c < ' ' || c > '~')) {
+                return "unexpected character outside of a string";
+            } else if (++at_; !nest(c)) {
+                return "nested deeper than " + std::to_string(maxDepth) + " levels";
             }
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            --depth;
+        }
+        return "";
+    }
+
+    unsigned line() const { return 1 + static_cast<unsigned>(std::ranges::count(text_.substr(0, at_), '\n')); }
+
+private:
+    bool nest(char c)
+    {
+        if (c == '[' || c == '{') {
+            return ++depth_ <= maxDepth;
+        }
+        depth_ -= (c == ']' || c == '}') && depth_ > 0 ? 1 : 0;
+        return true;
+    }
+
+    void skipString(char quote)
+    {
+        const std::string three(3, quote);
+        const bool lines = text_.substr(at_).starts_with(three);
+        const std::string end = lines ? three : std::string(1, quote);
+        at_ += end.size();
+        while (at_ < text_.size() && !text_.substr(at_).starts_with(end)) {
+            if (!lines && text_[at_] == '\n') {
+                return;  // never closed; toml++ says so
+            }
+            at_ += quote == '"' && text_[at_] == '\\' ? 2 : 1;
+        }
+        at_ = std::min(at_ + end.size(), text_.size());
+        while (lines && at_ < text_.size() && text_[at_] == quote) {
+            ++at_;  // quotes that end right before the closing ones
         }
     }
-    return false;
-}
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    std::size_t depth_ = 0;
+};
 
 }  // namespace
 
@@ -134,16 +188,20 @@ json parseToml(std::string_view text, std::string_view source)
     Problems problems;
     if (text.size() > maxDocumentBytes) {
         problems.add("", "larger than " + std::to_string(maxDocumentBytes) + " bytes");
-    } else if (tooDeep(text)) {
-        problems.add("", "nested deeper than " + std::to_string(maxDepth) + " levels");
+    } else if (Scanner scanner(text); true) {
+        if (const std::string error = scanner.scan(); !error.empty()) {
+            problems.add("", "no valid TOML: " + error, scanner.line());
+        }
     }
     problems.check(source);
-    const toml::parse_result parsed = toml::parse(text);
-    if (!parsed) {
-        problems.add("", "no valid TOML: " + sys::printable(parsed.error().description()), parsed.error().source().begin.line);
-        problems.check(source);
+    json document;
+    try {
+        document = Converter(problems).convert(toml::parse(text), "", 0);
+    } catch (const toml::parse_error& error) {
+        problems.add("", "no valid TOML: " + sys::printable(error.description()), error.source().begin.line);
+    } catch (const sys::Error& error) {
+        problems.add("", std::string("no valid TOML: ") + error.what());
     }
-    json document = Converter(problems).convert(parsed.table(), "", 0);
     problems.check(source);
     return document;
 }
