@@ -68,7 +68,7 @@ template <typename Archive>
 void fields(Archive& archive, Entry& entry)
 {
     archive(entry.name, entry.select, entry.layers, entry.compat, entry.missingPaths, entry.noNewPrivileges,
-            entry.restrictFlags, entry.dropped);
+            entry.restrictFlags, entry.logRequested, entry.dropped);
 }
 
 template <typename Archive>

@@ -59,7 +59,7 @@ std::uint64_t Ruleset::allowPath(int path, std::uint64_t access, bool quiet)
     if (!S_ISDIR(st.st_mode)) {
         access &= fileRights();
     }
-    if (access == 0) {
+    if (access == 0 && !quiet) {
         throw sys::Error("not a directory, and none of the rights allowed for it applies to files");
     }
     const PathBeneathAttributes attributes{access, path};

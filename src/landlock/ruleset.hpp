@@ -29,7 +29,7 @@ public:
     explicit Ruleset(const RulesetAttributes& attributes);
 
     // `path` may be O_PATH. Rights that make sense for directories only are left out when it is none; returns what was
-    // granted. Throws sys::Error, also when nothing would be granted.
+    // granted. Throws sys::Error, also when that would be nothing and the rule is not quiet.
     std::uint64_t allowPath(int path, std::uint64_t access, bool quiet);
     void allowPort(std::uint64_t port, std::uint64_t access, bool quiet);
 

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What code that runs where untrusted input is parsed can do: nothing.
+#include "confine/confine.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+
+namespace {
+
+// The wait status of a confined child that runs `act` and then ends with status 7.
+template <typename Act>
+int inConfinedChild(Act act)
+{
+    int pipe[2];
+    EXPECT_EQ(::pipe(pipe), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        try {
+            confine::confineSelf(pipe[1]);
+        } catch (...) {
+            _exit(99);
+        }
+        act(pipe[1]);
+        _exit(7);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    close(pipe[0]);
+    close(pipe[1]);
+    return status;
+}
+
+template <typename Act>
+void expectKilled(Act act)
+{
+    const int status = inConfinedChild(act);
+    EXPECT_TRUE(WIFSIGNALED(status)) << "it went on, with status " << WEXITSTATUS(status);
+    EXPECT_EQ(WTERMSIG(status), SIGSYS);
+}
+
+TEST(Confine, LetsItComputeAndAnswer)
+{
+    const int status = inConfinedChild([](int channel) {
+        const std::string text(1 << 20, 'x');  // large enough for mmap
+        if (write(channel, text.data(), 10) != 10) {
+            _exit(1);
+        }
+    });
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(Confine, NoFileCanBeOpened)
+{
+    expectKilled([](int) { open("/etc/shadow", O_RDONLY); });
+}
+
+TEST(Confine, NothingCanBeConnectedTo)
+{
+    expectKilled([](int) { socket(AF_INET, SOCK_STREAM, 0); });
+    expectKilled([](int) { socket(AF_UNIX, SOCK_STREAM, 0); });
+}
+
+TEST(Confine, NothingCanBeExecuted)
+{
+    expectKilled([](int) { execl("/bin/true", "true", nullptr); });
+    expectKilled([](int) { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); });
+}
+
+TEST(Confine, NoOtherProcessCanBeReached)
+{
+    expectKilled([](int) { fork(); });
+    expectKilled([](int) { kill(getppid(), 0); });
+    expectKilled([](int) { ptrace(PTRACE_ATTACH, 1, nullptr, nullptr); });
+}
+
+TEST(Confine, OtherDescriptorsAreGone)
+{
+    expectKilled([](int) {
+        char byte;
+        [[maybe_unused]] const ssize_t n = read(0, &byte, 1);
+    });
+}
+
+TEST(Confine, MemoryIsBounded)
+{
+    const int status = inConfinedChild([](int) {
+        void* much = mmap(nullptr, 1UL << 30, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        _exit(much == MAP_FAILED ? 3 : 4);
+    });
+    EXPECT_EQ(WEXITSTATUS(status), 3);
+}
+
+}  // namespace
