@@ -46,6 +46,7 @@ enum oll_origin {
 	OLL_ORIGIN_INIT_PENDING = 1, /* the init, before its first exec inside the container */
 	OLL_ORIGIN_INIT = 2, /* the init and what descends from it */
 	OLL_ORIGIN_SESSION = 3, /* brought in from outside (runc exec, podman exec), and what descends from it */
+	OLL_ORIGIN_HOOK = 4, /* started by the init before its first exec: a hook of the bundle */
 };
 
 /* One ruleset of one entry. Applied in array order. */
@@ -124,7 +125,7 @@ struct oll_task {
 	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
 	__u32 staged; /* likewise, for `applied` */
 	__u32 exec_under_way;
-	__u32 reserved;
+	__u32 by_interpreter; /* bit i: entry i lists an interpreter that the exec under way runs on */
 };
 
 /* For people and for gc, by cgroup id; the selector does not decide by it. */

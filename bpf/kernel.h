@@ -62,6 +62,7 @@ struct file {
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
+	const char *interp;
 };
 
 /* 6.14+: an exec that only asks whether it would be allowed (AT_EXECVE_CHECK). */

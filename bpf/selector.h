@@ -128,6 +128,20 @@ static __always_inline bool check_only(struct linux_binprm *bprm)
 	return bpf_core_field_exists(with_check->is_check) && BPF_CORE_READ_BITFIELD_PROBED(with_check, is_check);
 }
 
+/*
+ * The runtime, on its way in. A process that has been inside and joins the host's mount namespace is none of it.
+ */
+static __always_inline bool still_outside(struct task_struct *task, struct oll_container *container,
+					  struct oll_task *own)
+{
+	__u64 mount_ns = mount_ns_id(task);
+
+	if (mount_ns != container->hook_mount_ns && mount_ns != container->host_mount_ns)
+		return false;
+	return !own || own->generation != container->generation ||
+	       (own->origin != OLL_ORIGIN_INIT && own->origin != OLL_ORIGIN_SESSION);
+}
+
 /* Sees the file that execve(2) names: the script, where it is one. */
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
@@ -138,7 +152,6 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	struct match match = {};
 	__u32 program, except;
 	__u32 entries = 0;
-	__u64 mount_ns;
 
 	if (ret)
 		return ret;
@@ -156,9 +169,8 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	}
 	if (check_only(bprm))
 		return 0;
-	mount_ns = mount_ns_id(task);
-	if (mount_ns == container->hook_mount_ns || mount_ns == container->host_mount_ns)
-		return 0; /* the runtime, on its way in */
+	if (still_outside(task, container, own))
+		return 0;
 
 	own = own_descent(task);
 	if (!own)
@@ -168,14 +180,16 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		own->origin = OLL_ORIGIN_NONE;
 		own->applied = 0;
 	}
-	if (own->origin == OLL_ORIGIN_NONE && !container->started)
-		return 0; /* a hook of the bundle */
+	if (own->origin == OLL_ORIGIN_HOOK && !container->started)
+		return 0;
 	own->staged = 0;
+	own->by_interpreter = 0;
 	own->staged_origin = own->origin;
 	own->exec_under_way = 1;
 
 	switch (own->origin) {
 	case OLL_ORIGIN_NONE:
+	case OLL_ORIGIN_HOOK: /* and it is still there */
 		own->staged_origin = OLL_ORIGIN_SESSION;
 		/* fallthrough */
 	case OLL_ORIGIN_SESSION:
@@ -195,9 +209,12 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	return stage(bprm, container, own, entries);
 }
 
-/* Sees the file that is mapped in the end: the interpreter, where there is one. */
-SEC("lsm.s/bprm_creds_from_file")
-int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *file, int ret)
+/*
+ * Sees the file that execve(2) names, and then each interpreter: that of a script may be a script itself. It is too
+ * early here to know that the exec has found its last one, and the credentials cannot be changed.
+ */
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(find_interpreter, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
@@ -209,6 +226,8 @@ int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *f
 		return ret;
 	if (!own || !own->exec_under_way || own->staged_origin != OLL_ORIGIN_INIT)
 		return 0;
+	if (BPF_CORE_READ(bprm, interp) == BPF_CORE_READ(bprm, filename))
+		return 0; /* no interpreter yet, and select_exec has seen the file */
 	if (find_container(task, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return -EPERM; /* it was there a moment ago */
@@ -217,7 +236,26 @@ int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *f
 		return 0;
 	if (find_programs(container, bprm->file, NULL, &match))
 		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-	return stage(bprm, container, own, program & match.named);
+	own->by_interpreter |= program & match.named;
+	return 0;
+}
+
+/* The last file is found. */
+SEC("lsm.s/bprm_creds_from_file")
+int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *file, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	struct oll_container *container;
+
+	if (ret)
+		return ret;
+	if (!own || !own->exec_under_way || !own->by_interpreter)
+		return 0;
+	if (find_container(task, &container) != IN_SCOPE || !container ||
+	    container->generation != own->generation)
+		return -EPERM; /* it was there a moment ago */
+	return stage(bprm, container, own, own->by_interpreter);
 }
 
 /* The exec has succeeded: what was staged is now so. */
@@ -257,15 +295,15 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 		if (!parents)
 			return 0;
 	}
-	/* What the init starts before its first exec are hooks of the bundle. Its threads are still the init. */
-	if (parents->origin == OLL_ORIGIN_INIT_PENDING && !(clone_flags & CLONE_THREAD))
-		return 0;
 	own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own)
 		return -ENOMEM;
 	own->generation = parents->generation;
 	own->origin = parents->origin;
 	own->applied = parents->applied;
+	/* Its threads are still the init. */
+	if (own->origin == OLL_ORIGIN_INIT_PENDING && !(clone_flags & CLONE_THREAD))
+		own->origin = OLL_ORIGIN_HOOK;
 	return 0;
 }
 

@@ -107,8 +107,8 @@ Node::Node(const Lock&) : node_(openPin("node"))
     programs_ = openPin("programs");
     tasks_ = openPin("tasks");
     slots_ = openPin("slots");
-    for (const char* link : {"link_select_exec", "link_select_interpreter", "link_commit_exec", "link_inherit",
-                             "link_forget"}) {
+    for (const char* link : {"link_select_exec", "link_find_interpreter", "link_select_interpreter", "link_commit_exec",
+                             "link_inherit", "link_forget"}) {
         if (access(pinned(link).c_str(), F_OK) != 0) {
             throw sys::Error(pinned(link) + " is missing, so that nothing would be restricted; run `oci-landlock "
                              "unload --force` and `oci-landlock load`");

@@ -97,7 +97,8 @@ void loadKfunc(const std::string& directory)
     }
     // What remembers before what selects: no exec may be selected and then forgotten.
     for (bpf_program* program : {skeleton->progs.forget, skeleton->progs.inherit, skeleton->progs.commit_exec,
-                                 skeleton->progs.select_interpreter, skeleton->progs.select_exec}) {
+                                 skeleton->progs.select_interpreter, skeleton->progs.find_interpreter,
+                                 skeleton->progs.select_exec}) {
         const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(bpf_program__attach(program),
                                                                             bpf_link__destroy);
         const std::string name = bpf_program__name(program);
