@@ -145,8 +145,8 @@ class Bundle:
         return self.run(runtime, self.script("run.sh", text), **options)
 
     @contextlib.contextmanager
-    def running(self, runtime, *args):
-        """A container in the background: `started` by the time the body runs, deleted after it."""
+    def created(self, runtime, *args):
+        """A container in the background that waits for its start; deleted after the body."""
         if args:
             self.config["process"]["args"] = list(args)
         self.save()
@@ -154,13 +154,18 @@ class Bundle:
         with open(log, "w", encoding="utf-8") as output:
             created = subprocess.run([runtime, "create", "--bundle", self.directory, self.id], stdin=subprocess.DEVNULL,
                                      stdout=output, stderr=output, timeout=60, check=False)
-        container = Running(self, runtime, created.returncode, log)
         try:
-            if created.returncode == 0:
-                container.start()
-            yield container
+            yield Running(self, runtime, created.returncode, log)
         finally:
             command(runtime, "delete", "--force", self.id)
+
+    @contextlib.contextmanager
+    def running(self, runtime, *args):
+        """The same, started by the time the body runs, if it could be created."""
+        with self.created(runtime, *args) as container:
+            if container.code == 0:
+                container.start()
+            yield container
 
 
 class Running:

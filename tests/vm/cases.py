@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many short cases in one container: who is restricted and who is not."""
+
+import time
+
+SECRET = "read /etc/secret"
+FREE = SECRET + ": allowed"
+RESTRICTED = SECRET + ": Permission denied"
+
+
+class Cases:
+    """Steps of an entrypoint script, and what each must print.
+
+    free() and restricted() take a command that ends with `read /etc/secret`; prints() takes the lines."""
+
+    def __init__(self):
+        self.text = ""
+        self.expected = {}
+
+    def setup(self, text):
+        """Steps that must go well; their output does not matter."""
+        self.text += f"{{ {text}\n}} >/dev/null || {{ echo '== setup failed'; exit 9; }}\n"
+
+    def prints(self, label, command, *lines):
+        assert label not in self.expected, label
+        self.text += f"echo '== {label}'\n{command}\n"
+        self.expected[label] = list(lines)
+
+    def free(self, label, command):
+        self.prints(label, command, FREE)
+
+    def restricted(self, label, command):
+        self.prints(label, command, RESTRICTED)
+
+    def run(self, test, bundle, runtime):
+        """Runs them all in a new container of the bundle, which they must survive."""
+        self.compare(test, bundle.shell(runtime, self.text))
+
+    def compare(self, test, result):
+        found = {}
+        for line in lines(result):
+            if line.startswith("== "):
+                case = found.setdefault(line[3:], [])
+            elif not found:
+                test.fail(f"before the first case: {line}")
+            else:
+                case.append(line)
+        test.assertEqual(found, self.expected)
+
+
+def lines(result):
+    """What a command printed, errors too."""
+    return (result.stdout + result.stderr).splitlines()
+
+
+def wait_for(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)

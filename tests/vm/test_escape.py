@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody slips past: a process in a container that tries to reach the target without its sandbox."""
+
+import os
+
+from cases import FREE, RESTRICTED, SECRET, Cases, lines
+from containers import TestCase, entry, policy, profile, program
+
+WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
+CHECK = f"exec /bin/target {SECRET}"
+
+
+def privilege(bundle, *names):
+    """Gives the container's processes more capabilities."""
+    for kind in bundle.config["process"]["capabilities"].values():
+        kind.extend(names)
+
+
+def share(bundle, kind, path=None):
+    """The host's namespace of this kind, or the one at the path, instead of an own one."""
+    namespaces = [item for item in bundle.config["linux"]["namespaces"] if item["type"] != kind]
+    bundle.config["linux"]["namespaces"] = namespaces + ([{"type": kind, "path": path}] if path else [])
+
+
+def hook(bundle, stage, *args):
+    bundle.config["hooks"].setdefault(stage, []).append({"path": args[0], "args": list(args)})
+
+
+class Namespaces(TestCase):
+    def test_unshare(self):
+        """A process that leaves the container's mount, pid, user or cgroup namespace stays in scope, and a target
+        there is restricted; other programs are not."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        for kinds in ("mount", "user", "pid", "cgroup", "user mount", "mount pid user cgroup"):
+            cases.restricted(kinds, f"/bin/probe unshare {kinds} + fork + {CHECK}")
+        cases.restricted("twice", f"/bin/probe unshare user mount + fork + unshare mount pid + fork + {CHECK}")
+        cases.free("another program", f"/bin/probe unshare mount pid + fork + exec /bin/probe {SECRET}")
+        cases.restricted("by the shell", f"unshare -m /bin/sh -c 'mount -t tmpfs none /tmp && /bin/target {SECRET}'")
+        cases.run(self, bundle, "crun")
+
+    def test_new_root(self):
+        """In another root a target is known by its name there, by its name from the real root, and by its file."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.setup("mkdir -p /jail/bin /jail/etc /jail/lib; cp /etc/secret /jail/etc/; "
+                    "cp /bin/target /jail/bin/target; ln /bin/target /jail/bin/hard; cp /bin/probe /jail/bin/probe")
+        cases.free("another program", f"/bin/probe chroot /jail + exec /bin/probe {SECRET}")
+        cases.restricted("a hard link", f"/bin/probe chroot /jail + exec /bin/hard {SECRET}")
+        cases.restricted("a copy that has its name", f"/bin/probe chroot /jail + {CHECK}")
+        cases.prints("its directory as root", "/bin/probe chroot /bin + exec /target read /busybox ++ nnp",
+                     "read /busybox: allowed", "no_new_privs: 1")
+        cases.setup("mkdir -p /view; mount --bind / /view")
+        cases.restricted("the same tree elsewhere", f"/bin/probe chroot /view + {CHECK}")
+        cases.restricted("the same tree elsewhere, from outside", f"/view/bin/target {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_pid_namespaces_that_are_shared(self):
+        """Pids mean nothing: with the host's pid namespace, or that of another container, only the own init counts."""
+        for runtime in self.each_runtime():
+            bundle = self.bundle()
+            share(bundle, "pid")
+            first = entry({"entrypoint": True}, name="first", rules={"abi": 6, "ruleset": [{"scoped": ["signal"]}]})
+            bundle.annotate(profile(program("/bin/target"), first))
+            cases = Cases()
+            cases.free("another program", f"/bin/probe {SECRET}")
+            cases.restricted("the target", f"/bin/target {SECRET}")
+            cases.prints("entrypoint", "/bin/probe stack 17", "stacked 15: Argument list too long")
+            cases.run(self, bundle, runtime)
+
+    def test_pod(self):
+        """Two containers in one pid namespace, each with its own target; exec sessions of both."""
+        for runtime in self.each_runtime():
+            first, second = self.bundle(), self.bundle()
+            first.annotate(profile(program("/bin/target")))
+            second.annotate(profile(program("/bin/probe", sessions=False)))
+            with first.running(runtime, "/bin/sleep", "1000") as pod:
+                share(second, "pid", f"/proc/{pod.pid()}/ns/pid")
+                second.script("run.sh", f"/bin/target {SECRET}; /bin/probe {SECRET}; echo done; sleep 1000")
+                with second.running(runtime, "/run.sh") as container:
+                    container.wait_for("done")
+                    self.assertEqual(container.output().splitlines(), [FREE, RESTRICTED, "done"])
+                    self.assertEqual(lines(container.exec("/bin/probe", "read", "/etc/secret")), [FREE])
+                    self.assertEqual(lines(pod.exec("/bin/probe", "read", "/etc/secret")), [RESTRICTED])
+            self.assertNothingLeft()
+
+    def test_joining_the_host(self):
+        """A process of the container that joins the host's mount namespace is none of the runtime's: it stays in
+        scope."""
+        bundle = self.bundle()
+        share(bundle, "pid")
+        privilege(bundle, "CAP_SYS_ADMIN", "CAP_SYS_PTRACE")
+        bundle.annotate(profile(program("/bin/target")))
+        with open("/etc/secret", "w", encoding="utf-8") as file:
+            file.write("host\n")
+        self.addCleanup(os.unlink, "/etc/secret")
+        cases = Cases()
+        cases.free("another program", f"/bin/probe hold /bin/probe + setns /proc/1/ns/mnt + exec-held {SECRET}")
+        cases.restricted("the target", f"/bin/probe hold /bin/target + setns /proc/1/ns/mnt + exec-held {SECRET}")
+        cases.restricted("later", f"/bin/probe setns /proc/1/ns/mnt + exec {bundle.path('bin/target')} {SECRET}")
+        cases.run(self, bundle, "crun")
+
+
+class Cgroups(TestCase):
+    def test_deep_below(self):
+        """A process that moves 30 cgroups down, behind a cgroup namespace, is still in scope."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.setup("mkdir /cg; mount -t cgroup2 none /cg; cd /cg; "
+                    "for i in $(seq 30); do mkdir deeper; cd deeper; done")
+        cases.setup("sh -c 'echo $$ > cgroup.procs && grep -q deeper/deeper/deeper /proc/self/cgroup'")
+        inside = "sh -c 'echo $$ > cgroup.procs; exec \"$@\"' sh"
+        cases.restricted("the target", f"{inside} /bin/target {SECRET}")
+        cases.restricted("in a new cgroup namespace", f"{inside} /bin/probe unshare cgroup mount + {CHECK}")
+        cases.free("another program", f"{inside} /bin/probe {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_target_by_its_descent(self):
+        """What was restricted above is not restricted again below."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target", "/bin/probe")))
+        cases = Cases()
+        cases.setup("mkdir /cg; mount -t cgroup2 none /cg; mkdir /cg/below")
+        cases.prints("once", "sh -c 'echo $$ > /cg/below/cgroup.procs; exec /bin/target exec /bin/probe stack 17'",
+                     "stacked 15: Argument list too long")
+        cases.run(self, bundle, "crun")
+
+
+class Names(TestCase):
+    def test_other_names(self):
+        """The target's file is the target under every name, and what has its name is, too."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.setup("ln /bin/target /bin/hard; ln -s /bin/target /tmp/soft; ln -s /bin /tmp/dir; touch /tmp/bound; "
+                    "mount --bind /bin/target /tmp/bound; mkdir /tmp/bin; mount --bind /bin /tmp/bin")
+        for name in ("/bin/hard", "/tmp/soft", "/tmp/dir/target", "/tmp/bound", "/tmp/bin/target", "/tmp/bin/hard",
+                     "/proc/1/root/bin/target", "/proc/self/cwd/bin/target", "//bin///target"):
+            cases.restricted(name, f"{name} {SECRET}")
+            cases.restricted(name + " by descriptor", f"/bin/probe exec-fd {name} {SECRET}")
+        cases.restricted("proc", f"/bin/probe exec-proc /bin/hard {SECRET}")
+        cases.restricted("in memory, with the target as interpreter",
+                         f"/bin/probe script-memory /bin/target ++ {SECRET}")
+        cases.restricted("in memory, with a link as interpreter", f"/bin/probe script-memory /bin/hard ++ {SECRET}")
+        cases.setup("ln /bin/target /bin/away; printf '#!/bin/away skip\\n' > /bin/script; chmod 755 /bin/script")
+        cases.restricted("script on a link", f"/bin/script + {SECRET}")
+        cases.setup("mv /bin/away /tmp/away")
+        cases.restricted("renamed", f"/tmp/away {SECRET}")
+        cases.setup("touch /bin/other; mount --bind /bin/probe /bin/target")
+        cases.restricted("another program mounted on its name", f"/bin/target {SECRET}")
+        cases.restricted("what is beneath, by a link", f"/bin/hard {SECRET}")
+        cases.setup("umount /bin/target")
+        cases.restricted("detached mount", "unshare -m sh -c 'cd /tmp/bin && umount -l /tmp/bin && exec ./target "
+                         f"{SECRET}'")
+        cases.run(self, bundle, "crun")
+
+    def test_removed_program(self):
+        """A target that has no name any more is still the target."""
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.restricted("the only name removed",
+                         f"/bin/probe hold /bin/target + vfork-exec /bin/rm /bin/target + exec-held {SECRET}")
+        cases.setup("cp /bin/probe /bin/fresh")
+        cases.free("another program",
+                   f"/bin/probe hold /bin/fresh + vfork-exec /bin/rm /bin/fresh + exec-held {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_long_names(self):
+        """Names that are too long or too deep for us to read do not hide the target."""
+        bundle = self.bundle()
+        deep = "/".join(["d" * 200] * 12)
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.setup(f"mkdir -p /tmp/{deep}; ln /bin/target /tmp/{deep}/x; cp /bin/probe /tmp/{deep}/free; "
+                    "mkdir -p /tmp/many/" + "d/" * 150 + "; ln /bin/target /tmp/many/" + "d/" * 150 + "x")
+        cases.restricted("long", f"/tmp/{deep}/x {SECRET}")
+        cases.restricted("deep", f"/tmp/many/{'d/' * 150}x {SECRET}")
+        cases.free("another program", f"/tmp/{deep}/free {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_overlay(self):
+        """On an overlay, as images are, before and after the target was copied up, and with nothing cached."""
+        bundle = self.bundle(base="/images/base")
+        bundle.annotate(profile(program("/bin/cat", rules=policy(read=["/usr"], write=["/dev"]))))
+        denied = "Permission denied"
+        script = bundle.script("run.sh", f"""
+            /bin/cat /etc/secret; /usr/bin/cat /etc/secret; /bin/head /etc/secret
+            ln /usr/bin/cat /usr/bin/hard
+            touch /usr/bin/cat
+            /bin/cat /etc/secret; /usr/bin/hard /etc/secret
+            echo ready
+            {WAIT}
+            /bin/cat /etc/secret; /usr/bin/hard /etc/secret; /bin/head /etc/secret
+            echo over
+        """)
+        with bundle.running("crun", script) as container:
+            container.wait_for("ready")
+            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+                file.write("3\n")
+            bundle.write("tmp/go", "")
+            container.wait_for("over")
+            self.assertEqual(container.output().splitlines(), [
+                f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/cat: /etc/secret: {denied}", "secret",
+                f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "ready",
+                f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "secret", "over"])
+
+
+class Hooks(TestCase):
+    def test_hooks_of_the_bundle(self):
+        """createContainer and startContainer hooks run in the container and are free, even on the target's path and
+        on all that `except` and sessions catch. The init is none the less a target."""
+        for runtime in self.each_runtime():
+            bundle = self.bundle()
+            for entries in ([program("/bin/target")], [entry({"except": ["/bin/absent"]})],
+                            [entry({"entrypoint": True})]):
+                bundle.annotate(profile(*entries))
+                bundle.hooks("createRuntime", "poststop")
+                # createContainer hooks are found from outside, startContainer hooks inside.
+                inside = bundle.script(
+                    "hook.sh", f"exec >> /tmp/hooks; /bin/target {SECRET} + nnp; /bin/probe {SECRET}")
+                hook(bundle, "startContainer", inside)
+                hook(bundle, "startContainer", "/bin/target", "exec", inside)
+                target = bundle.path("bin/target")
+                hook(bundle, "createContainer", target, "exec", "/bin/sh", "-c",
+                     f"{target} read {bundle.path('etc/secret')} + nnp > {bundle.path('tmp/created')}")
+                result = bundle.run(runtime, "/bin/target", "read", "/etc/secret")
+                self.assertEqual(lines(result), [RESTRICTED])
+                with open(bundle.path("tmp/hooks"), encoding="utf-8") as file:
+                    self.assertEqual(file.read().splitlines(), [FREE, "no_new_privs: 0", FREE] * 2)
+                with open(bundle.path("tmp/created"), encoding="utf-8") as file:
+                    self.assertEqual(file.read().splitlines(),
+                                     [f"read {bundle.path('etc/secret')}: allowed", "no_new_privs: 0"])
+                os.unlink(bundle.path("tmp/hooks"))
+                os.unlink(bundle.path("tmp/created"))
