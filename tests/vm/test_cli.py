@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""load, unload, status, and how all commands answer."""
+
+import os
+import subprocess
+
+from containers import OCI_LANDLOCK, PINS, oci_landlock, profile, program, status
+from direct import DirectTestCase, await_true, fake_init, hook, patch_node
+
+DENIED = "read /etc/secret: Permission denied\n"
+LOOP = """
+    for go in 1 2; do
+        while ! [ -e /go$go ]; do sleep 0.05; done
+        /bin/target read /etc/secret + write /go$go.done
+    done
+    sleep 600
+"""
+
+
+class Loading(DirectTestCase):
+    def restricted(self, *args):
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        if args:
+            bundle.config["process"]["args"] = list(args)
+        return bundle
+
+    def assertQuiet(self, result):
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_load_and_unload(self):
+        """Loading twice is as good as once; what is unloaded is loaded again by the next container."""
+        oci_landlock("unload", "--force")
+        result = oci_landlock("status")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("loaded      no; run `oci-landlock load`", result.stdout)
+        found = status()
+        self.assertFalse(found["loaded"])
+        self.assertTrue(found["kernel"]["bridge"])
+        self.assertNotIn("containers", found)
+        self.assertQuiet(oci_landlock("load"))
+        self.assertQuiet(oci_landlock("load"))
+        self.assertEqual(oci_landlock("status").returncode, 0)
+        self.assertQuiet(oci_landlock("unload"))
+        self.assertFalse(os.path.exists(PINS))
+        again = oci_landlock("unload")
+        self.assertEqual((again.returncode, again.stderr), (0, "oci-landlock: nothing was loaded\n"))
+        self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+        self.assertTrue(status()["loaded"])
+
+    def test_unload_with_a_container(self):
+        """While a container depends on it, `unload` refuses. Forced, what is restricted stays so."""
+        bundle = self.restricted("/bin/target", "exec", "/bin/sh", "/run.sh")
+        bundle.script("run.sh", "while ! [ -e /go ]; do sleep 0.05; done; cat /etc/secret || echo restricted; sleep 600")
+        bundle.annotate({"entries": [{"policy": {
+            "abi": 6, "ruleset": [{"handledAccessFs": ["abi.all"]}],
+            "pathBeneath": [{"allowedAccess": ["abi.read_execute"], "parent": ["/bin", "/run.sh", "/allowed"]},
+                            {"allowedAccess": ["abi.read_write"], "parent": ["/dev"]}]}}]})
+        with bundle.running("crun") as container:
+            self.assertRefused(oci_landlock("unload"), "depend on it", "--force", "status")
+            self.assertEqual(len(status()["containers"]), 1)
+            self.assertQuiet(oci_landlock("unload", "--force"))
+            self.assertFalse(status()["loaded"])
+            bundle.write("go", "")
+            container.wait_for("restricted")
+            self.assertNotIn("secret\n", container.output().replace("/etc/secret", ""))
+            self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+        self.assertMapsEmpty()
+
+    def test_status(self):
+        """status names each container with its profile, its entries and what happened, in text and in JSON."""
+        bundle = self.restricted("/bin/sh", "-c", LOOP)
+        asked = profile(program("/bin/target", name="first", missingPaths="skip"))
+        asked["entries"][0]["policy"]["pathBeneath"].append({"allowedAccess": ["abi.all"], "parent": ["/absent"]})
+        bundle.annotate(asked)
+        with bundle.running("crun") as container:
+            self.assertEqual(container.code, 0, container.output())
+            before = status()["containers"][0]
+            self.assertEqual((before["applied"], before["denied"]), (0, 0))
+            for number in (1, 2):
+                bundle.write(f"go{number}", "")
+                await_true(lambda: container.output().count("read") == number, "the target has run")
+            found = status()
+            self.assertEqual(found["slots"], {"used": 1, "total": 65536})
+            self.assertEqual(found["applier"], "kfunc")
+            self.assertEqual(found["version"], found["loadedVersion"])
+            item = found["containers"][0]
+            self.assertEqual(item["id"], bundle.id)
+            self.assertEqual(item["profile"], "annotation io.landlock.profile")
+            self.assertEqual(item["entries"], [{"name": "first", "layers": 1, "enforcement": "partial",
+                                                "missingPaths": ["/absent"]}])
+            self.assertEqual((item["started"], item["intact"], item["applied"], item["denied"]), (True, True, 2, 0))
+            self.assertNotIn("lastDenial", item)
+            text = oci_landlock("status").stdout
+            for line in ("slots       1 of 65536 in use", "containers  1", f"\n{bundle.id}\n",
+                         "  entry    first: partial, without /absent", "  execs    2 restricted, 0 denied"):
+                self.assertIn(line, text)
+
+    def test_other_version(self):
+        """A node that another version has loaded is refused by all that would use it, with advice; never mixed."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        before = patch_node(0, 4711)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        for words in (["load"], ["status"], ["status", "--json"], ["unload"]):
+            self.assertRefused(oci_landlock(*words), "layout 4711", "unload --force")
+        bundle = self.restricted()
+        with fake_init("init") as pid:
+            self.assertRefused(hook(self.state_of(bundle, pid)), "layout 4711", "unload --force", bundle.id)
+        result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "")
+        patch_node(0, before)
+        self.assertMapsEmpty()
+        patch_node(0, 4711)
+        self.assertQuiet(oci_landlock("unload", "--force"))
+        self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+
+
+class Words(DirectTestCase):
+    COMMANDS = ("hook", "check", "schema", "load", "unload", "status")
+
+    def test_help(self):
+        """Each command explains itself on standard output."""
+        for words in ([], *([command] for command in self.COMMANDS)):
+            for option in ("--help", "-h"):
+                result = oci_landlock(*words, option)
+                self.assertEqual((result.returncode, result.stderr), (0, ""), words)
+                self.assertTrue(result.stdout.startswith(" ".join(["Usage: oci-landlock", *words])), result.stdout)
+        for command in self.COMMANDS:
+            self.assertIn(f"  {command} ", oci_landlock("--help").stdout)
+        self.assertRegex(oci_landlock("--version").stdout, r"^oci-landlock \d")
+
+    def test_wrong_usage(self):
+        """What is not understood is said in one line, exit status 2, and nothing is done."""
+        for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
+                      ["unload", "word"], ["status", "--jsn"], ["hook"], ["hook", "poststart"],
+                      ["hook", "createRuntime", "more"], ["check"]):
+            result = oci_landlock(*words, stdin=subprocess.DEVNULL)
+            self.assertEqual(result.returncode, 2, words)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, r"^oci-landlock: [^\n]+\n$")
+
+    def test_not_root(self):
+        """Without privileges nothing is changed, and the answer says what is needed."""
+        for words in (["load"], ["unload"], ["status"]):
+            result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
+                                    capture_output=True, text=True, check=False)
+            self.assertRefused(result, "needs root")

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong is said in one line that names it; the container does not start, and nothing stays behind."""
+
+import contextlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+
+from containers import OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, slots_used, status
+from direct import SLOT_SIZE, SLOTS, DirectTestCase, fake_init, gate, hook, pinned
+
+SETTINGS = "/etc/oci-landlock"
+LOCK = "/run/oci-landlock"
+
+
+@contextlib.contextmanager
+def settings(text="{}", mode=0o644):
+    """The node's settings; gone after the body, with all profiles."""
+    os.makedirs(f"{SETTINGS}/profiles", exist_ok=True)
+    path = f"{SETTINGS}/config.json"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, mode)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(SETTINGS)
+
+
+class Errors(DirectTestCase):
+    def restricted(self, wanted=None, **more):
+        bundle = self.bundle()
+        bundle.annotate(wanted or profile(program("/bin/target")), **more)
+        return bundle
+
+    def test_the_container_does_not_start(self):
+        """A hook that refuses keeps the runtime from starting the container, and leaves nothing."""
+        for runtime in self.each_runtime():
+            bundle = self.restricted("no-such-profile")
+            result = bundle.run(runtime, "/bin/touch", "/started")
+            self.assertNotEqual(result.returncode, 0)
+            self.assertFalse(os.path.exists(bundle.path("started")))
+            self.assertSaid(runtime, result.stderr, f"oci-landlock: container {bundle.id}: no profile \"no-such-profile\"")
+            self.assertEqual(command(runtime, "list", "-q").stdout, "")
+        self.assertNotIn("containers", [key for key in status() if status().get("containers")])
+
+    def test_nothing_asked(self):
+        """Without annotation: exit 0, nothing is loaded, not even the lock is made, and the node needs nothing."""
+        oci_landlock("unload", "--force")
+        shutil.rmtree(LOCK, ignore_errors=True)
+        bundle = self.bundle()
+        bundle.config["annotations"] = {"com.example": "x", "io.landlockish.profile": "y"}
+        for runtime in self.each_runtime():
+            result = bundle.run(runtime, "/bin/target", "read", "/etc/secret")
+            self.assertEqual((result.returncode, result.stdout), (0, "read /etc/secret: allowed\n"), result.stderr)
+        with fake_init() as pid:
+            for stage in ("createRuntime", "prestart", "poststop"):
+                result = hook(self.state_of(bundle, pid), stage)
+                self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.assertFalse(os.path.exists(LOCK))
+        self.assertFalse(status()["loaded"])
+
+    def test_state(self):
+        """The state on standard input is not what a runtime sends."""
+        bundle = self.restricted()
+        good = self.state_of(bundle, 2)
+        deep = '{"annotations":' + '{"a":' * 200 + "1" + "}" * 201
+        for text, words in (
+                ("", ["container state on stdin", "not valid JSON"]),
+                ("{", ["not valid JSON at byte"]),
+                ("[]", ["not a JSON object"]),
+                ("\xff\xfe", ["not valid JSON"]),
+                (json.dumps({**good, "annotations": {"x": "y" * (2 << 20)}}), ["larger than 1048576 bytes"]),
+                (deep, ["nested deeper than 64 levels"]),
+                (json.dumps(good)[:-1] + ', "id": "x"}', ["\"id\" appears twice"]),
+                (json.dumps({**good, "id": ""}), ["/id", "missing"]),
+                (json.dumps({**good, "id": "x" * 300}), ["/id", "255 bytes"]),
+                (json.dumps({**good, "id": 7}), ["/id", "must be string"]),
+                (json.dumps({**good, "pid": -1}), ["/pid"]),
+                (json.dumps({**good, "pid": 1 << 40}), ["/pid"]),
+                (json.dumps({**good, "pid": 0}), ["no process of the container"]),
+                (json.dumps({**good, "pid": 1}), ["no process of the container"]),
+                (json.dumps({**good, "pid": 4194303}), ["pid 4194303"]),
+                (json.dumps({**good, "bundle": "relative"}), ["/bundle", "absolute"]),
+                (json.dumps({**good, "bundle": "/absent"}), ["/absent/config.json", "No such file"]),
+                (json.dumps({**good, "bundle": "/x\ny"}), ["/x\\x0ay/config.json"])):
+            with self.subTest(words=words):
+                self.assertRefused(hook(text), *words)
+        closed = subprocess.run(["sh", "-c", f"{OCI_LANDLOCK} hook createRuntime <&-"], capture_output=True, text=True,
+                                check=False)
+        self.assertRefused(closed, "container state on stdin", "Bad file descriptor")
+
+    def test_bundle(self):
+        """config.json is not what it should be."""
+        bundle = self.restricted()
+        state = self.state_of(bundle, os.getpid())
+        path = os.path.join(bundle.directory, "config.json")
+        config = bundle.config
+        annotated = dict(config["annotations"])
+        for text, words in (
+                ("{", ["config.json", "not valid JSON"]),
+                (json.dumps({**config, "root": {}}), ["config.json", "/root/path"]),
+                (json.dumps({**config, "root": {"path": 1}}), ["/root/path", "must be string"]),
+                (json.dumps({**config, "annotations": []}), ["/annotations", "must be object"]),
+                (json.dumps({**config, "annotations": {"io.landlock.profile": 1}}), ["io.landlock.profile", "string"]),
+                (json.dumps({**config, "annotations": {**annotated, "io.landlock.profil": "x"}}),
+                 ["annotation io.landlock.profil: unknown", "io.landlock.profile"]),
+                (json.dumps({**config, "annotations": {"io.landlock.program": "/bin/target"}}),
+                 ["io.landlock.program", "needs io.landlock.profile"]),
+                (json.dumps({**config, "annotations": {"io.landlock.profile/app": "x"}}),
+                 ["io.landlock.profile/<container>", "does not say which container"]),
+                (json.dumps({**config, "annotations": {"io.landlock.profile": "{" + " " * (300 << 10) + "}"}}),
+                 ["annotation io.landlock.profile", "262144"]),
+                (" " * (5 << 20), ["config.json", "larger than"])):
+            with self.subTest(words=words):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+                self.assertRefused(hook(state), *words)
+        os.unlink(path)
+        os.mkfifo(path)
+        self.assertRefused(hook(state, timeout=20), "config.json", "not a regular file")
+
+    def test_profile(self):
+        """The profile says something that cannot be done."""
+        allowed = policy(read=["/bin"])
+        bundle = self.bundle()
+        with gate(bundle) as held:
+            for wanted, words in (
+                    ("{", ["annotation io.landlock.profile", "not valid JSON"]),
+                    (profile(), ["annotation io.landlock.profile", "/entries"]),
+                    (profile(entry(polcy={})), ["/entries/0", "polcy", "policy"]),
+                    (profile(entry(rules={**allowed, "abi": 0})), ["/entries/0/policy/abi"]),
+                    (profile(entry(rules={**allowed, "abi": 10}, compat="require")), ["/entries/0", "ABI"]),
+                    (profile(entry({"program": ["relative"]})), ["/entries/0/select/program/0", "absolute"]),
+                    (profile(entry(noNewPrivileges=False)), ["noNewPrivileges"]),
+                    (profile(entry(rules=policy(read=["/bin", "/absent"]))),
+                     ["/entries/0/policy/pathBeneath/0/parent/1", "/absent: does not exist inside the container",
+                      "\"missingPaths\": \"skip\""]),
+                    (profile(*[entry() for _ in range(17)]), ["16"]),
+                    ("no-such-profile", ["no profile \"no-such-profile\"", "/etc/oci-landlock/profiles/no-such-profile.json"]),
+                    ("../escape", ["profile name \"../escape\""]),
+                    ("", ["profile name \"\""])):
+                with self.subTest(words=words):
+                    bundle.annotate(wanted)
+                    self.assertRefused(held.hook(), bundle.id, *words)
+        oci_landlock("load")
+        self.assertMapsEmpty()
+
+    def test_files_of_the_node(self):
+        """Settings and profiles of the node count only when root alone can have written them."""
+        bundle = self.restricted("trusted")
+        path = f"{SETTINGS}/profiles/trusted.json"
+
+        def write():
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(profile(program("/bin/target")), file)
+            os.chmod(path, 0o644)
+
+        with gate(bundle) as held, settings() as config:
+            write()
+            os.chmod(path, 0o666)
+            self.assertRefused(held.hook(), path, "writable by root alone", "chmod")
+            os.chmod(path, 0o644)
+            os.chown(path, 1000, 0)
+            self.assertRefused(held.hook(), path, "must belong to root", "chown")
+            shutil.move(path, "/tmp/trusted.json")
+            os.chown("/tmp/trusted.json", 0, 0)
+            os.symlink("/tmp/trusted.json", path)
+            self.assertRefused(held.hook(), path, "symbolic link")
+            os.unlink(path)
+            os.mkfifo(path)
+            self.assertRefused(held.hook(timeout=20), path, "not a regular file")
+            os.unlink(path)
+            write()
+            os.chmod(config, 0o666)
+            self.assertRefused(held.hook(), config, "writable by root alone")
+            os.chmod(config, 0o644)
+            for text, words in (("{", ["not valid JSON"]), ('{"allowInlin": true}', ["/allowInlin", "allowInline"]),
+                                ('{"baseline": "absent"}', ["no profile \"absent\""]),
+                                ('{"profileDirectories": ["x"]}', ["/profileDirectories", "absolute"])):
+                with open(config, "w", encoding="utf-8") as file:
+                    file.write(text)
+                self.assertRefused(held.hook(), *words)
+            with open(config, "w", encoding="utf-8") as file:
+                file.write('{"allowInline": false}')
+            bundle.annotate(profile(program("/bin/target")))
+            self.assertRefused(held.hook(), "inline profiles are switched off", "name a profile")
+            bundle.annotate("trusted")
+            self.assertEqual(held.hook().returncode, 0)
+            self.assertEqual(status()["containers"][0]["profile"], path)
+        self.assertMapsEmpty()
+
+    def test_namespaces(self):
+        """A container that cannot be told apart from its host."""
+        bundle = self.restricted()
+        with fake_init("own", unshare=()) as pid:
+            self.assertRefused(hook(self.state_of(bundle, pid)), "shares the mount namespace", "give it a mount namespace")
+        with fake_init() as pid:
+            self.assertRefused(hook(self.state_of(bundle, pid)), "no cgroup of its own", "/host", "cgroups enabled")
+        with fake_init(*["d"] * 24) as pid:
+            result = hook(self.state_of(bundle, pid))
+            self.assertEqual(result.returncode, 0, result.stderr)
+        with fake_init(*["d"] * 25) as pid:
+            self.assertRefused(hook(self.state_of(bundle, pid)), "cgroup /d/d/d", "nested deeper than 24 levels")
+        with fake_init("own") as pid:
+            state = self.state_of(bundle, pid)
+        self.assertRefused(hook(state), f"pid {pid}")
+        self.assertMapsEmpty()
+
+    def test_rootless(self):
+        """In a user namespace the hook refuses."""
+        bundle = self.restricted()
+        with fake_init("own") as pid:
+            state = self.state_of(bundle, pid)
+            self.assertRefused(hook(state, prefix=["unshare", "--user", "--map-root-user"]),
+                               "needs root in the initial user namespace", "rootless containers")
+
+    def test_missing_file_systems(self):
+        """No bpffs, no cgroup v2, no list of LSMs: named, with what to do."""
+        bundle = self.restricted()
+        oci_landlock("unload", "--force")
+        for hide, words in (("umount -l /sys/fs/bpf", ["no bpffs at /sys/fs/bpf", "mount -t bpf"]),
+                            ("mount -t tmpfs none /sys/fs/cgroup", ["no cgroup v2", "/sys/fs/cgroup"]),
+                            ("umount -l /sys/kernel/security", ["/sys/kernel/security/lsm", "mount securityfs"])):
+            with self.subTest(hide=hide), fake_init("own") as pid:
+                prefix = ["unshare", "--mount", "sh", "-c", hide + '; exec "$@"', "sh"]
+                self.assertRefused(hook(self.state_of(bundle, pid), prefix=prefix), *words)
+        self.assertFalse(status()["loaded"])
+
+    def test_slots_full(self):
+        """The last slot is used, the next container is refused, and what it had taken before is given back."""
+        bundle = self.restricted()
+        two = self.restricted(profile(program("/bin/target"), program("/bin/probe")))
+        with bundle.running("crun", "/bin/sleep", "600") as container, pinned("slots", SLOT_SIZE) as slots:
+            self.assertEqual(container.code, 0, container.output())
+            values = [struct.unpack("QQQ", value) for value in slots.all(SLOTS)]
+            used = [index for index, value in enumerate(values) if value[0]]
+            self.assertEqual(len(used), 1)
+            generation, cgroup, _ = values[used[0]]
+            free = (used[0] + 5) % SLOTS
+            slots.update_all([index for index in range(SLOTS) if index not in (used[0], free)],
+                             struct.pack("QQQ", generation, cgroup, 0))
+            self.assertEqual(slots_used(), SLOTS - 1)
+            with gate(two) as held:
+                two.annotate(profile(program("/bin/target"), program("/bin/probe")))
+                self.assertRefused(held.hook(), "all 65536 slots for rulesets are in use", "oci-landlock status")
+                self.assertEqual(slots_used(), SLOTS - 1)
+                two.annotate(profile(program("/bin/target")))
+                self.assertEqual(held.hook().returncode, 0)
+                self.assertEqual(slots_used(), SLOTS)
+        result = hook({"ociVersion": "1.0.2", "id": "another", "bundle": "/", "status": "stopped"}, "poststop")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertMapsEmpty()

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What belongs to a container comes with it and goes with it, whatever dies in between."""
+
+import concurrent.futures
+import json
+import os
+import re
+import signal
+
+from containers import OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, slots_used, status
+from direct import CGROUPS, FULL, DirectTestCase, await_true, gate, hook
+
+WAIT_FOR_GO = "while ! [ -e /go ]; do sleep 0.05; done\n"
+TARGET_DENIED = "read /etc/secret: Permission denied\n"
+
+
+def settled(path, key):
+    """A number of /proc/meminfo or cgroup.stat."""
+    with open(path, encoding="utf-8") as file:
+        return int(re.search(rf"^{key}:?\s+(\d+)", file.read(), re.M).group(1))
+
+
+def kernel_memory():
+    """KiB of slab that cannot be reclaimed, and cgroups that are gone but not freed."""
+    with open("/proc/sys/vm/drop_caches", "w", encoding="utf-8") as file:
+        file.write("3")
+    return settled("/proc/meminfo", "SUnreclaim"), settled(f"{CGROUPS}/cgroup.stat", "nr_dying_descendants")
+
+
+def ours_at_work():
+    """Processes that run our program, or hold a ruleset or anything of BPF."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{pid}/exe")]
+            links += [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue
+        found += [f"{pid}: {link}" for link in links
+                  if link == OCI_LANDLOCK or re.match(r"anon_inode:(\[landlock|bpf)", link)]
+    return found
+
+
+class Life(DirectTestCase):
+    def restricted(self, **options):
+        made = self.bundle(**options)
+        made.annotate(profile(program("/bin/target")))
+        return made
+
+    def test_outlives_the_hook(self):
+        """When the hook has ended, no process holds anything of ours, and yet a target that starts much later is
+        restricted."""
+        for runtime in self.each_runtime():
+            bundle = self.restricted()
+            script = bundle.script("run.sh", WAIT_FOR_GO + "/bin/target read /etc/secret; echo done; sleep 600")
+            with bundle.running(runtime, script) as container:
+                self.assertEqual(container.code, 0, container.output())
+                await_true(lambda: ours_at_work() == [], "nothing of ours runs")
+                bundle.write("go", "")
+                container.wait_for("done")
+                self.assertEqual(container.output(), TARGET_DENIED + "done\n")
+            self.assertMapsEmpty()
+
+    def test_goes_with_the_cgroup(self):
+        """No poststop hook, its processes killed: when the cgroup is removed, entry, slots and programs are gone."""
+        for runtime in self.each_runtime():
+            bundle = self.restricted()
+            bundle.hooks("createRuntime")
+            with bundle.running(runtime, "/bin/sleep", "600") as container:
+                self.assertEqual(container.code, 0, container.output())
+                self.assertEqual(slots_used(), 1)
+                with open(f"/proc/{container.pid()}/cgroup", encoding="utf-8") as file:
+                    cgroup = CGROUPS + file.read().strip()[3:]
+                with open(f"{cgroup}/cgroup.kill", "w", encoding="utf-8") as file:
+                    file.write("1")
+
+                def empty():
+                    with open(f"{cgroup}/cgroup.events", encoding="utf-8") as events:
+                        return "populated 0" in events.read()
+                await_true(empty, "the container is dead")
+                self.assertEqual(slots_used(), 1)
+                os.rmdir(cgroup)
+                self.assertMapsEmpty()
+
+    def test_one_after_another(self):
+        """Containers in sequence, all with the same bundle and name, leak nothing."""
+        bundle = self.restricted()
+        self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, TARGET_DENIED)
+        slab, dying = kernel_memory()
+        count = 2000 if FULL else 20
+        for _ in range(count):
+            result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
+            self.assertEqual((result.returncode, result.stdout), (0, TARGET_DENIED), result.stderr)
+        self.assertMapsEmpty()
+        # Half a page for each would be a leak of one object for each; the rest is noise.
+        await_true(lambda: kernel_memory()[0] < slab + 4096 + 2 * count, f"slab is near {slab} KiB again")
+        await_true(lambda: kernel_memory()[1] <= dying + 2, "no dead cgroup is held")
+
+    def test_many_at_once(self):
+        """Containers that start at the same time on a node that is not loaded yet: it is loaded once, and each gets
+        its own policy."""
+        count = 200 if FULL else 10
+        bundles = []
+        for number in range(count):
+            bundle = self.bundle()
+            bundle.write(f"allowed/{number}", "")
+            bundle.write(f"allowed/{number + 1}", "")
+            bundle.annotate(profile(entry(rules=policy(read=["/bin", f"/allowed/{number}"]))))
+            bundle.config["process"]["args"] = ["/bin/target", "read", f"/allowed/{number}", "+", "read",
+                                                f"/allowed/{number + 1}"]
+            bundles.append(bundle)
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        with concurrent.futures.ThreadPoolExecutor(max_workers=min(count, 20)) as pool:
+            results = list(pool.map(lambda bundle: bundle.run("crun", timeout=600), bundles))
+        for number, result in enumerate(results):
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stdout, f"read /allowed/{number}: allowed\n"
+                                            f"read /allowed/{number + 1}: Permission denied\n")
+        self.assertMapsEmpty()
+        maps = command("bpftool", "map", "list").stdout
+        self.assertEqual(len(re.findall("name slots ", maps)), 1, maps)
+
+    def test_both_stages(self):
+        """prestart and createRuntime together restrict once; prestart alone is enough."""
+        for runtime in self.each_runtime():
+            for stages in (("prestart", "createRuntime"), ("prestart",)):
+                bundle = self.restricted()
+                bundle.hooks(*stages, "poststop")
+                script = bundle.script("run.sh", "/bin/target read /etc/secret; echo done; sleep 600")
+                with bundle.running(runtime, script) as container:
+                    self.assertEqual(container.code, 0, container.output())
+                    container.wait_for("done")
+                    self.assertEqual(container.output(), TARGET_DENIED + "done\n")
+                    found = status()
+                    self.assertEqual(found["slots"]["used"], 1)
+                    self.assertEqual([item["applied"] for item in found["containers"]], [1])
+                self.assertMapsEmpty()
+
+
+class Killed(DirectTestCase):
+    """kill -9 before a system call of ours, for many of them."""
+
+    def steps(self, *words, **options):
+        """The system calls of a command, in order: (name, how many of it there were so far)."""
+        log = "/tmp/steps"
+        result = command("strace", "-o", log, *words, **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return self.traced(log)
+
+    @staticmethod
+    def traced(log):
+        seen = {}
+        found = []
+        with open(log, encoding="utf-8", errors="replace") as file:
+            for name in re.findall(r"^(\w+)\(", file.read(), re.M):
+                seen[name] = seen.get(name, 0) + 1
+                found.append((name, seen[name]))
+        return [step for step in found if step[0] not in ("execve", "exit_group")]
+
+    @staticmethod
+    def killer(step):
+        name, number = step
+        return ["strace", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"]
+
+    @staticmethod
+    def some(steps, count):
+        """All of them with FULL, else some evenly."""
+        return steps if FULL else [steps[i * len(steps) // count] for i in range(count)]
+
+    def refused_when_killed(self, bundle, step, runtime="crun"):
+        words = [*self.killer(step), OCI_LANDLOCK, "hook", "createRuntime"]
+        bundle.config["hooks"]["createRuntime"] = [
+            {"path": command("which", "strace").stdout.strip(), "args": words, "env": ["PATH=" + os.environ["PATH"]]}]
+        result = bundle.run(runtime, "/bin/echo", "started")
+        self.assertNotEqual(result.returncode, 0, step)
+        self.assertNotIn("started", result.stdout, step)
+        command(runtime, "delete", "--force", bundle.id)
+
+    def works(self):
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
+        self.assertEqual(result.stdout, TARGET_DENIED, result.stderr)
+
+    def hook_steps(self, bundle):
+        log = os.path.join(bundle.directory, "trace")
+        strace = command("which", "strace").stdout.strip()
+        bundle.config["hooks"]["createRuntime"] = [
+            {"path": strace, "args": ["strace", "-o", log, OCI_LANDLOCK, "hook", "createRuntime"]}]
+        result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
+        self.assertEqual(result.stdout, TARGET_DENIED, result.stderr)
+        return self.traced(log)
+
+    def test_runtime_stops(self):
+        """The hook is killed, early, and when all is written: the runtime does not start the container, and nothing
+        of it is left."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        for runtime in self.each_runtime():
+            bundle = self.bundle()
+            bundle.annotate(profile(program("/bin/target")))
+            for step in (("read", 1), ("exit_group", 1)):
+                self.refused_when_killed(bundle, step, runtime)
+                self.assertMapsEmpty()
+        self.works()
+
+    def test_hook(self):
+        """The hook is killed at any step: the next poststop clears what is left, and the hook works when it is called
+        again."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target", "/bin/probe")))
+        with gate(bundle) as held:
+            bundle.save()
+            steps = self.steps(OCI_LANDLOCK, "hook", "createRuntime", input=json.dumps(held.oci_state))
+        bundle.config["process"]["args"] = ["/bin/target", "read", "/etc/secret"]
+        # Most of it reads; the node changes with the last calls of bpf(2).
+        chosen = steps if FULL else self.some(steps, 5) + [step for step in steps if step[0] == "bpf"][-10:]
+        self.assertMapsEmpty()
+        with gate(bundle) as held:
+            for step in chosen[:-1]:
+                self.assertEqual(held.hook(prefix=self.killer(step)).returncode, -signal.SIGKILL, step)
+                result = hook({"ociVersion": "1.0.2", "id": "another", "bundle": "/", "status": "stopped"}, "poststop")
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertMapsEmpty()
+            self.assertEqual(held.hook(prefix=self.killer(chosen[-1])).returncode, -signal.SIGKILL)
+            self.assertEqual(held.hook().returncode, 0)
+            self.assertEqual(slots_used(), 1)
+            held.open()
+            held.wait_for(TARGET_DENIED)
+        self.assertMapsEmpty()
+
+    def test_hook_that_loads(self):
+        """The hook is killed while it loads the selector: the next one loads it."""
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        steps = self.hook_steps(bundle)
+        pins = [step for step in steps if step[0] == "bpf"]
+        self.assertGreater(len(pins), 40)
+        last = [step for step in steps if step[0].startswith("rename")]
+        self.assertEqual(len(last), 1)
+        for step in steps if FULL else [pins[len(pins) // 2], *last]:
+            self.assertEqual(oci_landlock("unload").returncode, 0)
+            self.refused_when_killed(bundle, step)
+        self.works()
+        self.assertMapsEmpty()
+
+    def test_unload(self):
+        """`unload` is killed: what is left is a node that restricts, or one that is loaded anew; never one that looks
+        loaded and restricts nobody."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        changes = [step for step in self.steps(OCI_LANDLOCK, "unload") if step[0] in ("unlink", "rename", "rmdir")]
+        self.assertGreater(len(changes), 10)
+        for step in changes if FULL else [changes[0], changes[4]]:
+            self.assertEqual(oci_landlock("load").returncode, 0)
+            result = command(*self.killer(step), OCI_LANDLOCK, "unload")
+            self.assertEqual(result.returncode, -signal.SIGKILL, result)
+            self.works()
+        self.assertMapsEmpty()
