@@ -3,7 +3,7 @@
 
 import os
 
-from cases import FREE, RESTRICTED, SECRET, Cases, lines
+from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
 from containers import TestCase, entry, policy, profile, program
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
@@ -102,6 +102,27 @@ class Namespaces(TestCase):
         cases.free("another program", f"/bin/probe hold /bin/probe + setns /proc/1/ns/mnt + exec-held {SECRET}")
         cases.restricted("the target", f"/bin/probe hold /bin/target + setns /proc/1/ns/mnt + exec-held {SECRET}")
         cases.restricted("later", f"/bin/probe setns /proc/1/ns/mnt + exec {bundle.path('bin/target')} {SECRET}")
+        cases.run(self, bundle, "crun")
+
+
+    def test_user_namespace(self):
+        """In a container with a user namespace of its own, whose root may register interpreters for file types."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.config["linux"]["namespaces"].append({"type": "user"})
+        for ids in ("uidMappings", "gidMappings"):
+            bundle.config["linux"][ids] = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.restricted("the target", f"/bin/target {SECRET}")
+        cases.free("another program", f"/bin/probe {SECRET}")
+        cases.restricted("unshare", f"/bin/probe unshare user mount + {CHECK}")
+        cases.setup("mkdir /types; mount -t binfmt_misc none /types; touch /bin/x.bound /bin/x.free; "
+                    "chmod 755 /bin/x.bound /bin/x.free; echo ':bound:E::bound::/bin/target:' > /types/register; "
+                    "echo ':free:E::free::/bin/probe:' > /types/register")
+        for kind, verdict in (("bound", RESTRICTED), ("free", FREE)):
+            cases.prints(f"a file type: {kind}", f"/bin/x.{kind} + {SECRET}",
+                         f"probe: unknown command /bin/x.{kind}", verdict)
         cases.run(self, bundle, "crun")
 
 
@@ -241,3 +262,27 @@ class Hooks(TestCase):
                                      [f"read {bundle.path('etc/secret')}: allowed", "no_new_privs: 0"])
                 os.unlink(bundle.path("tmp/hooks"))
                 os.unlink(bundle.path("tmp/created"))
+
+    def test_what_a_hook_leaves_behind(self):
+        """A process that a hook left running is free until the container has started; what it executes after that
+        counts as an exec session."""
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        inside = bundle.script("hook.sh", f"""
+            exec < /dev/null > /tmp/left 2>&1
+            /bin/target {SECRET}
+            ( {WAIT}; exec /bin/target {SECRET} ) &
+        """)
+        hook(bundle, "startContainer", inside)
+        with bundle.running("crun", "/bin/probe", "read", "/etc/secret", "+", "exec", "/bin/sleep",
+                            "1000") as container:
+            container.wait_for("secret")
+            self.assertEqual(container.output().splitlines(), [FREE])
+            bundle.write("tmp/go", "")
+
+            def left():
+                with open(bundle.path("tmp/left"), encoding="utf-8") as file:
+                    return file.read().splitlines()
+
+            wait_for(lambda: len(left()) > 1, "second line of the hook")
+            self.assertEqual(left(), [FREE, RESTRICTED])
