@@ -32,9 +32,9 @@ class Cases:
     def restricted(self, label, command):
         self.prints(label, command, RESTRICTED)
 
-    def run(self, test, bundle, runtime):
+    def run(self, test, bundle, runtime, **options):
         """Runs them all in a new container of the bundle, which they must survive."""
-        self.compare(test, bundle.shell(runtime, self.text))
+        self.compare(test, bundle.shell(runtime, self.text, **options))
 
     def compare(self, test, result):
         found = {}

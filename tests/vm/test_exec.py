@@ -190,7 +190,7 @@ class Layers(TestCase):
                          RESTRICTED, f"stacked {16 - layers}: {TOO_MANY}")
         cases.prints("in turn", "/bin/target again /bin/three 10 exec /bin/target exec /bin/three stack 17",
                      f"stacked {16 - 5}: {TOO_MANY}")
-        cases.run(self, bundle, "crun")
+        cases.run(self, bundle, "crun", timeout=600 if FULL else 60)
 
     def test_no_layer_left(self):
         """A task in 16 layers cannot become the target: EPERM, and `status` says why. Other programs it can run."""
