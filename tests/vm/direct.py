@@ -43,9 +43,9 @@ class PinnedMap:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return result
 
-    def _element(self, operation, key, value, flags=0):
+    def _element(self, operation, key, value):
         self._bpf(operation, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key) if key else 0,
-                                         ctypes.addressof(value), flags))
+                                         ctypes.addressof(value) if value else 0, 0))
 
     def lookup(self, key):
         value = ctypes.create_string_buffer(self.value_size)
@@ -56,7 +56,7 @@ class PinnedMap:
         self._element(2, ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value)))
 
     def delete(self, key):
-        self._element(3, ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(1))
+        self._element(3, ctypes.create_string_buffer(key, len(key)), None)
 
     def _batch(self, operation, keys, values, count):
         out = ctypes.create_string_buffer(8)
@@ -70,7 +70,8 @@ class PinnedMap:
         """The values of an array of `count` elements."""
         values = ctypes.create_string_buffer(count * self.value_size)
         self._batch(24, ctypes.create_string_buffer(count * 4), values, count)
-        return [values.raw[i:i + self.value_size] for i in range(0, len(values), self.value_size)][:count]
+        raw = values.raw
+        return [raw[i:i + self.value_size] for i in range(0, len(raw), self.value_size)]
 
     def update_all(self, indices, value):
         """Writes the same value to these elements of an array."""
