@@ -120,6 +120,7 @@ struct oll_program {
 /* A task's line of descent: task-local storage, inherited at fork. */
 struct oll_task {
 	__u64 generation; /* of the container it belongs to */
+	__u64 cgroup_id; /* likewise */
 	__u32 origin; /* enum oll_origin */
 	__u32 applied; /* bit i: entry i restricts this task */
 	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
@@ -196,7 +197,7 @@ OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_container) == 56 + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
 OLL_ASSERT(sizeof(struct oll_program) == 32 + OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_task) == 32, "layout");
+OLL_ASSERT(sizeof(struct oll_task) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_record) == 16 + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
 OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");

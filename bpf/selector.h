@@ -42,11 +42,11 @@ static __always_inline __u64 mount_ns_id(struct task_struct *task)
 enum scope {
 	OUT_OF_SCOPE,
 	IN_SCOPE,
-	BROKEN, /* the cgroup has an entry that cannot be read */
+	BROKEN, /* there must be an entry, but it is gone or cannot be read */
 };
 
 /* The entry of the nearest ancestor that has one, of the current task's cgroup. */
-static __always_inline enum scope find_container(struct task_struct *task, struct oll_container **container)
+static __always_inline enum scope find_by_cgroup(struct task_struct *task, struct oll_container **container)
 {
 	struct cgroup *cgroup, *ancestor;
 	int found = 0;
@@ -76,6 +76,31 @@ static __always_inline enum scope find_container(struct task_struct *task, struc
 }
 
 /*
+ * The container that an exec of this task belongs to; `own` may be NULL. That of its cgroup; but a task that has run
+ * inside a container stays that container's, also when it found a way into a cgroup elsewhere.
+ */
+static __always_inline enum scope find_container(struct task_struct *task, struct oll_task *own,
+						 struct oll_container **container)
+{
+	enum scope scope = find_by_cgroup(task, container);
+	struct cgroup *cgroup;
+
+	if (!own || (own->origin != OLL_ORIGIN_INIT && own->origin != OLL_ORIGIN_SESSION))
+		return scope;
+	if (*container && (*container)->generation == own->generation)
+		return scope;
+	*container = NULL;
+	cgroup = bpf_cgroup_from_id(own->cgroup_id);
+	if (!cgroup)
+		return BROKEN;
+	bpf_rcu_read_lock();
+	*container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
+	bpf_rcu_read_unlock();
+	bpf_cgroup_release(cgroup);
+	return *container && (*container)->generation == own->generation ? IN_SCOPE : BROKEN;
+}
+
+/*
  * The task's line of descent; its own storage, made when needed. A thread that was there before its process was
  * marked by the hook has none: its leader's counts.
  */
@@ -93,6 +118,7 @@ static __always_inline struct oll_task *own_descent(struct task_struct *task)
 	leaders = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
 	if (leaders && leaders != own) {
 		own->generation = leaders->generation;
+		own->cgroup_id = leaders->cgroup_id;
 		own->origin = leaders->origin;
 		own->applied = leaders->applied;
 	}
@@ -158,7 +184,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (own)
 		own->exec_under_way = 0;
-	switch (find_container(task, &container)) {
+	switch (find_container(task, own, &container)) {
 	case OUT_OF_SCOPE:
 		return 0;
 	case BROKEN:
@@ -177,6 +203,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
 	if (own->generation != container->generation) {
 		own->generation = container->generation;
+		own->cgroup_id = container->cgroup_id;
 		own->origin = OLL_ORIGIN_NONE;
 		own->applied = 0;
 	}
@@ -228,7 +255,7 @@ int BPF_PROG(find_interpreter, struct linux_binprm *bprm, int ret)
 		return 0;
 	if (BPF_CORE_READ(bprm, interp) == BPF_CORE_READ(bprm, filename))
 		return 0; /* no interpreter yet, and select_exec has seen the file */
-	if (find_container(task, &container) != IN_SCOPE || !container ||
+	if (find_container(task, own, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return -EPERM; /* it was there a moment ago */
 	program = open_entries(container, own, OLL_SELECT_PROGRAM);
@@ -252,7 +279,7 @@ int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *f
 		return ret;
 	if (!own || !own->exec_under_way || !own->by_interpreter)
 		return 0;
-	if (find_container(task, &container) != IN_SCOPE || !container ||
+	if (find_container(task, own, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return -EPERM; /* it was there a moment ago */
 	return stage(bprm, container, own, own->by_interpreter);
@@ -271,7 +298,7 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 	own->exec_under_way = 0;
 	own->origin = own->staged_origin;
 	own->applied |= own->staged;
-	if (find_container(task, &container) != IN_SCOPE || !container ||
+	if (find_container(task, own, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return;
 	if (own->origin == OLL_ORIGIN_INIT)
@@ -299,6 +326,7 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 	if (!own)
 		return -ENOMEM;
 	own->generation = parents->generation;
+	own->cgroup_id = parents->cgroup_id;
 	own->origin = parents->origin;
 	own->applied = parents->applied;
 	/* Its threads are still the init. */

@@ -197,6 +197,7 @@ void Node::writeEntry(const Container& container, std::uint64_t generation,
     }
     oll_task init{};
     init.generation = generation;
+    init.cgroup_id = container.cgroupId;
     init.origin = OLL_ORIGIN_INIT_PENDING;
     update(tasks_, &container.init, &init, BPF_ANY, "mark the container's init");
     update(containers_, &container.cgroup, &entry, BPF_ANY, "write the container's entry");
