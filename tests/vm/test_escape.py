@@ -142,6 +142,21 @@ class Cgroups(TestCase):
         cases.free("another program", f"{inside} /bin/probe {SECRET}")
         cases.run(self, bundle, "crun")
 
+    def test_leaving_the_cgroup(self):
+        """With the host's cgroups at hand a process can leave the container's: it stays that container's."""
+        bundle = self.bundle()
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.config["linux"]["namespaces"].remove({"type": "cgroup"})
+        bundle.annotate(profile(program("/bin/target")))
+        cases = Cases()
+        cases.setup("mkdir /cg; mount -t cgroup2 none /cg")
+        outside = bundle.script("bin/outside", 'echo $$ > /cg/cgroup.procs\n'
+                                'grep -qx 0::/ /proc/self/cgroup && exec "$@"\n')
+        cases.restricted("the target", f"{outside} /bin/target {SECRET}")
+        cases.restricted("a child's target", f"{outside} /bin/env /bin/target {SECRET}")
+        cases.free("another program", f"{outside} /bin/probe {SECRET}")
+        cases.run(self, bundle, "crun")
+
     def test_target_by_its_descent(self):
         """What was restricted above is not restricted again below."""
         bundle = self.bundle()

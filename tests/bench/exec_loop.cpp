@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// For the benchmarks, inside the VM:
+//   exec-loop exec COUNT PROGRAM...     runs each program in turn, COUNT times; prints the nanoseconds of each, summed
+//   exec-loop fill COUNT DIRECTORY      makes COUNT cgroups beneath the cgroup directory, each with an entry
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "landlock/ruleset.hpp"
+#include "node/node.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+long long runOnce(const char* program)
+{
+    char* const argv[] = {const_cast<char*>(program), nullptr};
+    char* const environment[] = {nullptr};
+    const auto start = Clock::now();
+    pid_t child = -1;
+    if (posix_spawn(&child, program, nullptr, nullptr, argv, environment) != 0 || waitpid(child, nullptr, 0) != child) {
+        std::perror(program);
+        std::exit(1);
+    }
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
+
+int execLoop(int count, const std::vector<const char*>& programs)
+{
+    std::vector<long long> sums(programs.size());
+    for (const char* program : programs) {
+        runOnce(program);  // into the page cache
+    }
+    for (int i = 0; i < count; ++i) {
+        for (std::size_t k = 0; k < programs.size(); ++k) {
+            sums[k] += runOnce(programs[k]);
+        }
+    }
+    for (const long long sum : sums) {
+        std::printf("%lld\n", sum);
+    }
+    return 0;
+}
+
+int fill(int count, const std::string& directory)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    const sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+    const landlock::Ruleset ruleset({1});
+    node::requireAccess();
+    const node::Lock lock;
+    const node::Node node(lock);
+    for (int i = 0; i < count; ++i) {
+        const std::string path = directory + "/bench-" + std::to_string(i);
+        mkdir(path.c_str(), 0755);
+        const sys::Fd cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct stat st {};
+        fstat(cgroup.get(), &st);
+        node::Container container;
+        container.id = "bench-" + std::to_string(i);
+        container.report = "{}";
+        container.init = pidfd.get();
+        container.cgroup = cgroup.get();
+        container.cgroupId = st.st_ino;
+        container.entries = {{OLL_SELECT_ENTRYPOINT, true}};
+        container.layers = {{ruleset.fd(), 0, OLL_RESTRICT_NO_NEW_PRIVS}};
+        node.install(container);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    if (argc >= 4 && std::strcmp(argv[1], "exec") == 0) {
+        return execLoop(std::atoi(argv[2]), {argv + 3, argv + argc});
+    }
+    if (argc == 4 && std::strcmp(argv[1], "fill") == 0) {
+        return fill(std::atoi(argv[2]), argv[3]);
+    }
+    std::fputs("usage: exec-loop exec COUNT PROGRAM... | fill COUNT DIRECTORY\n", stderr);
+    return 2;
+}
