@@ -153,7 +153,7 @@ class Cgroups(TestCase):
         outside = bundle.script("bin/outside", 'echo $$ > /cg/cgroup.procs\n'
                                 'grep -qx 0::/ /proc/self/cgroup && exec "$@"\n')
         cases.restricted("the target", f"{outside} /bin/target {SECRET}")
-        cases.restricted("a child's target", f"{outside} /bin/env /bin/target {SECRET}")
+        cases.restricted("a child of it", f"{outside} /bin/env /bin/target {SECRET}")
         cases.free("another program", f"{outside} /bin/probe {SECRET}")
         cases.run(self, bundle, "crun")
 
