@@ -123,7 +123,7 @@ Node::Node(const Lock&) : node_(openPin("node"))
 std::uint32_t Node::handOverOne(oll_hand_over& context) const
 {
     run(handOverProgram_, context, "hand a ruleset over");
-    if (context.error == -ENOSPC && collectGarbage() > 0) {
+    if (context.error == -ENOSPC && collectGarbage(context.generation) > 0) {
         run(handOverProgram_, context, "hand a ruleset over");
     }
     if (context.error == -ENOSPC) {
@@ -292,9 +292,9 @@ void Node::forget(std::uint64_t cgroupId) const
     collectGarbage();
 }
 
-unsigned Node::collectGarbage() const
+unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
 {
-    std::set<std::uint64_t> living;
+    std::set<std::uint64_t> living{beingInstalled};
     for (const Standing& standing : containers()) {
         if (standing.alive) {
             living.insert(standing.record.generation);

@@ -107,8 +107,9 @@ public:
     void forget(std::uint64_t cgroupId) const;
 
     // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
-    // Returns how many slots it freed.
-    unsigned collectGarbage() const;
+    // Spares the generation of the container that is being installed, whose slots belong to none yet. Returns how many
+    // slots it freed.
+    unsigned collectGarbage(std::uint64_t beingInstalled = 0) const;
 
     unsigned slotsInUse() const;
 

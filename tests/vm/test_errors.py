@@ -42,9 +42,10 @@ class Errors(DirectTestCase):
             result = bundle.run(runtime, "/bin/touch", "/started")
             self.assertNotEqual(result.returncode, 0)
             self.assertFalse(os.path.exists(bundle.path("started")))
-            self.assertSaid(runtime, result.stderr, f"oci-landlock: container {bundle.id}: no profile \"no-such-profile\"")
+            self.assertSaid(runtime, result.stderr, f"oci-landlock: container {bundle.id}: no profile ")
             self.assertEqual(command(runtime, "list", "-q").stdout, "")
-        self.assertNotIn("containers", [key for key in status() if status().get("containers")])
+        oci_landlock("load")
+        self.assertMapsEmpty()
 
     def test_nothing_asked(self):
         """Without annotation: exit 0, nothing is loaded, not even the lock is made, and the node needs nothing."""
@@ -231,7 +232,8 @@ class Errors(DirectTestCase):
         self.assertFalse(status()["loaded"])
 
     def test_slots_full(self):
-        """The last slot is used, the next container is refused, and what it had taken before is given back."""
+        """The last slot is used, the next container is refused, and what it had taken before is given back: making
+        room must not take the first layer's slot for the second."""
         bundle = self.restricted()
         two = self.restricted(profile(program("/bin/target"), program("/bin/probe")))
         with bundle.running("crun", "/bin/sleep", "600") as container, pinned("slots", SLOT_SIZE) as slots:
@@ -251,9 +253,8 @@ class Errors(DirectTestCase):
                 two.annotate(profile(program("/bin/target")))
                 self.assertEqual(held.hook().returncode, 0)
                 self.assertEqual(slots_used(), SLOTS)
-            # All but some, so that there is garbage to collect, but not for minutes under emulation.
+            # All but some: to collect them all would take a minute under emulation.
             slots.update_all(others[100:], bytes(SLOT_SIZE))
-        self.assertEqual(slots_used(), 100)
         result = hook({"ociVersion": "1.0.2", "id": "another", "bundle": "/", "status": "stopped"}, "poststop")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertMapsEmpty()
