@@ -18,7 +18,7 @@ RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
 
 
-def command(*words, timeout=60, **options):
+def command(*words, timeout=120, **options):
     """Runs a host command; its output is text."""
     return subprocess.run(words, capture_output=True, text=True, timeout=timeout, **options)
 
@@ -133,7 +133,7 @@ class Bundle:
         with open(os.path.join(self.directory, "config.json"), "w", encoding="utf-8") as file:
             json.dump(self.config, file)
 
-    def run(self, runtime, *args, timeout=60):
+    def run(self, runtime, *args, timeout=120):
         """`runtime run` to its end."""
         if args:
             self.config["process"]["args"] = list(args)
@@ -178,7 +178,7 @@ class Running:
     def start(self):
         return command(self.runtime, "start", self.bundle.id)
 
-    def exec(self, *args, timeout=60):
+    def exec(self, *args, timeout=120):
         """An exec session."""
         return command(self.runtime, "exec", self.bundle.id, *args, timeout=timeout)
 
