@@ -117,13 +117,15 @@ ProfileFile findProfile(const Settings& settings, const std::string& name)
     }
     std::string tried;
     for (const std::string& directory : settings.profileDirectories) {
-        const std::string path = directory + "/" + name + ".json";
-        if (auto text = readTrusted(directory, name + ".json", profile::maxDocumentBytes)) {
-            return {path, std::move(*text)};
+        for (const char* ending : {".json", ".toml"}) {
+            if (auto text = readTrusted(directory, name + ending, profile::maxDocumentBytes)) {
+                return {directory + "/" + name + ending, std::move(*text)};
+            }
         }
-        tried += (tried.empty() ? "" : " and ") + path;
+        tried += (tried.empty() ? "" : " and ") + directory + "/" + name + ".json";
     }
-    throw sys::Error("no profile \"" + name + "\": tried " + (tried.empty() ? "no directory" : tried));
+    throw sys::Error("no profile \"" + name + "\": tried " +
+                     (tried.empty() ? "no directory" : tried + ", and the same in .toml"));
 }
 
 }  // namespace cli

@@ -174,7 +174,8 @@ std::string parse(const Request& request)
         case Kind::bundle:
             return pack(oci::parseBundle(request.text, request.name));
         case Kind::profile: {
-            profile::Profile profile = profile::load(request.text, request.name, request.origin, request.abi);
+            const auto load = request.origin == profile::Origin::nodeFile ? profile::loadFile : profile::load;
+            profile::Profile profile = load(request.text, request.name, request.origin, request.abi);
             if (request.program) {
                 profile::overrideProgram(profile, *request.program);
             }

@@ -31,6 +31,15 @@ TEST(Parser, AnswersLikeTheFunctionsItStandsFor)
     EXPECT_EQ(profile.entries[0].layers[0].ports[0].port, 80U);
 }
 
+TEST(Parser, ReadsTomlFromTheNodeAlone)
+{
+    constexpr const char* toml = "abi = 6\n[[ruleset]]\nhandled_access_net = [\"bind_tcp\"]\n";
+    confine::Parser parser;
+    const auto profile = parser.profile(toml, "/p/a.toml", profile::Origin::nodeFile, 6, std::nullopt);
+    EXPECT_EQ(profile.entries.at(0).layers.at(0).handledNet, 1U);
+    EXPECT_THROW(parser.profile(toml, "annotation a.toml", profile::Origin::inlined, 6, std::nullopt), sys::Error);
+}
+
 TEST(Parser, PassesErrorsOnAndGoesOn)
 {
     confine::Parser parser;
