@@ -151,6 +151,11 @@ public:
 private:
     bool nest(char c)
     {
+        // A dotted key nests as well; its dots come before anything that ends a key.
+        dots_ = c == '.' ? dots_ + 1 : std::string_view("=,[]{}\n").find(c) != std::string_view::npos ? 0 : dots_;
+        if (dots_ > maxDepth) {
+            return false;
+        }
         if (c == '[' || c == '{') {
             return ++depth_ <= maxDepth;
         }
@@ -179,6 +184,7 @@ private:
     std::string_view text_;
     std::size_t at_ = 0;
     std::size_t depth_ = 0;
+    std::size_t dots_ = 0;  // of the key at hand
 };
 
 }  // namespace
