@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // For the benchmarks, inside the VM:
 //   exec-loop exec COUNT PROGRAM...     runs each program in turn, COUNT times; prints the nanoseconds of each, summed
+//   exec-loop memory FILE PROGRAM...    runs the program; its peak resident memory in KiB goes to the file
 //   exec-loop fill COUNT DIRECTORY      makes COUNT cgroups beneath the cgroup directory, each with an entry
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -54,6 +56,24 @@ int execLoop(int count, const std::vector<const char*>& programs)
     return 0;
 }
 
+// Not from a larger process: a child's peak counts from the size of what forked it.
+int memory(const char* file, char** program)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        execv(program[0], program);
+        _exit(127);
+    }
+    int status = 0;
+    rusage usage{};
+    wait4(child, &status, 0, &usage);
+    if (FILE* out = std::fopen(file, "w")) {
+        std::fprintf(out, "%ld\n", usage.ru_maxrss);
+        std::fclose(out);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 int fill(int count, const std::string& directory)
 {
     const pid_t child = fork();
@@ -94,9 +114,12 @@ int main(int argc, char** argv)
     if (argc >= 4 && std::strcmp(argv[1], "exec") == 0) {
         return execLoop(std::atoi(argv[2]), {argv + 3, argv + argc});
     }
+    if (argc >= 4 && std::strcmp(argv[1], "memory") == 0) {
+        return memory(argv[2], argv + 3);
+    }
     if (argc == 4 && std::strcmp(argv[1], "fill") == 0) {
         return fill(std::atoi(argv[2]), argv[3]);
     }
-    std::fputs("usage: exec-loop exec COUNT PROGRAM... | fill COUNT DIRECTORY\n", stderr);
+    std::fputs("usage: exec-loop exec COUNT PROGRAM... | memory FILE PROGRAM... | fill COUNT DIRECTORY\n", stderr);
     return 2;
 }
