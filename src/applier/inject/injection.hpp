@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes a task that has just executed a program restrict itself, before the program's first instruction.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace applier::inject {
+
+// One ruleset to enforce. Applied in order.
+struct InjectedLayer {
+    int ruleset = -1;  // borrowed until the injection has ended
+    std::uint32_t restrictFlags = 0;
+};
+
+class Injection {
+public:
+    enum class State {
+        underWay,
+        done,    // every layer is enforced, the task is as it was otherwise, and it is not traced any more
+        failed,  // error() says why; SIGKILL was sent
+        gone,    // the task ended meanwhile
+    };
+
+    // `task` is traced by this thread (PTRACE_SEIZE with PTRACE_O_EXITKILL), and in its PTRACE_EVENT_EXEC stop.
+    Injection(pid_t task, std::vector<InjectedLayer> layers);
+    ~Injection();
+    Injection(Injection&&) noexcept;
+    Injection& operator=(Injection&&) noexcept;
+
+    // Call once with the status of the PTRACE_EVENT_EXEC stop, then with each further status that waitpid(2) reports
+    // of the task, until it is not underWay any more. Never blocks.
+    State step(int status);
+
+    const std::string& error() const;
+    int errorCode() const;  // errno of the step that failed, positive
+
+private:
+    struct Steps;
+    std::unique_ptr<Steps> steps_;
+};
+
+}  // namespace applier::inject
