@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 1
+#define OLL_ABI_VERSION 2
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -64,6 +64,9 @@ enum oll_reason {
 	OLL_REASON_SLOT = 1, /* the slot is empty or holds another generation */
 	OLL_REASON_RESTRICT = 2, /* the kernel refused the domain; oll_denial.error says why */
 	OLL_REASON_MEMORY = 3,
+	OLL_REASON_TRACER = 4, /* the container's tracer does not trace the task, or there is none */
+	OLL_REASON_INJECTION = 5, /* the program could not be made to restrict itself, and was killed */
+	OLL_REASON_OWED = 6, /* the task has not got the domain of its last exec yet */
 };
 
 /* The last exec that was denied in a container. Times: CLOCK_BOOTTIME, nanoseconds. */
@@ -127,6 +130,15 @@ struct oll_task {
 	__u32 staged; /* likewise, for `applied` */
 	__u32 exec_under_way;
 	__u32 by_interpreter; /* bit i: entry i lists an interpreter that the exec under way runs on */
+	__u32 owed; /* bit i: the tracer must still apply entry i; until then the task may not fork or execute */
+	__u32 reserved;
+};
+
+/* Who may let targets of a container pass (inject applier). */
+struct oll_tracer {
+	__u64 start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
+	__u32 tgid; /* in the initial pid namespace */
+	__u32 reserved;
 };
 
 /* For people and for gc, by cgroup id; the selector does not decide by it. */
@@ -148,13 +160,13 @@ struct oll_node {
 };
 
 /*
- * Contexts of the syscall programs, which the hook runs in its own descriptor table, under the node's lock. `error`: 0
- * or a negative errno.
+ * Contexts of the syscall programs, which the hook (under the node's lock) and the tracers run in their own descriptor
+ * tables. `error`: 0 or a negative errno.
  */
 
 /* `hand_over`: puts one ruleset into a free slot. */
 struct oll_hand_over {
-	__u64 generation; /* in: of the container's other rulesets, 0 for the first; out */
+	__u64 generation; /* of the container */
 	__u64 cgroup_id;
 	__s32 ruleset; /* descriptor */
 	__u32 slot; /* out */
@@ -181,6 +193,51 @@ struct oll_mount_namespaces {
 	__u64 host;
 };
 
+/* `register_tracer`: the caller is the tracer of this container from now on. */
+struct oll_register_tracer {
+	__u64 generation; /* of the container */
+	__u32 tgid; /* out: the caller's, in the initial pid namespace */
+	__s32 error; /* out */
+};
+
+enum oll_preview_flags {
+	OLL_PREVIEW_ANY_NAME = 1, /* what else the exec is called or leads to is not known: any program may match */
+};
+
+enum oll_preview_verdict {
+	OLL_PREVIEW_PASS = 0, /* not a target */
+	OLL_PREVIEW_TARGET = 1, /* it may be one */
+	OLL_PREVIEW_UNDER_WAY = 2, /* a further file of an exec that was looked at already */
+	OLL_PREVIEW_BUSY = 3, /* it may be one, but another thread is executing something; ask again */
+};
+
+/* `preview`: may an exec that is just opening its file become a target? The gate decides; this one may err. */
+struct oll_preview {
+	__u64 generation; /* of the container */
+	__u64 cgroup_id;
+	__u32 pid; /* of the thread, in the initial pid namespace */
+	__s32 file; /* descriptor of the caller */
+	__u32 flags;
+	__u32 verdict; /* out */
+	char given[OLL_PATH_SIZE]; /* the name given to execve(2); NUL-padded */
+};
+
+/* `take_debt`: what the task that has just executed something is owed. From here on the caller answers for it. */
+struct oll_take_debt {
+	__u64 generation; /* out: of its container */
+	__u32 pid; /* in the initial pid namespace */
+	__u32 entries; /* out: a bit each */
+};
+
+/* `report_failure`: the caller has killed a program that it could not restrict. */
+struct oll_report_failure {
+	__u64 cgroup_id;
+	__u32 pid;
+	__s32 error; /* negative errno */
+	__u32 entry;
+	__u32 reserved;
+};
+
 /* What user space sees of a slot; the ruleset itself is never shown. */
 struct oll_slot_view {
 	__u64 generation; /* 0: free */
@@ -197,13 +254,18 @@ OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_container) == 56 + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
 OLL_ASSERT(sizeof(struct oll_program) == 32 + OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_task) == 40, "layout");
+OLL_ASSERT(sizeof(struct oll_task) == 48, "layout");
 OLL_ASSERT(sizeof(struct oll_record) == 16 + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
 OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");
 OLL_ASSERT(sizeof(struct oll_revoke) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_identify) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_mount_namespaces) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_tracer) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_register_tracer) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_preview) == 32 + OLL_PATH_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_take_debt) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_report_failure) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_slot_view) == 24, "layout");
 #undef OLL_ASSERT
 

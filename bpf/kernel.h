@@ -74,6 +74,18 @@ struct cgroup {
 	int level;
 };
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+struct mutex {
+	atomic64_t owner; /* the task that holds it, and flags in the low bits */
+};
+
+struct signal_struct {
+	struct mutex cred_guard_mutex;
+};
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
@@ -111,11 +123,16 @@ struct files_struct {
 };
 
 struct task_struct {
+	unsigned int ptrace;
 	int tgid;
+	__u64 start_boottime;
+	struct task_struct *parent; /* the tracer, of a task that is traced */
 	struct task_struct *group_leader;
+	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
+	char comm[16];
 };
 
 #pragma clang attribute pop
@@ -128,6 +145,9 @@ struct task_struct {
 extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __ksym;
 extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
+extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;
+extern void bpf_task_release(struct task_struct *task) __ksym;
+extern long bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 

@@ -2,6 +2,25 @@
 /* The kfunc applier: the kernel bridge puts the domain on the credentials of the exec under way. */
 #include "bridge.h"
 #include "selector.h"
+#include "upkeep.h"
+
+/* clang 14 loses the kptr tag of `struct X __kptr *` in a map value; through a typedef it stays. */
+typedef struct bpf_landlock_ruleset oll_ruleset;
+
+struct oll_slot {
+	__u64 generation; /* 0: free */
+	__u64 cgroup_id;
+	oll_ruleset __kptr *ruleset;
+};
+
+_Static_assert(sizeof(struct oll_slot) == sizeof(struct oll_slot_view), "layout");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OLL_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct oll_slot);
+} slots SEC(".maps");
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -65,29 +84,20 @@ static __always_inline void empty_slot(__u32 index, __u64 generation)
 	__sync_val_compare_and_swap(&slot->generation, generation, 0);
 }
 
-/* A cgroup is gone, and with it its container: nothing of it stays, whether or not a poststop hook ever runs. */
-SEC("tp_btf/cgroup_rmdir")
-int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
+static __u32 still_owed(__u32 entries)
 {
-	struct oll_container *container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
+	return 0;
+}
+
+static void drop(struct oll_container *container)
+{
 	__u32 i;
 
-	if (!container)
-		return 0;
-	bpf_map_delete_elem(&records, &container->cgroup_id);
 	for (i = 0; i < OLL_MAX_LAYERS; i++) {
 		if (i >= container->layer_count)
 			break;
 		empty_slot(container->layers[i].slot, container->layers[i].generation);
 	}
-	for (i = 0; i < OLL_MAX_PROGRAMS; i++) {
-		struct oll_program_key key = { .generation = container->generation, .index = i };
-
-		if (i >= container->program_count)
-			break;
-		bpf_map_delete_elem(&programs, &key);
-	}
-	return 0;
 }
 
 struct search {
@@ -120,8 +130,6 @@ int hand_over(struct oll_hand_over *ctx)
 	ctx->error = -EINVAL;
 	if (!state)
 		return 0;
-	if (!ctx->generation)
-		ctx->generation = __sync_fetch_and_add(&state->next_generation, 1) + 1;
 	ruleset = bpf_landlock_ruleset_from_fd(ctx->ruleset);
 	if (!ruleset) {
 		ctx->error = -EBADF;
@@ -151,37 +159,5 @@ SEC("syscall")
 int revoke(struct oll_revoke *ctx)
 {
 	empty_slot(ctx->slot, ctx->generation);
-	return 0;
-}
-
-SEC("syscall")
-int identify(struct oll_identify *ctx)
-{
-	struct fdtable *table = BPF_CORE_READ(bpf_get_current_task_btf(), files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-	struct oll_file_id id;
-
-	if (ctx->file < 0 || (__u32)ctx->file >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), files + ctx->file) || !file)
-		return 0;
-	id = file_id(file);
-	ctx->id.inode = id.inode;
-	ctx->id.device = id.device;
-	ctx->id.inode_generation = id.inode_generation;
-	return 0;
-}
-
-SEC("syscall")
-int mount_namespaces(struct oll_mount_namespaces *ctx)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pid_namespace *ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children);
-	int i;
-
-	for (i = 0; i < 33 && BPF_CORE_READ(ns, level) > 0; i++) /* MAX_PID_NS_LEVEL is 32 */
-		ns = BPF_CORE_READ(ns, parent);
-	ctx->own = mount_ns_id(task);
-	ctx->host = mount_ns_id(BPF_CORE_READ(ns, child_reaper));
 	return 0;
 }

@@ -47,22 +47,4 @@ struct {
 	__type(value, struct oll_task);
 } tasks SEC(".maps");
 
-/* clang 14 loses the kptr tag of `struct X __kptr *` in a map value; through a typedef it stays. */
-typedef struct bpf_landlock_ruleset oll_ruleset;
-
-struct oll_slot {
-	__u64 generation; /* 0: free */
-	__u64 cgroup_id;
-	oll_ruleset __kptr *ruleset;
-};
-
-_Static_assert(sizeof(struct oll_slot) == sizeof(struct oll_slot_view), "layout");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, OLL_MAX_SLOTS);
-	__type(key, __u32);
-	__type(value, struct oll_slot);
-} slots SEC(".maps");
-
 #endif

@@ -168,9 +168,9 @@ static long match_program(__u64 index, struct match *match)
 	return 0;
 }
 
-/* 0, or -ENOMEM. `given` may be NULL. */
+/* 0, or -ENOMEM. `given` may be NULL. `executes`: it is the current task that executes the file. */
 static __always_inline int find_programs(struct oll_container *container, struct file *file, const char *given,
-					 struct match *match)
+					 bool executes, struct match *match)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct names *names;
@@ -181,7 +181,7 @@ static __always_inline int find_programs(struct oll_container *container, struct
 		return -ENOMEM;
 	if (given)
 		bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
-	if (bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
+	if (executes && bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
 		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
 	name_from_root(file, names);
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The selector: looks at every exec on the node and finds the ones that a container's entries select. What is done
- * with them is the applier's part: it includes this file and defines
- *
- *	static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
- *
- * which returns 0, or denies the exec with a negative errno after deny().
+ * with them is the applier's part: it includes this file and defines the three functions declared below.
  */
 #ifndef OCI_LANDLOCK_SELECTOR_H
 #define OCI_LANDLOCK_SELECTOR_H
@@ -13,7 +9,12 @@
 #include "maps.h"
 #include "match.h"
 
+/* 0, or denies the exec with a negative errno after deny(). */
 static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
+/* Of the entries that apply() let pass, those that are not in force when the exec is done. */
+static __u32 still_owed(__u32 entries);
+/* The container is gone: drops what the applier keeps of it. */
+static void drop(struct oll_container *container);
 
 /* Two writers at once may mix their records; the counter is exact. */
 static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
@@ -126,11 +127,42 @@ static __always_inline struct oll_task *own_descent(struct task_struct *task)
 	return own;
 }
 
-/* Entries with this selector that do not restrict the task yet. */
-static __always_inline __u32 open_entries(struct oll_container *container, struct oll_task *own,
-					  enum oll_selector selector)
+/* What an exec would be a target of, and what the task is when it has succeeded. */
+struct choice {
+	__u32 origin;
+	__u32 entries;
+};
+
+/* `origin`, `applied`: of the task so far. 0, or -ENOMEM. */
+static __always_inline int choose(struct oll_container *container, __u32 origin, __u32 applied, struct file *file,
+				  const char *given, bool executes, struct choice *choice)
 {
-	return container->selected_by[selector] & ~(own->applied | own->staged);
+	struct match match = {};
+	__u32 program, except;
+
+	choice->origin = origin;
+	choice->entries = 0;
+	switch (origin) {
+	case OLL_ORIGIN_NONE:
+	case OLL_ORIGIN_HOOK: /* the container has started, and the hook is still there */
+		choice->origin = OLL_ORIGIN_SESSION;
+		/* fallthrough */
+	case OLL_ORIGIN_SESSION:
+		choice->entries = container->sessions & ~applied;
+		return 0;
+	case OLL_ORIGIN_INIT_PENDING:
+		choice->origin = OLL_ORIGIN_INIT;
+		choice->entries = container->selected_by[OLL_SELECT_ENTRYPOINT] & ~applied;
+		break;
+	}
+	program = container->selected_by[OLL_SELECT_PROGRAM] & ~applied;
+	except = container->selected_by[OLL_SELECT_EXCEPT] & ~applied;
+	if (!(program | except))
+		return 0;
+	if (find_programs(container, file, given, executes, &match))
+		return -ENOMEM;
+	choice->entries |= (program & match.named) | (except & ~match.surely);
+	return 0;
 }
 
 static __always_inline int stage(struct linux_binprm *bprm, struct oll_container *container, struct oll_task *own,
@@ -175,9 +207,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct oll_container *container;
 	struct oll_task *own;
-	struct match match = {};
-	__u32 program, except;
-	__u32 entries = 0;
+	struct choice choice;
 
 	if (ret)
 		return ret;
@@ -209,31 +239,15 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	}
 	if (own->origin == OLL_ORIGIN_HOOK && !container->started)
 		return 0;
+	if (own->owed)
+		return deny(container, OLL_REASON_OWED, 0, -EBUSY);
+	if (choose(container, own->origin, own->applied, bprm->file, BPF_CORE_READ(bprm, filename), true, &choice))
+		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
 	own->staged = 0;
 	own->by_interpreter = 0;
-	own->staged_origin = own->origin;
+	own->staged_origin = choice.origin;
 	own->exec_under_way = 1;
-
-	switch (own->origin) {
-	case OLL_ORIGIN_NONE:
-	case OLL_ORIGIN_HOOK: /* and it is still there */
-		own->staged_origin = OLL_ORIGIN_SESSION;
-		/* fallthrough */
-	case OLL_ORIGIN_SESSION:
-		return stage(bprm, container, own, container->sessions);
-	case OLL_ORIGIN_INIT_PENDING:
-		own->staged_origin = OLL_ORIGIN_INIT;
-		entries = open_entries(container, own, OLL_SELECT_ENTRYPOINT);
-		break;
-	}
-	program = open_entries(container, own, OLL_SELECT_PROGRAM);
-	except = open_entries(container, own, OLL_SELECT_EXCEPT);
-	if (program | except) {
-		if (find_programs(container, bprm->file, BPF_CORE_READ(bprm, filename), &match))
-			return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-		entries |= (program & match.named) | (except & ~match.surely);
-	}
-	return stage(bprm, container, own, entries);
+	return stage(bprm, container, own, choice.entries);
 }
 
 /*
@@ -258,10 +272,10 @@ int BPF_PROG(find_interpreter, struct linux_binprm *bprm, int ret)
 	if (find_container(task, own, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return -EPERM; /* it was there a moment ago */
-	program = open_entries(container, own, OLL_SELECT_PROGRAM);
+	program = container->selected_by[OLL_SELECT_PROGRAM] & ~(own->applied | own->staged);
 	if (!program)
 		return 0;
-	if (find_programs(container, bprm->file, NULL, &match))
+	if (find_programs(container, bprm->file, NULL, true, &match))
 		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
 	own->by_interpreter |= program & match.named;
 	return 0;
@@ -298,6 +312,7 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 	own->exec_under_way = 0;
 	own->origin = own->staged_origin;
 	own->applied |= own->staged;
+	own->owed = still_owed(own->staged);
 	if (find_container(task, own, &container) != IN_SCOPE || !container ||
 	    container->generation != own->generation)
 		return;
@@ -322,6 +337,8 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 		if (!parents)
 			return 0;
 	}
+	if (parents->owed)
+		return -EPERM;
 	own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own)
 		return -ENOMEM;
