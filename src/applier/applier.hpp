@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What makes a domain take hold on a target.
+// What makes a domain take hold on a target: `kfunc` in the kernel (bridge), `inject` from outside (stock kernels).
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "bpf/abi.h"
+#include "sys/error.hpp"
 
 namespace applier {
 
@@ -15,8 +21,72 @@ const char* nameOf(oll_applier applier);
 // ten milliseconds; for `load` only. Throws sys::Error without BTF.
 bool kernelHasBridge();
 
-// Loads the programs and maps of the kfunc applier, attaches them and pins all of it by name in `directory`, a bpffs
-// directory that exists and is empty. Throws sys::Error; what was pinned by then stays for the caller to remove.
-void loadKfunc(const std::string& directory);
+// Why the inject applier cannot work on the running kernel; "" when it can: Linux 6.8 (an exec opens its file before it
+// takes the mutex that attaching needs), and Yama lets root attach.
+std::string injectObstacle();
+
+// Loads the programs and maps, attaches them and pins all of it by name in `directory`, a bpffs directory that exists
+// and is empty. Throws sys::Error; what was pinned by then stays for the caller to remove.
+void load(oll_applier applier, const std::string& directory);
+
+// Names of the pins without which nothing would be selected.
+extern const std::vector<std::string> requiredLinks;
+
+struct Layer {
+    int ruleset = -1;  // borrowed
+    std::uint32_t entry = 0;
+    std::uint32_t restrictFlags = 0;
+};
+
+// A mount of the container, and whether no other container and nothing on the host uses its file system.
+struct Mount {
+    int directory = -1;  // borrowed, O_PATH; a file when one is mounted
+    bool ownFileSystem = false;
+};
+
+// What a container's rulesets are kept for.
+struct Offer {
+    std::uint64_t generation = 0;
+    std::uint64_t cgroupId = 0;
+    std::string containerId;
+    int cgroup = -1;  // directory, borrowed
+    std::vector<Layer> layers;
+    std::vector<int> programs;  // files of the listed programs, borrowed
+    std::vector<Mount> mounts;
+};
+
+// Rulesets that are kept for a container, given back unless confirm() was called.
+class Kept {
+public:
+    virtual ~Kept() = default;
+    // Of each layer; 0 where the applier has none.
+    virtual std::vector<std::uint32_t> slots() const = 0;
+    // The container's entry is written. Throws sys::Error.
+    virtual void confirm() = 0;
+};
+
+// All places are taken; clean-up may help.
+class Full : public sys::Error {
+public:
+    using sys::Error::Error;
+};
+
+// Keeps rulesets until they are applied, and as long as their container lives.
+class Keeper {
+public:
+    virtual ~Keeper() = default;
+    // Throws Full or sys::Error, and then nothing is kept.
+    virtual std::unique_ptr<Kept> keep(const Offer& offer) const = 0;
+    // The container with that generation is gone.
+    virtual void release(std::uint64_t generation) const = 0;
+    // Lets go of what belongs to none of these generations. Returns how many rulesets that were.
+    virtual unsigned collectGarbage(const std::set<std::uint64_t>& living) const = 0;
+};
+
+// Of a node that is loaded, with its pins in `directory`. Throws sys::Error.
+std::unique_ptr<Keeper> makeKeeper(oll_applier applier, const std::string& directory);
+
+// kfunc only: how many slots are taken.
+unsigned slotsInUse(const std::string& directory);
 
 }  // namespace applier

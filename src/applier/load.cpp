@@ -2,6 +2,8 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -9,8 +11,13 @@
 #include <memory>
 
 #include "applier/applier.hpp"
+#include "applier/inject/keep.hpp"
+#include "applier/kfunc/slots.hpp"
+#include "inject.skel.h"
 #include "kfunc.skel.h"
 #include "sys/error.hpp"
+#include "sys/fd.hpp"
+#include "sys/file.hpp"
 
 namespace applier {
 
@@ -40,8 +47,6 @@ int keepLog(libbpf_print_level level, const char* format, va_list arguments)
     throw sys::Error(sys::errnoError(what, code < 0 ? -code : code).what() +
                      (libbpfLog.empty() ? std::string() : "\n" + libbpfLog));
 }
-
-using Skeleton = std::unique_ptr<kfunc_bpf, decltype(&kfunc_bpf__destroy)>;
 
 void pin(const std::string& directory, const char* name, int fd)
 {
@@ -73,40 +78,100 @@ bool kernelHasBridge()
     return btf__find_by_name_kind(kernel.get(), "bpf_landlock_restrict_binprm", BTF_KIND_FUNC) > 0;
 }
 
-void loadKfunc(const std::string& directory)
+std::string injectObstacle()
 {
-    libbpfLog.clear();
-    libbpf_set_print(keepLog);
-    const Skeleton skeleton(kfunc_bpf__open(), kfunc_bpf__destroy);
-    if (!skeleton) {
-        fail("open BPF object", errno);
+    utsname name{};
+    unsigned major = 0;
+    unsigned minor = 0;
+    if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
+        (major == 6 && minor < 8)) {
+        return std::string("Linux ") + name.release + " is too old for the inject applier; it needs 6.8";
     }
-    if (const int error = kfunc_bpf__load(skeleton.get())) {
-        fail("load BPF programs", error);
+    const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
+    if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
+        return "kernel.yama.ptrace_scope is 3, so that nobody may trace a program, which the inject applier must; boot "
+               "with another value (2 is enough protection)";
     }
+    return "";
+}
+
+namespace {
+
+void pinAll(const bpf_object* object, const std::string& directory)
+{
     bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, skeleton->obj)
+    bpf_object__for_each_map(map, object)
     {
         if (!bpf_map__is_internal(map)) {
             pin(directory, bpf_map__name(map), bpf_map__fd(map));
         }
     }
-    for (const bpf_program* program : {skeleton->progs.hand_over, skeleton->progs.revoke, skeleton->progs.identify,
-                                       skeleton->progs.mount_namespaces}) {
-        pin(directory, bpf_program__name(program), bpf_program__fd(program));
-    }
-    // What remembers before what selects: no exec may be selected and then forgotten.
-    for (bpf_program* program : {skeleton->progs.forget, skeleton->progs.inherit, skeleton->progs.commit_exec,
-                                 skeleton->progs.select_interpreter, skeleton->progs.find_interpreter,
-                                 skeleton->progs.select_exec}) {
-        const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(bpf_program__attach(program),
-                                                                            bpf_link__destroy);
-        const std::string name = bpf_program__name(program);
-        if (!link) {
-            fail("attach BPF program " + name, errno);
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object)
+    {
+        if (bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL) {
+            pin(directory, bpf_program__name(program), bpf_program__fd(program));
         }
-        pin(directory, ("link_" + name).c_str(), bpf_link__fd(link.get()));
     }
+}
+
+constexpr std::string_view linkPrefix = "link_";
+
+void attachAll(bpf_object* object, const std::string& directory)
+{
+    for (const std::string& name : requiredLinks) {
+        bpf_program* program = bpf_object__find_program_by_name(object, name.c_str() + linkPrefix.size());
+        const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(
+            program == nullptr ? nullptr : bpf_program__attach(program), bpf_link__destroy);
+        if (!link) {
+            fail("attach BPF program " + name.substr(linkPrefix.size()), errno);
+        }
+        pin(directory, name.c_str(), bpf_link__fd(link.get()));
+    }
+}
+
+template <auto open, auto loadSkeleton, auto destroy>
+void loadSkeletonOf(const std::string& directory)
+{
+    const std::unique_ptr<std::remove_pointer_t<decltype(open())>, decltype(destroy)> skeleton(open(), destroy);
+    if (!skeleton) {
+        fail("open BPF object", errno);
+    }
+    if (const int error = loadSkeleton(skeleton.get())) {
+        fail("load BPF programs", error);
+    }
+    pinAll(skeleton->obj, directory);
+    attachAll(skeleton->obj, directory);
+}
+
+}  // namespace
+
+// What remembers before what selects: no exec may be selected and then forgotten.
+const std::vector<std::string> requiredLinks{"link_forget",           "link_inherit",          "link_commit_exec",
+                                             "link_select_interpreter", "link_find_interpreter", "link_select_exec"};
+
+void load(oll_applier applier, const std::string& directory)
+{
+    libbpfLog.clear();
+    libbpf_set_print(keepLog);
+    if (applier == OLL_APPLIER_INJECT) {
+        loadSkeletonOf<inject_bpf__open, inject_bpf__load, inject_bpf__destroy>(directory);
+    } else {
+        loadSkeletonOf<kfunc_bpf__open, kfunc_bpf__load, kfunc_bpf__destroy>(directory);
+    }
+}
+
+std::unique_ptr<Keeper> makeKeeper(oll_applier applier, const std::string& directory)
+{
+    if (applier == OLL_APPLIER_INJECT) {
+        return std::make_unique<inject::Supervised>(directory);
+    }
+    return std::make_unique<Slots>(directory);
+}
+
+unsigned slotsInUse(const std::string& directory)
+{
+    return Slots(directory).inUse();
 }
 
 }  // namespace applier

@@ -3,6 +3,7 @@
 #include <boost/program_options.hpp>
 #include <cstdio>
 
+#include "applier/applier.hpp"
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "node/node.hpp"
@@ -11,9 +12,30 @@ namespace cli {
 
 namespace po = boost::program_options;
 
+namespace {
+
+node::Choice choiceOf(const std::string& name)
+{
+    if (name == "auto") {
+        return node::Choice::automatic;
+    }
+    for (const auto& [applier, choice] : {std::pair{OLL_APPLIER_KFUNC, node::Choice::kfunc},
+                                          std::pair{OLL_APPLIER_INJECT, node::Choice::inject}}) {
+        if (name == applier::nameOf(applier)) {
+            return choice;
+        }
+    }
+    throw UsageError("load: --applier must be auto, kfunc or inject");
+}
+
+}  // namespace
+
 int runLoad(const Arguments& arguments)
 {
-    const po::options_description options("Options");
+    po::options_description options("Options");
+    options.add_options()("applier", po::value<std::string>()->value_name("NAME")->default_value("auto"),
+                          "kfunc: in the kernel, needs the bridge; inject: by the supervisor, for stock kernels; "
+                          "auto: what the kernel can");
     const auto given = parseOptions("load",
                                     "Loads the selector and pins it under /sys/fs/bpf/oci-landlock, so that the first "
                                     "container\nneed not wait for it. Does nothing when that was done already.",
@@ -21,9 +43,10 @@ int runLoad(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
+    const node::Choice choice = choiceOf((*given)["applier"].as<std::string>());
     node::requireAccess();
     const node::Lock lock;
-    node::load(lock);
+    node::load(lock, choice);
     return exitOk;
 }
 

@@ -102,13 +102,36 @@ void requireCapable(const Capabilities& found)
     if (found.landlockAbi == 0 || !listed(found.lsm, "landlock")) {
         throw sys::Error("Landlock is off (lsm=" + found.lsm + "); boot with lsm=landlock," + found.lsm);
     }
-    if (!found.landlockBeforeBpf) {
-        throw sys::Error("Landlock must come before bpf (lsm=" + found.lsm + "); change the order at boot");
-    }
+}
+
+void requireKfunc(const Capabilities& found)
+{
     if (!found.bridge) {
-        throw sys::Error("this kernel lacks the kfunc bpf_landlock_restrict_binprm; install one with the bridge "
-                         "(packaging/kernel/README.md)");
+        throw sys::Error("this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
+                         "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
     }
+    if (!found.landlockBeforeBpf) {
+        throw sys::Error("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm + "); change the "
+                         "order at boot");
+    }
+}
+
+void requireInject(const Capabilities& found)
+{
+    if (!found.injectObstacle.empty()) {
+        throw sys::Error(found.injectObstacle);
+    }
+}
+
+oll_applier choose(const Capabilities& found, Choice choice)
+{
+    requireCapable(found);
+    if (choice == Choice::kfunc || (choice == Choice::automatic && found.bridge)) {
+        requireKfunc(found);
+        return OLL_APPLIER_KFUNC;
+    }
+    requireInject(found);
+    return OLL_APPLIER_INJECT;
 }
 
 }  // namespace
@@ -155,23 +178,30 @@ Capabilities probe()
     found.landlockBeforeBpf = list.find(",landlock,") < list.find(",bpf,");
     found.landlockAbi = landlock::kernelAbi();
     found.bridge = applier::kernelHasBridge();
+    found.injectObstacle = applier::injectObstacle();
     return found;
 }
 
-void load(const Lock& lock)
+void load(const Lock& lock, Choice choice)
 {
     if (Node::loaded()) {
         const Node compatible(lock);
+        if (choice != Choice::automatic &&
+            (compatible.applier() == OLL_APPLIER_INJECT) != (choice == Choice::inject)) {
+            throw sys::Error(std::string("this node was loaded with the ") + applier::nameOf(compatible.applier()) +
+                             " applier, and the two are never mixed; stop the containers that depend on it, then run "
+                             "`oci-landlock unload` first");
+        }
         return;
     }
-    requireCapable(probe());
+    const oll_applier applier = choose(probe(), choice);
     removePins(stagingDirectory);
     if (mkdir(stagingDirectory, 0700) != 0) {
         throw sys::errnoError(std::string("make ") + stagingDirectory);
     }
     try {
-        applier::loadKfunc(stagingDirectory);
-        writeNode(stagingDirectory, OLL_APPLIER_KFUNC);
+        applier::load(applier, stagingDirectory);
+        writeNode(stagingDirectory, applier);
         if (rename(stagingDirectory, pinDirectory) != 0) {
             throw sys::Error(sys::errnoError(std::string("rename to ") + pinDirectory).what() +
                              std::string("; run `oci-landlock unload`"));

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "container/process.hpp"
+#include "sys/bpf.hpp"
 
 namespace node {
 
@@ -21,29 +22,11 @@ std::string pinned(const char* name)
     return std::string(pinDirectory) + "/" + name;
 }
 
-sys::Fd openPin(const char* name)
-{
-    sys::Fd fd(bpf_obj_get(pinned(name).c_str()));
-    if (!fd) {
-        throw sys::errnoError(pinned(name));
-    }
-    return fd;
-}
-
 void update(const sys::Fd& map, const void* key, const void* value, std::uint64_t flags, const char* what)
 {
     if (bpf_map_update_elem(map.get(), key, value, flags) != 0) {
         throw errno == E2BIG || errno == ENOSPC ? sys::Error(std::string(what) + ": the map is full")
                                                 : sys::errnoError(what);
-    }
-}
-
-template <typename Context>
-void run(const sys::Fd& program, Context& context, const char* what)
-{
-    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof context);
-    if (bpf_prog_test_run_opts(program.get(), &options) != 0) {
-        throw sys::errnoError(what);
     }
 }
 
@@ -65,20 +48,6 @@ std::vector<std::uint64_t> keysOf(const sys::Fd& map)
     return keys;
 }
 
-// Everything in the array of slots, in one system call where memory allows.
-std::vector<oll_slot_view> readSlots(const sys::Fd& map)
-{
-    std::vector<oll_slot_view> slots(OLL_MAX_SLOTS);
-    std::vector<std::uint32_t> keys(OLL_MAX_SLOTS);
-    std::uint32_t batch = 0;
-    std::uint32_t count = OLL_MAX_SLOTS;
-    if (bpf_map_lookup_batch(map.get(), nullptr, &batch, keys.data(), slots.data(), &count, nullptr) != 0 &&
-        errno != ENOENT) {
-        throw sys::errnoError("read the slots");
-    }
-    return slots;
-}
-
 }  // namespace
 
 bool Node::loaded()
@@ -86,7 +55,7 @@ bool Node::loaded()
     return access(pinned("node").c_str(), F_OK) == 0;
 }
 
-Node::Node(const Lock&) : node_(openPin("node"))
+Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
 {
     oll_node state{};
     const std::uint32_t key = 0;
@@ -102,57 +71,51 @@ Node::Node(const Lock&) : node_(openPin("node"))
                          "`oci-landlock load`");
     }
     applier_ = static_cast<oll_applier>(state.applier);
-    records_ = openPin("records");
-    containers_ = openPin("containers");
-    programs_ = openPin("programs");
-    tasks_ = openPin("tasks");
-    slots_ = openPin("slots");
-    for (const char* link : {"link_select_exec", "link_find_interpreter", "link_select_interpreter", "link_commit_exec",
-                             "link_inherit", "link_forget"}) {
-        if (access(pinned(link).c_str(), F_OK) != 0) {
-            throw sys::Error(pinned(link) + " is missing, so that nothing would be restricted; run `oci-landlock "
-                             "unload --force` and `oci-landlock load`");
+    records_ = sys::openPin(pinned("records"));
+    containers_ = sys::openPin(pinned("containers"));
+    programs_ = sys::openPin(pinned("programs"));
+    tasks_ = sys::openPin(pinned("tasks"));
+    for (const std::string& link : applier::requiredLinks) {
+        if (access(pinned(link.c_str()).c_str(), F_OK) != 0) {
+            throw sys::Error(pinned(link.c_str()) + " is missing, so that nothing would be restricted; run "
+                             "`oci-landlock unload --force` and `oci-landlock load`");
         }
     }
-    handOverProgram_ = openPin("hand_over");
-    revokeProgram_ = openPin("revoke");
-    identifyProgram_ = openPin("identify");
-    mountNamespacesProgram_ = openPin("mount_namespaces");
+    identifyProgram_ = sys::openPin(pinned("identify"));
+    mountNamespacesProgram_ = sys::openPin(pinned("mount_namespaces"));
+    keeper_ = applier::makeKeeper(applier_, pinDirectory);
 }
 
-std::uint32_t Node::handOverOne(oll_hand_over& context) const
+// Only the holder of the lock changes it.
+std::uint64_t Node::nextGeneration() const
 {
-    run(handOverProgram_, context, "hand a ruleset over");
-    if (context.error == -ENOSPC && collectGarbage(context.generation) > 0) {
-        run(handOverProgram_, context, "hand a ruleset over");
+    oll_node state{};
+    const std::uint32_t key = 0;
+    if (bpf_map_lookup_elem(node_.get(), &key, &state) != 0) {
+        throw sys::errnoError(pinned("node"));
     }
-    if (context.error == -ENOSPC) {
-        throw sys::Error("all " + std::to_string(OLL_MAX_SLOTS) + " slots for rulesets are in use; `oci-landlock "
-                         "status` lists who holds them");
-    }
-    if (context.error != 0) {
-        throw sys::errnoError("hand a ruleset over", static_cast<int>(-context.error));
-    }
-    return context.slot;
+    ++state.next_generation;
+    update(node_, &key, &state, BPF_EXIST, "count the containers");
+    return state.next_generation;
 }
 
-// Fills `slots` as it goes, so that the caller can give back what was taken before an error.
-std::uint64_t Node::handOver(const Container& container, std::vector<std::uint32_t>& slots) const
+std::unique_ptr<applier::Kept> Node::keep(const Container& container, std::uint64_t generation) const
 {
-    oll_hand_over context{};
-    context.cgroup_id = container.cgroupId;
-    for (const Layer& layer : container.layers) {
-        context.ruleset = layer.ruleset;
-        try {
-            slots.push_back(handOverOne(context));
-        } catch (...) {
-            for (const std::uint32_t slot : slots) {
-                revoke(context.generation, slot);
-            }
+    applier::Offer offer{generation, container.cgroupId, container.id, container.cgroup, container.layers, {},
+                         container.mounts};
+    for (const Program& program : container.programs) {
+        if (program.file >= 0) {
+            offer.programs.push_back(program.file);
+        }
+    }
+    try {
+        return keeper_->keep(offer);
+    } catch (const applier::Full&) {
+        if (collectGarbage(generation) == 0) {
             throw;
         }
+        return keeper_->keep(offer);
     }
-    return context.generation;
 }
 
 void Node::writePrograms(const Container& container, std::uint64_t generation) const
@@ -166,7 +129,7 @@ void Node::writePrograms(const Container& container, std::uint64_t generation) c
         if (program.file >= 0) {
             oll_identify identify{};
             identify.file = program.file;
-            run(identifyProgram_, identify, "identify a program");
+            sys::runProgram(identifyProgram_.get(), identify, "identify a program");
             value.has_file = 1;
             value.file = identify.id;
         }
@@ -179,7 +142,7 @@ void Node::writeEntry(const Container& container, std::uint64_t generation,
                       const std::vector<std::uint32_t>& slots) const
 {
     oll_mount_namespaces namespaces{};
-    run(mountNamespacesProgram_, namespaces, "read the mount namespaces");
+    sys::runProgram(mountNamespacesProgram_.get(), namespaces, "read the mount namespaces");
     oll_container entry{};
     entry.generation = generation;
     entry.cgroup_id = container.cgroupId;
@@ -192,7 +155,7 @@ void Node::writeEntry(const Container& container, std::uint64_t generation,
         entry.sessions |= container.entries[i].sessions ? 1U << i : 0;
     }
     for (std::size_t i = 0; i < container.layers.size(); ++i) {
-        const Layer& layer = container.layers[i];
+        const applier::Layer& layer = container.layers[i];
         entry.layers[i] = {generation, slots[i], layer.entry, layer.restrictFlags, 0};
     }
     oll_task init{};
@@ -219,20 +182,19 @@ void Node::install(const Container& container) const
     if (!fits) {
         throw sys::Error("the profile is larger than a container's entry holds");
     }
-    std::vector<std::uint32_t> slots;
-    const std::uint64_t generation = handOver(container, slots);
+    const std::uint64_t generation = nextGeneration();
+    const std::unique_ptr<applier::Kept> kept = keep(container, generation);
     try {
         writePrograms(container, generation);
-        writeEntry(container, generation, slots);
+        writeEntry(container, generation, kept->slots());
+        kept->confirm();
     } catch (...) {
+        bpf_map_delete_elem(records_.get(), &container.cgroupId);
         bpf_map_delete_elem(containers_.get(), &container.cgroup);
         bpf_map_delete_elem(tasks_.get(), &container.init);
         for (std::uint64_t i = 0; i < container.programs.size(); ++i) {
             const oll_program_key key{generation, i};
             bpf_map_delete_elem(programs_.get(), &key);
-        }
-        for (const std::uint32_t slot : slots) {
-            revoke(generation, slot);
         }
         throw;
     }
@@ -272,12 +234,6 @@ std::vector<Standing> Node::containers() const
     return all;
 }
 
-void Node::revoke(std::uint64_t generation, std::uint32_t slot) const
-{
-    oll_revoke context{generation, slot, 0};
-    run(revokeProgram_, context, "revoke a ruleset");
-}
-
 void Node::forget(std::uint64_t cgroupId) const
 {
     const auto standing = find(cgroupId);
@@ -285,6 +241,7 @@ void Node::forget(std::uint64_t cgroupId) const
         return;
     }
     bpf_map_delete_elem(records_.get(), &cgroupId);
+    keeper_->release(standing->record.generation);
     if (const sys::Fd cgroup = container::openCgroup(cgroupId)) {
         const int fd = cgroup.get();
         bpf_map_delete_elem(containers_.get(), &fd);
@@ -302,14 +259,7 @@ unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
             bpf_map_delete_elem(records_.get(), &standing.cgroupId);
         }
     }
-    unsigned freed = 0;
-    const std::vector<oll_slot_view> slots = readSlots(slots_);
-    for (std::uint32_t i = 0; i < slots.size(); ++i) {
-        if (slots[i].generation != 0 && !living.contains(slots[i].generation)) {
-            revoke(slots[i].generation, i);
-            ++freed;
-        }
-    }
+    const unsigned freed = keeper_->collectGarbage(living);
     std::vector<oll_program_key> dead;
     oll_program_key key{};
     const void* previous = nullptr;
@@ -328,12 +278,6 @@ unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
         bpf_map_delete_elem(programs_.get(), &gone);
     }
     return freed;
-}
-
-unsigned Node::slotsInUse() const
-{
-    return static_cast<unsigned>(
-        std::ranges::count_if(readSlots(slots_), [](const oll_slot_view& slot) { return slot.generation != 0; }));
 }
 
 }  // namespace node

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "applier/applier.hpp"
 #include "bpf/abi.h"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
@@ -30,19 +32,23 @@ private:
 // Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
 void requireAccess();
 
-// What `load` finds of the running kernel. Each false means that it cannot be loaded.
+// What `load` finds of the running kernel.
 struct Capabilities {
     bool bpfLsm = false;
-    bool landlockBeforeBpf = false;  // both are on, in the order that the bridge needs
+    bool landlockBeforeBpf = false;  // both are on, in the order that the kfunc applier needs
     unsigned landlockAbi = 0;
     bool bridge = false;
+    std::string injectObstacle;  // why the inject applier cannot work; "": it can
     std::string lsm;  // the kernel's own list
 };
 Capabilities probe();
 
-// Loads and pins, unless that was done already. Throws sys::Error when the kernel lacks something, or when an
-// incompatible version is loaded.
-void load(const Lock&);
+enum class Choice { automatic, kfunc, inject };
+
+// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what is
+// loaded already will do. Throws sys::Error when the kernel lacks something, or when an incompatible version or another
+// applier is loaded.
+void load(const Lock&, Choice choice = Choice::automatic);
 
 // Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
 bool unload(const Lock&, bool force);
@@ -50,12 +56,6 @@ bool unload(const Lock&, bool force);
 struct Entry {
     oll_selector selector = OLL_SELECT_ENTRYPOINT;
     bool sessions = true;
-};
-
-struct Layer {
-    int ruleset = -1;  // borrowed
-    std::uint32_t entry = 0;
-    std::uint32_t restrictFlags = 0;
 };
 
 struct Program {
@@ -71,8 +71,9 @@ struct Container {
     int cgroup = -1;      // directory, borrowed
     std::uint64_t cgroupId = 0;
     std::vector<Entry> entries;
-    std::vector<Layer> layers;
+    std::vector<applier::Layer> layers;
     std::vector<Program> programs;
+    std::vector<applier::Mount> mounts;  // inject only
 };
 
 // A container as it stands in the pinned maps.
@@ -108,20 +109,18 @@ public:
 
     // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
     // Spares the generation of the container that is being installed, whose slots belong to none yet. Returns how many
-    // slots it freed.
+    // rulesets it freed.
     unsigned collectGarbage(std::uint64_t beingInstalled = 0) const;
 
-    unsigned slotsInUse() const;
-
 private:
-    std::uint64_t handOver(const Container& container, std::vector<std::uint32_t>& slots) const;
-    std::uint32_t handOverOne(oll_hand_over& context) const;
+    std::uint64_t nextGeneration() const;
+    std::unique_ptr<applier::Kept> keep(const Container& container, std::uint64_t generation) const;
     void writePrograms(const Container& container, std::uint64_t generation) const;
     void writeEntry(const Container& container, std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
-    void revoke(std::uint64_t generation, std::uint32_t slot) const;
 
-    sys::Fd node_, records_, containers_, programs_, tasks_, slots_;                 // maps
-    sys::Fd handOverProgram_, revokeProgram_, identifyProgram_, mountNamespacesProgram_;
+    sys::Fd node_, records_, containers_, programs_, tasks_;  // maps
+    sys::Fd identifyProgram_, mountNamespacesProgram_;
+    std::unique_ptr<applier::Keeper> keeper_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;
     std::string version_;
 };
