@@ -33,6 +33,8 @@ public:
     // The path of an open file of this root, from this root.
     std::string nameOf(int fd) const;
 
+    int directory() const { return root_.get(); }
+
 private:
     sys::Fd root_;
 };
