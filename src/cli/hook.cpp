@@ -9,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "cli/settings.hpp"
 #include "confine/parser.hpp"
+#include "container/mounts.hpp"
 #include "container/process.hpp"
 #include "container/rootfs.hpp"
 #include "landlock/ruleset.hpp"
@@ -17,6 +18,7 @@
 #include "oci/state.hpp"
 #include "profile/load.hpp"
 #include "sys/file.hpp"
+#include "sys/log.hpp"
 
 namespace cli {
 
@@ -34,15 +36,6 @@ constexpr const char* usage =
     "  poststop       takes away what belongs to the container\n"
     "\n"
     "Exit status: 0 done, or nothing was asked for; 1 the container must not start; 2 wrong usage.\n";
-
-// stderr goes to the runtime, which may not show it: the node's log gets everything too.
-void tell(int priority, const std::string& containerId, const std::string& message)
-{
-    const std::string line = "container " + sys::printable(containerId) + ": " + message;
-    std::fprintf(stderr, "oci-landlock: %s\n", line.c_str());
-    openlog("oci-landlock", LOG_PID, LOG_DAEMON);
-    syslog(priority, "%s", line.c_str());
-}
 
 // The node's baseline first, then the container's own.
 profile::Profile effectiveProfile(confine::Parser& parser, const Settings& settings,
@@ -84,7 +77,7 @@ struct Prepared {
     std::vector<landlock::Ruleset> rulesets;
     std::vector<sys::Fd> files;
     std::vector<node::Entry> entries;
-    std::vector<node::Layer> layers;
+    std::vector<applier::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
 };
@@ -218,7 +211,7 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
             what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
         }
         if (!what.empty()) {
-            tell(LOG_NOTICE, id,
+            sys::tell(LOG_NOTICE, id,
                  "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
         }
     }
@@ -294,8 +287,16 @@ void create(confine::Parser& parser, const oci::State& state)
     if (alreadyDone(node, cgroup, init, state.pid)) {
         return;
     }
+    std::vector<container::Mount> mounts;
+    std::vector<applier::Mount> offered;
+    if (node.applier() == OLL_APPLIER_INJECT) {
+        mounts = container::mountsOf(init, rootfs, bundle.rootPath);
+        for (const container::Mount& mount : mounts) {
+            offered.push_back({mount.root.get(), mount.ownFileSystem});
+        }
+    }
     node.install({state.id, reportOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
-                  prepared.entries, prepared.layers, prepared.programs});
+                  prepared.entries, prepared.layers, prepared.programs, offered});
 }
 
 void remove(const oci::State& state)
@@ -334,10 +335,10 @@ int runHook(const Arguments& arguments)
         creates ? create(parser, state) : remove(state);
         return exitOk;
     } catch (const sys::Error& error) {
-        tell(LOG_ERR, state.id.empty() ? "?" : state.id, error.what());
+        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, error.what());
         return exitFailed;
     } catch (const std::bad_alloc&) {
-        tell(LOG_ERR, state.id.empty() ? "?" : state.id, "out of memory");
+        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, "out of memory");
         return exitFailed;
     }
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "applier/applier.hpp"
+#include "applier/inject/client.hpp"
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "node/node.hpp"
@@ -29,6 +30,13 @@ const char* reasonOf(const oll_denial& denial)
                                           : "the kernel refused the domain";
         case OLL_REASON_MEMORY:
             return "out of memory";
+        case OLL_REASON_TRACER:
+            return denial.error == -ESRCH ? "no supervisor holds the container's rulesets; start the container anew"
+                                          : "the supervisor does not trace the program";
+        case OLL_REASON_INJECTION:
+            return "the program could not be restricted, and was killed";
+        case OLL_REASON_OWED:
+            return "the program has not got the domain of its last exec";
     }
     return "unknown";
 }
@@ -76,7 +84,17 @@ json describeKernel()
             {"bpfLsm", found.bpfLsm},
             {"landlockAbi", found.landlockAbi},
             {"landlockBeforeBpf", found.landlockBeforeBpf},
-            {"bridge", found.bridge}};
+            {"bridge", found.bridge},
+            {"inject", found.injectObstacle.empty()}};
+}
+
+json describeSupervisor()
+{
+    const auto found = applier::inject::askSupervisor();
+    if (!found) {
+        return {{"running", false}};
+    }
+    return {{"running", true}, {"pid", found->pid}, {"version", found->version}, {"containers", found->containers}};
 }
 
 json collect()
@@ -89,7 +107,12 @@ json collect()
     const node::Node node(lock);
     status["applier"] = applier::nameOf(node.applier());
     status["loadedVersion"] = node.version();
-    status["slots"] = {{"used", node.slotsInUse()}, {"total", static_cast<unsigned>(OLL_MAX_SLOTS)}};
+    if (node.applier() == OLL_APPLIER_KFUNC) {
+        status["slots"] = {{"used", applier::slotsInUse(node::pinDirectory)},
+                           {"total", static_cast<unsigned>(OLL_MAX_SLOTS)}};
+    } else {
+        status["supervisor"] = describeSupervisor();
+    }
     status["containers"] = json::array();
     for (const node::Standing& standing : node.containers()) {
         if (standing.alive) {
@@ -113,11 +136,20 @@ void print(const json& status)
 {
     const json& kernel = status["kernel"];
     std::string out = "kernel      " + textOf(kernel["release"]) + " (Landlock ABI " + textOf(kernel["landlockAbi"]) +
-                      ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ")\n";
+                      ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ", inject " +
+                      yesNo(kernel["inject"]) + ")\n";
     out += "loaded      " + yesNo(status["loaded"]);
     if (status["loaded"]) {
         out += ", applier " + textOf(status["applier"]) + ", version " + textOf(status["loadedVersion"]) + "\n";
-        out += "slots       " + textOf(status["slots"]["used"]) + " of " + textOf(status["slots"]["total"]) + " in use\n";
+        if (status.contains("slots")) {
+            out += "slots       " + textOf(status["slots"]["used"]) + " of " + textOf(status["slots"]["total"]) +
+                   " in use\n";
+        } else if (status["supervisor"]["running"]) {
+            out += "supervisor  pid " + textOf(status["supervisor"]["pid"]) + ", holds " +
+                   textOf(status["supervisor"]["containers"]) + " containers\n";
+        } else {
+            out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
+        }
         out += "containers  " + std::to_string(status["containers"].size()) + "\n";
         for (const json& item : status["containers"]) {
             out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
