@@ -25,6 +25,7 @@ constexpr std::array commands = {
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},
     Command{"status", cli::runStatus, "show what is loaded and which containers depend on it"},
+    Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };
 
 void printHelp()
@@ -32,7 +33,7 @@ void printHelp()
     std::puts("Usage: oci-landlock COMMAND [ARGUMENT]...\n\n"
               "Gives containers a Landlock sandbox that their annotations ask for.\n\nCommands:");
     for (const Command& command : commands) {
-        std::printf("  %-8s %s\n", command.name, command.summary);
+        std::printf("  %-9s %s\n", command.name, command.summary);
     }
     std::puts("\n`oci-landlock COMMAND --help` says more about one; so do oci-landlock(1) and oci-landlock-profile(5).\n"
               "Exit status: 0 success, 1 failure, 2 wrong usage.");

@@ -25,5 +25,6 @@ int runUnload(const Arguments& arguments);
 int runStatus(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
+int runSupervise(const Arguments& arguments);
 
 }  // namespace cli

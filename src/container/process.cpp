@@ -48,16 +48,6 @@ std::uint64_t inodeOf(int fd)
     return st.st_ino;
 }
 
-// Whether a process is in this cgroup or beneath it. A cgroup that is gone is not populated.
-bool populated(int cgroup)
-{
-    const sys::Fd events(openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC));
-    if (!events) {
-        return errno != ENOENT && errno != ENODEV;
-    }
-    return sys::readAll(events.get(), 4096, "cgroup.events").find("populated 0") == std::string::npos;
-}
-
 bool hasPopulatedChild(int cgroup)
 {
     struct Close {
@@ -202,6 +192,15 @@ sys::Fd openCgroup(std::uint64_t id)
         throw sys::errnoError("open cgroup by id");
     }
     return fd;
+}
+
+bool populated(int cgroup)
+{
+    const sys::Fd events(openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC));
+    if (!events) {
+        return errno != ENOENT && errno != ENODEV;
+    }
+    return sys::readAll(events.get(), 4096, "cgroup.events").find("populated 0") == std::string::npos;
 }
 
 bool cgroupPopulated(std::uint64_t id)

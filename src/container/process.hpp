@@ -55,5 +55,7 @@ struct Cgroup {
 sys::Fd openCgroup(std::uint64_t id);
 // Whether it exists and a process is in it or beneath it.
 bool cgroupPopulated(std::uint64_t id);
+// The same of the directory of a cgroup, which may be gone.
+bool populated(int cgroup);
 
 }  // namespace container

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor, as the hook and `status` see it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "applier/inject/channel.hpp"
+#include "sys/fd.hpp"
+
+namespace applier::inject {
+
+struct OfferedLayer {
+    int ruleset = -1;
+    std::uint32_t entry = 0;
+    std::uint32_t restrictFlags = 0;
+};
+
+// A container for the supervisor. Every descriptor is borrowed.
+struct Offer {
+    std::uint64_t generation = 0;
+    std::uint64_t cgroupId = 0;
+    std::string containerId;
+    int events = -1;  // fanotify group, marked
+    int cgroup = -1;  // directory
+    std::vector<OfferedLayer> layers;
+};
+
+// How long each answer may take.
+inline constexpr std::chrono::milliseconds answerTimeout = std::chrono::seconds(10);
+
+// The supervisor drops the container when this ends, however it ends, before keep() has returned.
+class Handover {
+public:
+    // When this returns, the container's tracer attends to its execs. Throws sys::Error: no supervisor, it does not
+    // answer, or it refuses.
+    explicit Handover(const Offer& offer, const std::string& socket = supervisorSocket,
+                      std::chrono::milliseconds timeout = answerTimeout);
+
+    // To be called when the container's entry is written: from the return on, the supervisor takes care of the
+    // container until its cgroup is empty. Throws sys::Error; the entry is to be taken back then.
+    void keep();
+
+private:
+    sys::Fd socket_;
+    std::chrono::milliseconds timeout_;
+};
+
+struct SupervisorStatus {
+    pid_t pid = 0;
+    std::string version;
+    unsigned containers = 0;
+};
+
+// Empty: none is running. Throws sys::Error when one is, and does not answer within 2 s.
+std::optional<SupervisorStatus> askSupervisor(const std::string& socket = supervisorSocket);
+
+// Tells the supervisor that this container is gone, which it would find out itself. False: there is no supervisor, it
+// does not answer within 2 s, or a process is in the cgroup still.
+bool release(std::uint64_t generation, const std::string& socket = supervisorSocket) noexcept;
+
+}  // namespace applier::inject

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock supervise`: the daemon that the inject applier needs.
+#include <sys/stat.h>
+
+#include <boost/program_options.hpp>
+
+#include "applier/inject/events.hpp"
+#include "applier/inject/supervisor.hpp"
+#include "applier/inject/tracer.hpp"
+#include "cli/commands.hpp"
+#include "cli/options.hpp"
+#include "node/node.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+
+// Processes are told by their numbers there.
+void requireInitialPidNamespace()
+{
+    constexpr ino_t initial = 0xeffffffc;  // PROC_PID_INIT_INO
+    struct stat own {};
+    if (stat("/proc/self/ns/pid", &own) != 0) {
+        throw sys::errnoError("/proc/self/ns/pid");
+    }
+    if (own.st_ino != initial) {
+        throw sys::Error("needs the initial pid namespace; run it on the node itself, not in a container");
+    }
+}
+
+void load()
+{
+    const node::Lock lock;
+    node::load(lock, node::Choice::inject);
+}
+
+}  // namespace
+
+int runSupervise(const Arguments& arguments)
+{
+    const po::options_description options("Options");
+    const auto given = parseOptions("supervise",
+                                    "Runs the supervisor: on kernels without the bridge, it makes what profiles select "
+                                    "restrict itself.\nStays in the foreground until SIGTERM or SIGINT. Loads the "
+                                    "selector when nobody has.",
+                                    options, arguments);
+    if (!given) {
+        return exitOk;
+    }
+    node::requireAccess();
+    requireInitialPidNamespace();
+    load();
+    applier::inject::allowManyGroups();
+    applier::inject::SupervisorOptions supervisor;
+    supervisor.trace = applier::inject::trace;
+    applier::inject::supervise(supervisor);
+    return exitOk;
+}
+
+}  // namespace cli

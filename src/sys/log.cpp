@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/log.hpp"
+
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "sys/error.hpp"
+
+namespace sys {
+
+namespace {
+
+// JOURNAL_STREAM is inherited by what has its standard error elsewhere: only the same device and inode count.
+bool stderrIsJournal()
+{
+    const char* stream = std::getenv("JOURNAL_STREAM");
+    struct stat st {};
+    unsigned long long device = 0;
+    unsigned long long inode = 0;
+    return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+}  // namespace
+
+void tell(int priority, const std::string& message)
+{
+    const int before = errno;
+    if (stderrIsJournal()) {
+        std::fprintf(stderr, "<%d>oci-landlock: %s\n", LOG_PRI(priority), message.c_str());
+    } else {
+        std::fprintf(stderr, "oci-landlock: %s\n", message.c_str());
+        openlog("oci-landlock", LOG_PID, LOG_DAEMON);
+        syslog(priority, "%s", message.c_str());
+    }
+    errno = before;
+}
+
+void tell(int priority, const std::string& containerId, const std::string& message)
+{
+    tell(priority, "container " + printable(containerId) + ": " + message);
+}
+
+}  // namespace sys
