@@ -5,7 +5,7 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check schema load unload status --help --version'
+        words='hook check schema load unload status supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
@@ -17,7 +17,7 @@ _oci_landlock()
             words='--abi --bundle --compose --help --json --kernel'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
-        schema | load) words='--help' ;;
+        schema | load | supervise) words='--help' ;;
         unload) words='--force --help' ;;
         status) words='--help --json' ;;
         esac

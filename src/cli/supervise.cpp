@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <boost/program_options.hpp>
+#include <string>
 
 #include "applier/inject/events.hpp"
 #include "applier/inject/supervisor.hpp"
@@ -10,6 +11,7 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "node/node.hpp"
+#include "sys/file.hpp"
 
 namespace cli {
 

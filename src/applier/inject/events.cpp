@@ -18,7 +18,6 @@ namespace applier::inject {
 namespace {
 
 constexpr const char* groupLimit = "/proc/sys/fs/fanotify/max_user_groups";  // Linux 5.13
-constexpr const char* wantedGroups = "65536";
 
 void mark(const sys::Fd& group, unsigned kind, int target, const char* what)
 {
@@ -60,13 +59,14 @@ sys::Fd watchExecs(const applier::Offer& offer)
 
 void allowManyGroups()
 {
+    const std::string wanted = std::to_string(OLL_MAX_CONTAINERS);
     const sys::Fd file(open(groupLimit, O_RDWR | O_CLOEXEC));
     if (!file) {
         throw sys::errnoError(groupLimit);
     }
-    if (std::atol(sys::readAll(file.get(), 64, groupLimit).c_str()) < std::atol(wantedGroups) &&
-        !sys::writeAll(file.get(), wantedGroups)) {
-        throw sys::errnoError(std::string("write ") + groupLimit);
+    if (std::strtoul(sys::readAll(file.get(), 64, groupLimit).c_str(), nullptr, 10) < OLL_MAX_CONTAINERS &&
+        pwrite(file.get(), wanted.data(), wanted.size(), 0) < 0) {
+        throw sys::errnoError(std::string("raise ") + groupLimit);
     }
 }
 

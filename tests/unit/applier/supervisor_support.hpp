@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// A supervisor in a process of its own, with tracers that do what the container's id says instead of tracing.
+#pragma once
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/fanotify.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <linux/magic.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "applier/inject/client.hpp"
+#include "applier/inject/supervisor.hpp"
+#include "applier/inject/tracer.hpp"
+#include "container/process.hpp"
+#include "landlock/ruleset.hpp"
+#include "temporary.hpp"
+
+namespace support {
+
+using namespace std::chrono_literals;
+namespace inject = applier::inject;
+
+// Long enough for any machine; nothing passes or fails by how fast it is.
+inline bool within(const std::function<bool()>& condition, std::chrono::seconds limit = 60s)
+{
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > end) {
+            return false;
+        }
+        std::this_thread::sleep_for(5ms);
+    }
+    return true;
+}
+
+inline std::string contentOf(const std::string& path)
+{
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+inline void append(const std::string& path, const std::string& text)
+{
+    const sys::Fd file(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+        std::abort();
+    }
+}
+
+inline std::string cgroupRoot()
+{
+    for (const char* path : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+        struct statfs fs {};
+        if (statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC && access(path, W_OK) == 0) {
+            return path;
+        }
+    }
+    return "";
+}
+
+// The names of a process's descriptors, "<number> <what>".
+inline std::vector<std::string> descriptorsOf(pid_t pid)
+{
+    std::vector<std::string> found;
+    const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(directory.c_str()), closedir);
+    while (const dirent* entry = stream ? readdir(stream.get()) : nullptr) {
+        char link[256] = {};
+        if (entry->d_name[0] != '.' && readlink((directory + "/" + entry->d_name).c_str(), link, sizeof link - 1) >= 0) {
+            found.push_back(std::string(entry->d_name) + " " + link);
+        }
+    }
+    return found;
+}
+
+inline int newEvents()
+{
+    return fanotify_init(FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+}
+
+// A cgroup with one process in it, and what a hook would have made for it.
+class Box {
+public:
+    // `events`: borrowed; else it gets a fanotify group of its own, of which a user may have few.
+    explicit Box(const std::string& id, unsigned layers = 1, int events = -1) : id_(id)
+    {
+        static unsigned count = 0;
+        path_ = cgroupRoot() + "/oci-landlock-test." + std::to_string(getpid()) + "." + std::to_string(++count);
+        generation_ = count;
+        mkdir(path_.c_str(), 0755);
+        process_ = fork();
+        if (process_ == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            append(path_ + "/cgroup.procs", "0");
+            for (;;) {
+                pause();
+            }
+        }
+        within([&] { return contentOf(path_ + "/cgroup.events").find("populated 1") != std::string::npos; });
+        cgroup_ = sys::Fd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        events_ = sys::Fd(events >= 0 ? fcntl(events, F_DUPFD_CLOEXEC, 3) : newEvents());
+        for (unsigned i = 0; i < layers; ++i) {
+            rulesets_.push_back(std::make_unique<landlock::Ruleset>(landlock::RulesetAttributes{.handledFs = 1}));
+        }
+    }
+    Box(const Box&) = delete;
+    Box& operator=(const Box&) = delete;
+    ~Box()
+    {
+        empty();
+        within([&] { return rmdir(path_.c_str()) == 0 || errno != EBUSY; });
+    }
+
+    void empty()
+    {
+        if (process_ > 0) {
+            kill(process_, SIGKILL);
+            waitpid(process_, nullptr, 0);
+            process_ = -1;
+        }
+    }
+
+    void remove()
+    {
+        empty();
+        within([&] { return rmdir(path_.c_str()) == 0 || errno != EBUSY; });
+    }
+
+    // As if the hook had ended.
+    void forgetDescriptors()
+    {
+        events_.reset();
+        cgroup_.reset();
+        rulesets_.clear();
+    }
+
+    inject::Offer offer() const
+    {
+        struct stat st {};
+        fstat(cgroup_.get(), &st);
+        inject::Offer offer;
+        offer.generation = generation_;
+        offer.cgroupId = st.st_ino;
+        offer.containerId = id_;
+        offer.events = events_.get();
+        offer.cgroup = cgroup_.get();
+        for (std::size_t i = 0; i < rulesets_.size(); ++i) {
+            offer.layers.push_back({rulesets_[i]->fd(), static_cast<std::uint32_t>(i % 2), 16});
+        }
+        return offer;
+    }
+
+    std::uint64_t generation() const { return generation_; }
+
+private:
+    std::string id_;
+    std::string path_;
+    std::uint64_t generation_ = 0;
+    pid_t process_ = -1;
+    sys::Fd cgroup_, events_;
+    std::vector<std::unique_ptr<landlock::Ruleset>> rulesets_;
+};
+
+// What the id of a container makes its tracer do: "word:path".
+//   good        is ready, answers, ends with its container; appends its pid to the file
+//   early       ends before it is ready
+//   slow        is never ready
+//   deaf        the first one does not answer pings, the others are good
+//   crash       is ready and ends
+//   babble      the first one says what it should not, the others are good
+//   read        the first one reads an event and does nothing more, the others are good
+//   list        writes what it has open
+int fakeTrace(inject::Held held, sys::Fd control);
+
+inline inject::SupervisorOptions quickOptions(const Temporary& directory)
+{
+    inject::SupervisorOptions options;
+    options.trace = fakeTrace;
+    options.paths = {directory.path("run"), directory.path("run/supervisor.sock"), directory.path("run/lock")};
+    options.times.client = 3000ms;
+    options.times.tracerStart = 2000ms;
+    options.times.ping = 100ms;
+    options.times.missedPings = 10;
+    options.times.quickStarts = 3;
+    options.times.startDelay = 100ms;
+    return options;
+}
+
+class Daemon {
+public:
+    // `prepare` runs in its process first.
+    explicit Daemon(const inject::SupervisorOptions& options, const std::function<void()>& prepare = {})
+        : options_(options)
+    {
+        std::cout.flush();
+        pid_ = fork();
+        if (pid_ == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            try {
+                if (prepare) {
+                    prepare();
+                }
+                inject::supervise(options);
+                _exit(0);
+            } catch (const std::exception& error) {
+                append(options.paths.directory + ".error", error.what());
+            }
+            _exit(1);
+        }
+    }
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+    ~Daemon() { end(SIGKILL); }
+
+    pid_t pid() const { return pid_; }
+    const std::string& socket() const { return options_.paths.socket; }
+
+    // Whether it is there.
+    bool answers() const
+    {
+        return within([this] {
+            const auto status = inject::askSupervisor(socket());
+            return status && status->pid == pid_;
+        });
+    }
+
+    bool holds(unsigned count) const
+    {
+        return within([&] {
+            const auto status = inject::askSupervisor(socket());
+            return status && status->containers == count;
+        });
+    }
+
+    inject::Handover offer(const Box& box, std::chrono::milliseconds timeout = 60s) const
+    {
+        return inject::Handover(box.offer(), socket(), timeout);
+    }
+
+    void keep(const Box& box) const { offer(box).keep(); }
+
+    // How many descriptors it has; after it has written to the log once, which keeps one.
+    std::size_t descriptors() const
+    {
+        inject::Offer wrong;
+        wrong.generation = 1;
+        wrong.events = wrong.cgroup = STDIN_FILENO;
+        EXPECT_THROW(inject::Handover(wrong, socket()), sys::Error);
+        std::vector<std::string> found;
+        // All clients are gone: the one socket is what it listens at.
+        EXPECT_TRUE(within([&] {
+            found = descriptorsOf(pid_);
+            return std::ranges::count_if(found, [](const auto& line) { return line.contains("socket:["); }) == 1;
+        }));
+        return found.size();
+    }
+
+    bool comesBackTo(std::size_t count) const
+    {
+        const bool good = within([&] { return descriptorsOf(pid_).size() == count; });
+        if (!good) {
+            for (const std::string& line : descriptorsOf(pid_)) {
+                std::cout << line << "\n";
+            }
+        }
+        return good;
+    }
+
+    // The status that waitpid(2) gave.
+    int end(int signal)
+    {
+        int status = -1;
+        if (pid_ > 0) {
+            kill(pid_, signal);
+            waitpid(pid_, &status, 0);
+            pid_ = -1;
+        }
+        return status;
+    }
+
+    int wait()
+    {
+        int status = -1;
+        waitpid(pid_, &status, 0);
+        pid_ = -1;
+        return status;
+    }
+
+private:
+    inject::SupervisorOptions options_;
+    pid_t pid_ = -1;
+};
+
+inline bool isGone(pid_t pid)
+{
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+}  // namespace support
