@@ -341,7 +341,7 @@ TEST_F(InjectionTest, FailsWithWhatIsNoRuleset)
 std::map<std::string, std::string> sections(const std::string& dump)
 {
     static const std::regex own(R"(/proc/\d+/fd)");
-    static const std::regex changing(R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
+    static const std::regex changing(R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|SigQ|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
     std::map<std::string, std::string> result;
     std::string section;
     std::istringstream input(dump);
@@ -765,11 +765,11 @@ TEST_F(InjectionTest, CanBeStoppedAnywhere)
 {
     const landlock::Ruleset ruleset = harmless();
     Plan plan;
-    plan.command = {program("injection-target-static"), "user"};
+    plan.command = {program("injection-target-static"), "input", "user"};
     plan.layers = {{ruleset.fd(), 0}};
-    plan.continueWhenStopped = true;
     plan.prepare = [] { setpgid(0, 0); };  // else its group may be orphaned, where SIGTSTP does nothing
     const int stops = stopsOf(plan);
+    plan.continueWhenStopped = true;
     for (int at = 0; at < stops; ++at) {
         for (const int signal : {SIGSTOP, SIGTSTP}) {
             SCOPED_TRACE("signal " + std::to_string(signal) + " at stop " + std::to_string(at));
@@ -781,7 +781,7 @@ TEST_F(InjectionTest, CanBeStoppedAnywhere)
             const Outcome outcome = support::run(plan);
             EXPECT_EQ(name(outcome.state), "done") << outcome.error;
             EXPECT_EQ(describe(outcome.statuses), (Seen{"stopped " + std::to_string(signal), "continued", "exit 0"}));
-            EXPECT_EQ(outcome.output, "user 0 0\n");
+            EXPECT_EQ(outcome.output, "input 0\nuser 0 0\n");
         }
     }
 }

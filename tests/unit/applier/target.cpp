@@ -60,6 +60,9 @@ void answer(std::string_view question, const char* argument)
         const int fd = dup(1);
         line += std::to_string(fd);
         close(fd);
+    } else if (question == "input") {
+        char byte;
+        line += std::to_string(read(0, &byte, 1));
     } else if (question == "user") {
         line += std::to_string(getuid()) + " " + std::to_string(geteuid());
     } else if (question == "pending") {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/fanotify.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,13 +52,12 @@ std::vector<char*> pointers(const std::vector<std::string>& strings)
     return result;
 }
 
-[[noreturn]] void child(const Plan& plan, int output)
+[[noreturn]] void child(const Plan& plan, int input, int output)
 {
     std::vector<char*> arguments = pointers(plan.command);
     std::vector<char*> environment = pointers(plan.environment);
     // Not close-on-exec, and no more than these.
-    const sys::Fd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    if (dup2(null.get(), 0) != 0 || dup2(output, 1) != 1) {
+    if (dup2(input, 0) != 0 || dup2(output, 1) != 1) {
         _exit(125);
     }
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -72,21 +72,26 @@ std::vector<char*> pointers(const std::vector<std::string>& strings)
 
 [[noreturn]] void parent(const Plan& plan, int output, int statuses)
 {
+    Pipe untilContinued;
+    const sys::Fd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
     const pid_t pid = fork();
     if (pid == 0) {
-        child(plan, output);
+        untilContinued.write.reset();
+        child(plan, plan.continueWhenStopped ? untilContinued.read.get() : null.get(), output);
     }
     int status = 0;
     while (waitpid(pid, &status, WUNTRACED | WCONTINUED) == pid) {
-        // The one who reads this may want to act first.
         if (write(statuses, &status, sizeof status) != sizeof status) {
             _exit(1);
         }
         if (WIFEXITED(status) || WIFSIGNALED(status)) {
             break;
         }
-        if (WIFSTOPPED(status) && plan.continueWhenStopped) {
+        if (plan.continueWhenStopped && WIFSTOPPED(status)) {
             kill(pid, SIGCONT);
+        }
+        if (WIFCONTINUED(status)) {
+            untilContinued.write.reset();
         }
     }
     _exit(0);
@@ -205,9 +210,9 @@ Outcome run(const Plan& plan)
                                     plan.command[0].c_str()) != 0) {
         fail("fanotify_mark");
     }
-    const sys::Fd output(open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    const sys::Fd output(memfd_create("output", MFD_CLOEXEC));
     if (!output) {
-        fail("temporary file");
+        fail("memfd_create");
     }
     Pipe statuses;
     const pid_t pid = fork();

@@ -17,8 +17,9 @@ struct Plan {
     std::vector<std::string> command;  // the first is the program's path
     std::vector<std::string> environment;
     std::vector<applier::inject::InjectedLayer> layers;
-    bool trace = true;               // false: nobody interferes, for comparison
-    bool continueWhenStopped = false;  // the parent sends SIGCONT when it sees its child stop
+    bool trace = true;  // false: nobody interferes, for comparison
+    // The parent sends SIGCONT when it sees its child stop; the child's standard input ends when it sees it continue.
+    bool continueWhenStopped = false;
 
     // In the child, before the exec, and with the exec itself for whoever wants another way than execve.
     std::function<void()> prepare = [] {};
