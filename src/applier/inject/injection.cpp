@@ -94,7 +94,7 @@ std::size_t controlLength(std::size_t rulesets)
 }
 
 // The number after "\n<name>:\t".
-std::uint64_t statusField(std::string_view status, std::string_view name, std::uint64_t absent)
+std::uint64_t statusField(std::string_view status, std::string_view name, std::uint64_t absent, int base = 10)
 {
     std::string start = "\n";
     start.append(name).append(":\t");
@@ -103,7 +103,7 @@ std::uint64_t statusField(std::string_view status, std::string_view name, std::u
         return absent;
     }
     std::uint64_t value = absent;
-    std::from_chars(status.data() + at + start.size(), status.data() + status.size(), value);
+    std::from_chars(status.data() + at + start.size(), status.data() + status.size(), value, base);
     return value;
 }
 
@@ -162,6 +162,8 @@ private:
     void addClose(int fd);
     void prepareNextCall();
     int signalToDeliver(int signal) const;
+    bool stopPending() const;
+    std::string readStatus() const;
 
     void raiseFileLimit(std::uint64_t tableSize);
     void restoreFileLimit() const;
@@ -267,8 +269,10 @@ Injection::State Injection::Steps::advance(int status)
         return layers_.empty() ? State::done : State::underWay;
     }
     if (event == PTRACE_EVENT_STOP) {
-        // An interrupt, or the end of a group-stop; otherwise a group-stop, which PTRACE_LISTEN lets be one.
-        resume(signal == SIGTRAP ? PTRACE_SYSCALL : PTRACE_LISTEN);
+        // An interrupt, a group-stop, or its end. A group-stop stays in force and as its parent sees it, while the task
+        // goes on with this; the kernel lets it take part again when it is detached, before it returns to its program.
+        // With PTRACE_LISTEN it would be left half done for as long as it is stopped.
+        resume(PTRACE_SYSCALL);
         return State::underWay;
     }
     if (event == 0 && signal == syscallStop) {
@@ -282,16 +286,33 @@ Injection::State Injection::Steps::advance(int status)
     fail("unexpected stop of the program, status " + std::to_string(status), EPROTO);
 }
 
-// The init of a pid namespace ignores a SIGSTOP from inside, but the kernel does not apply this to a traced task.
+// The init of a pid namespace does not heed a SIGSTOP from inside, but one that came while it was traced would stop it.
 int Injection::Steps::signalToDeliver(int signal) const
 {
     siginfo_t info{};
     if (ptrace(PTRACE_GETSIGINFO, task_, nullptr, &info) != 0) {
-        // EINVAL: it is a group-stop after all.
         fail("reading the signal of the program");
     }
     const bool hasSender = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL;
     return namespaceInit_ && hasSender && info.si_pid != 0 ? 0 : signal;
+}
+
+// Likewise: then it must not be detached before the signal has been seen.
+bool Injection::Steps::stopPending() const
+{
+    const std::string status = readStatus();
+    constexpr std::uint64_t stop = 1ULL << (SIGSTOP - 1);
+    return ((statusField(status, "SigPnd", 0, 16) | statusField(status, "ShdPnd", 0, 16)) & stop) != 0;
+}
+
+std::string Injection::Steps::readStatus() const
+{
+    const std::string path = "/proc/" + std::to_string(task_) + "/status";
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) {
+        fail(path, errno == ENOENT ? ESRCH : errno);
+    }
+    return sys::readAll(file.get(), maxStatusFile, path);
 }
 
 void Injection::Steps::begin()
@@ -309,13 +330,7 @@ void Injection::Steps::begin()
         fail("opening the program's process");
     }
 
-    std::string status = "/proc/" + std::to_string(task_) + "/status";
-    const sys::Fd statusFile(open(status.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!statusFile) {
-        fail(status, errno == ENOENT ? ESRCH : errno);
-    }
-    status = sys::readAll(statusFile.get(), maxStatusFile, status);
-
+    const std::string status = readStatus();
     // Absent: the kernel was built without, and without PTRACE_O_SUSPEND_SECCOMP, too.
     const bool filtered = statusField(status, "Seccomp", 0) != 0;
     if (ptrace(PTRACE_SETOPTIONS, task_, nullptr, traceOptions | PTRACE_O_SUSPEND_SECCOMP) != 0) {
@@ -451,6 +466,9 @@ Injection::State Injection::Steps::syscallStopped()
         if (then != nullptr) {
             (this->*then)();
         }
+    }
+    if (next_ == calls_.size() && namespaceInit_ && stopPending()) {
+        add("sched_yield", SYS_sched_yield, {});
     }
     if (next_ == calls_.size()) {
         finish();

@@ -55,7 +55,7 @@ constexpr int recvmsgExit = 5;
 
 std::string program(const std::string& name)
 {
-    return std::string(INJECTION_TARGETS) + "/" + name;
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
 // Restricts nothing that a test does.
@@ -164,6 +164,7 @@ class InjectionTest : public testing::Test {
 protected:
     void SetUp() override
     {
+        alarm(600);  // what goes wrong here tends to wait for ever
         if (geteuid() != 0) {
             GTEST_SKIP() << "skipped injection: needs root";
         }
@@ -178,6 +179,7 @@ protected:
 
     void TearDown() override
     {
+        alarm(0);
         if (open_ != 0) {
             EXPECT_EQ(openDescriptors(), open_) << "descriptors of the tracing process";
         }
@@ -434,7 +436,7 @@ TEST_P(InjectionTransparency, LeavesNoTrace)
 {
     const auto& [target, circumstance] = GetParam();
     if (!std::filesystem::exists(program(target))) {
-        GTEST_SKIP() << "skipped 32-bit programs: the compiler makes none (g++ -m32 -nostdlib -static)";
+        GTEST_SKIP() << "skipped 32-bit programs: not built, as g++ -m32 -nostdlib -static does not work";
     }
     if (std::string_view(circumstance.name).starts_with("Hard") && !mayRaiseLimits()) {
         GTEST_SKIP() << "skipped limits of open files that only CAP_SYS_RESOURCE can raise";

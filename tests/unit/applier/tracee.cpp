@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -70,6 +71,20 @@ std::vector<char*> pointers(const std::vector<std::string>& strings)
     _exit(126);
 }
 
+// Waits until the child is stopped and not traced any more.
+void waitUntilStopped(pid_t pid)
+{
+    const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+    for (;;) {
+        const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        const std::string stat = sys::readAll(file.get(), 4096, path);
+        if (stat.at(stat.rfind(')') + 2) == 'T') {
+            return;
+        }
+        sched_yield();
+    }
+}
+
 [[noreturn]] void parent(const Plan& plan, int output, int statuses)
 {
     Pipe untilContinued;
@@ -88,6 +103,10 @@ std::vector<char*> pointers(const std::vector<std::string>& strings)
             break;
         }
         if (plan.continueWhenStopped && WIFSTOPPED(status)) {
+            waitUntilStopped(pid);
+            if (lseek(output, 0, SEEK_END) != 0) {
+                _exit(1);  // it has run
+            }
             kill(pid, SIGCONT);
         }
         if (WIFCONTINUED(status)) {

@@ -18,7 +18,8 @@ struct Plan {
     std::vector<std::string> environment;
     std::vector<applier::inject::InjectedLayer> layers;
     bool trace = true;  // false: nobody interferes, for comparison
-    // The parent sends SIGCONT when it sees its child stop; the child's standard input ends when it sees it continue.
+    // When the parent has seen its child stop, it waits until it is not traced any more, and sends SIGCONT unless it
+    // has written something. The child's standard input ends when the parent sees it continue.
     bool continueWhenStopped = false;
 
     // In the child, before the exec, and with the exec itself for whoever wants another way than execve.
