@@ -9,6 +9,7 @@ _oci_landlock()
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
+        load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
         check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         esac
         case ${COMP_WORDS[1]} in
@@ -17,7 +18,8 @@ _oci_landlock()
             words='--abi --bundle --compose --help --json --kernel'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
-        schema | load | supervise) words='--help' ;;
+        schema | supervise) words='--help' ;;
+        load) words='--applier --help' ;;
         unload) words='--force --help' ;;
         status) words='--help --json' ;;
         esac
