@@ -429,8 +429,8 @@ void Injection::Steps::write(Address address, std::span<const Word> words) const
 // Where a member of scratch_ is in the task.
 Address Injection::Steps::at(const void* member) const
 {
-    return scratchAddress_ + static_cast<Address>(static_cast<const char*>(member) -
-                                                  reinterpret_cast<const char*>(&scratch_));
+    return scratchAddress_ +
+           static_cast<Address>(static_cast<const char*>(member) - reinterpret_cast<const char*>(&scratch_));
 }
 
 void Injection::Steps::readScratch()

@@ -157,7 +157,10 @@ using Seen = std::vector<std::string>;
 
 std::string name(State state)
 {
-    return state == State::done ? "done" : state == State::failed ? "failed" : state == State::gone ? "gone" : "under way";
+    return state == State::done     ? "done"
+           : state == State::failed ? "failed"
+           : state == State::gone   ? "gone"
+                                    : "under way";
 }
 
 class InjectionTest : public testing::Test {
@@ -185,10 +188,7 @@ protected:
         }
     }
 
-    static long openDescriptors()
-    {
-        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-    }
+    static long openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
     static void expectDone(const Outcome& outcome)
     {
@@ -234,8 +234,9 @@ TEST_P(InjectionPrograms, AreRestricted)
             SCOPED_TRACE(std::to_string(layers) + (noNewPrivileges ? " layers, no_new_privs" : " layers"));
             Plan plan;
             plan.command = {program(GetParam()), "no-new-privileges", "lowest-descriptor", "socketpair"};
-            std::vector<std::string> expected{noNewPrivileges && layers > 0 ? "no-new-privileges 1" : "no-new-privileges 0",
-                                              "lowest-descriptor 3", "socketpair 0"};
+            std::vector<std::string> expected{
+                noNewPrivileges && layers > 0 ? "no-new-privileges 1" : "no-new-privileges 0", "lowest-descriptor 3",
+                "socketpair 0"};
             for (std::size_t i = 0; i < secrets.size(); ++i) {
                 for (const std::string how : {"open", "open-in-thread", "open-in-child"}) {
                     plan.command.push_back(how + "=" + secrets[i]);
@@ -244,7 +245,8 @@ TEST_P(InjectionPrograms, AreRestricted)
             }
             for (std::size_t i = 0; i < layers; ++i) {
                 // One that asks for it is enough.
-                plan.layers.push_back({rulesets[i].fd(), noNewPrivileges && i == layers - 1 ? OLL_RESTRICT_NO_NEW_PRIVS : 0});
+                plan.layers.push_back(
+                    {rulesets[i].fd(), noNewPrivileges && i == layers - 1 ? OLL_RESTRICT_NO_NEW_PRIVS : 0});
             }
             const Outcome outcome = support::run(plan);
             expectDone(outcome);
@@ -255,7 +257,9 @@ TEST_P(InjectionPrograms, AreRestricted)
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InjectionPrograms,
                          testing::Values("injection-target", "injection-target-fixed", "injection-target-static"),
-                         [](const auto& kind) { return std::regex_replace(std::string(kind.param), std::regex("-"), ""); });
+                         [](const auto& kind) {
+                             return std::regex_replace(std::string(kind.param), std::regex("-"), "");
+                         });
 
 TEST_F(InjectionTest, NeedsPrivilegesOrNoNewPrivileges)
 {
@@ -343,7 +347,8 @@ TEST_F(InjectionTest, FailsWithWhatIsNoRuleset)
 std::map<std::string, std::string> sections(const std::string& dump)
 {
     static const std::regex own(R"(/proc/\d+/fd)");
-    static const std::regex changing(R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|SigQ|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
+    static const std::regex changing(
+        R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|SigQ|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
     std::map<std::string, std::string> result;
     std::string section;
     std::istringstream input(dump);
@@ -403,7 +408,7 @@ const Circumstance circumstances[] = {
          for (const int number : {SIGUSR1, SIGTERM, SIGRTMIN, SIGUSR2}) {
              raise(number);
          }
-         union sigval value {};
+         const sigval value{};
          sigqueue(getpid(), SIGRTMIN, value);
      }},
     {"Filtered",
@@ -555,7 +560,8 @@ TEST_F(InjectionTest, FailsWhenNoDescriptorCanBeHad)
             const Outcome outcome = support::run(plan);
             // Two for the sockets, one for the ruleset.
             if (descriptors < 6) {
-                expectFailed(outcome, descriptors < 5 ? "socketpair in the program" : "passing the rulesets to the program",
+                expectFailed(outcome,
+                             descriptors < 5 ? "socketpair in the program" : "passing the rulesets to the program",
                              EMFILE);
             } else {
                 expectDone(outcome);
