@@ -4,6 +4,8 @@
 //
 //   exec event    seccomp filters are suspended, all signals blocked; on to the return of execve
 //   execve's end  registers, the instructions at the instruction pointer and the top of the stack are saved
+//   calls         prctl: not dumpable until the end, so that no other process of the container gets at its descriptors.
+//                 Who has a ruleset's descriptor can add rules to it, and it serves other programs too.
 //   call          socketpair; pidfd_getfd takes one end, and all rulesets are sent from it in one message
 //   call          recvmsg; each descriptor that arrived is compared with ours
 //   calls         for each layer prctl(PR_SET_NO_NEW_PRIVS) if asked for and not done yet, landlock_restrict_self
@@ -71,6 +73,11 @@ struct Scratch {
 static_assert(sizeof(Scratch) <= 176);
 static_assert(sizeof(Scratch) % sizeof(Word) == 0);
 static_assert(offsetof(decltype(Scratch::control), rulesets) == CMSG_LEN(0));
+
+constexpr std::int64_t anyResult = -1;  // but no error
+
+// At the end, a SIGSTOP that a namespace's init must not see is waited for in a call; a flood of them is not.
+constexpr std::size_t maxCalls = 256;
 
 struct Failure {
     std::string what;
@@ -144,7 +151,7 @@ private:
         const char* name;
         machine::Call call;
         std::int64_t result = 0;
-        void (Steps::*then)() = nullptr;
+        void (Steps::*then)(std::int64_t result) = nullptr;
     };
 
     State advance(int status);
@@ -153,12 +160,14 @@ private:
     void atExecReturn(const __ptrace_syscall_info& info);
     void checkEntry(const __ptrace_syscall_info& info) const;
     void checkExit(const __ptrace_syscall_info& info) const;
-    void handOver();
-    void received();
+    void gotDumpable(std::int64_t dumpable);
+    void handOver(std::int64_t);
+    void requireNewDescriptor(int fd) const;
+    void received(std::int64_t);
     void finish();
 
     void add(const char* name, long number, std::array<std::uint64_t, 6> arguments, std::int64_t result = 0,
-             void (Steps::*then)() = nullptr);
+             void (Steps::*then)(std::int64_t) = nullptr);
     void addClose(int fd);
     void prepareNextCall();
     int signalToDeliver(int signal) const;
@@ -190,6 +199,7 @@ private:
 
     sys::Fd pidfd_;
     bool namespaceInit_ = false;
+    bool wasDumpable_ = false;
     bool fileLimitRaised_ = false;
     bool enoughFiles_ = false;
 
@@ -424,8 +434,8 @@ void Injection::Steps::write(Address address, std::span<const Word> words) const
 // Where a member of scratch_ is in the task.
 Address Injection::Steps::at(const void* member) const
 {
-    return scratchAddress_ + static_cast<Address>(static_cast<const char*>(member) -
-                                                  reinterpret_cast<const char*>(&scratch_));
+    return scratchAddress_ +
+           static_cast<Address>(static_cast<const char*>(member) - reinterpret_cast<const char*>(&scratch_));
 }
 
 void Injection::Steps::readScratch()
@@ -464,10 +474,10 @@ Injection::State Injection::Steps::syscallStopped()
         checkExit(info);
         const auto then = calls_[next_++].then;
         if (then != nullptr) {
-            (this->*then)();
+            (this->*then)(info.exit.rval);
         }
     }
-    if (next_ == calls_.size() && namespaceInit_ && stopPending()) {
+    if (next_ == calls_.size() && next_ < maxCalls && namespaceInit_ && stopPending()) {
         add("sched_yield", SYS_sched_yield, {});
     }
     if (next_ == calls_.size()) {
@@ -499,12 +509,21 @@ void Injection::Steps::atExecReturn(const __ptrace_syscall_info& info)
     stack_ = read(scratchAddress_, sizeof scratch_);
     write(instructionAddress_, changed);
 
+    add("prctl(PR_GET_DUMPABLE)", SYS_prctl, {PR_GET_DUMPABLE}, anyResult, &Steps::gotDumpable);
+}
+
+void Injection::Steps::gotDumpable(std::int64_t dumpable)
+{
+    wasDumpable_ = dumpable == 1;
+    if (wasDumpable_) {
+        add("prctl(PR_SET_DUMPABLE)", SYS_prctl, {PR_SET_DUMPABLE, 0});
+    }
     add("socketpair", SYS_socketpair, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at(&scratch_.pair)}, 0,
         &Steps::handOver);
 }
 
 void Injection::Steps::add(const char* name, long number, std::array<std::uint64_t, 6> arguments, std::int64_t result,
-                           void (Steps::*then)())
+                           void (Steps::*then)(std::int64_t))
 {
     calls_.push_back({name, {static_cast<std::uint64_t>(number), arguments}, result, then});
 }
@@ -539,14 +558,28 @@ void Injection::Steps::checkExit(const __ptrace_syscall_info& info) const
         // Not by way of fail(): the program is there, whatever the call says.
         throw Failure{what, code};
     }
-    if (info.exit.rval != call.result) {
+    if (call.result != anyResult && info.exit.rval != call.result) {
         fail("unexpected result of " + what, EPROTO);
     }
 }
 
-void Injection::Steps::handOver()
+// Another process may have changed the numbers in the task's memory, so that the rulesets would go to a socket of its
+// own. What is close-on-exec now was opened after the exec, that is, by our call.
+void Injection::Steps::requireNewDescriptor(int fd) const
+{
+    const std::string path = "/proc/" + std::to_string(task_) + "/fdinfo/" + std::to_string(fd);
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const std::string info = file ? sys::readAll(file.get(), maxStatusFile, path) : "";
+    if ((statusField(info, "flags", 0, 8) & O_CLOEXEC) == 0) {
+        fail("the sockets are not those that the program has made", EPROTO);
+    }
+}
+
+void Injection::Steps::handOver(std::int64_t)
 {
     readScratch();
+    requireNewDescriptor(scratch_.pair[0]);
+    requireNewDescriptor(scratch_.pair[1]);
     const int theirs = scratch_.pair[0];
     const sys::Fd ours(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd_.get(), scratch_.pair[1], 0)));
     if (!ours) {
@@ -583,7 +616,7 @@ void Injection::Steps::handOver()
         &Steps::received);
 }
 
-void Injection::Steps::received()
+void Injection::Steps::received(std::int64_t)
 {
     readScratch();
     const msghdr& message = scratch_.message;
@@ -617,6 +650,9 @@ void Injection::Steps::received()
     }
     addClose(scratch_.pair[0]);
     addClose(scratch_.pair[1]);
+    if (wasDumpable_) {
+        add("prctl(PR_SET_DUMPABLE)", SYS_prctl, {PR_SET_DUMPABLE, 1});
+    }
 }
 
 void Injection::Steps::finish()

@@ -23,7 +23,7 @@ public:
         underWay,
         done,    // every layer is enforced, the task is as it was otherwise, and it is not traced any more
         failed,  // error() says why; SIGKILL was sent
-        gone,    // the task ended meanwhile
+        gone,    // the task ended meanwhile, or is about to
     };
 
     // `task` is traced by this thread (PTRACE_SEIZE with PTRACE_O_EXITKILL), and in its PTRACE_EVENT_EXEC stop.
@@ -33,7 +33,8 @@ public:
     Injection& operator=(Injection&&) noexcept;
 
     // Call once with the status of the PTRACE_EVENT_EXEC stop, then with each further status that waitpid(2) reports
-    // of the task, until it is not underWay any more. Never blocks.
+    // of the task, until it is not underWay any more. Never blocks. Unless it is done, the status with which the task
+    // ended is still to be waited for, if it was not the one given. An injection that is destroyed underWay kills.
     State step(int status);
 
     const std::string& error() const;

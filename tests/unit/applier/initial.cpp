@@ -8,17 +8,34 @@ namespace {
 using Word = unsigned long;
 
 #if defined(__x86_64__)
-enum Number : long { callRead = 0, callWrite = 1, callExit = 60, callGetdents = 217, callOpenat = 257, callReadlinkat = 267 };
+enum Number : long {
+    callRead = 0,
+    callWrite = 1,
+    callExit = 60,
+    callGetdents = 217,
+    callOpenat = 257,
+    callReadlinkat = 267
+};
 
 long call(long number, Word a, Word b = 0, Word c = 0, Word d = 0)
 {
     long result;
     register Word fourth __asm__("r10") = d;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
+                     : "rcx", "r11", "memory");
     return result;
 }
 #elif defined(__i386__)
-enum Number : long { callExit = 1, callRead = 3, callWrite = 4, callGetdents = 220, callOpenat = 295, callReadlinkat = 305 };
+enum Number : long {
+    callExit = 1,
+    callRead = 3,
+    callWrite = 4,
+    callGetdents = 220,
+    callOpenat = 295,
+    callReadlinkat = 305
+};
 
 long call(long number, Word a, Word b = 0, Word c = 0, Word d = 0)
 {
@@ -27,7 +44,14 @@ long call(long number, Word a, Word b = 0, Word c = 0, Word d = 0)
     return result;
 }
 #elif defined(__aarch64__)
-enum Number : long { callOpenat = 56, callGetdents = 61, callRead = 63, callWrite = 64, callReadlinkat = 78, callExit = 93 };
+enum Number : long {
+    callOpenat = 56,
+    callGetdents = 61,
+    callRead = 63,
+    callWrite = 64,
+    callReadlinkat = 78,
+    callExit = 93
+};
 
 long call(long number, Word a, Word b = 0, Word c = 0, Word d = 0)
 {
@@ -234,7 +258,8 @@ void dumpDescriptors()
         for (long at = 0; at < length;) {
             const char* entry = entries + at;
             const char* name = entry + 19;
-            const long size = call(callReadlinkat, static_cast<Word>(fd), address(name), address(target), sizeof target);
+            const long size =
+                call(callReadlinkat, static_cast<Word>(fd), address(name), address(target), sizeof target);
             text(name);
             text(" ");
             write(target, size > 0 ? static_cast<Word>(size) : 0);

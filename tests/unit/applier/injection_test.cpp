@@ -51,7 +51,8 @@ constexpr std::uint64_t makeSocket = 1U << 9;
 
 // Stops of an injection with one layer, from the exec event on: what the tests about single steps count on.
 constexpr int firstCallEntry = 2;
-constexpr int recvmsgExit = 5;
+constexpr int socketpairExit = 7;
+constexpr int recvmsgExit = 9;
 
 std::string program(const std::string& name)
 {
@@ -157,7 +158,10 @@ using Seen = std::vector<std::string>;
 
 std::string name(State state)
 {
-    return state == State::done ? "done" : state == State::failed ? "failed" : state == State::gone ? "gone" : "under way";
+    return state == State::done     ? "done"
+           : state == State::failed ? "failed"
+           : state == State::gone   ? "gone"
+                                    : "under way";
 }
 
 class InjectionTest : public testing::Test {
@@ -185,10 +189,7 @@ protected:
         }
     }
 
-    static long openDescriptors()
-    {
-        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-    }
+    static long openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
     static void expectDone(const Outcome& outcome)
     {
@@ -233,9 +234,10 @@ TEST_P(InjectionPrograms, AreRestricted)
         for (const bool noNewPrivileges : {false, true}) {
             SCOPED_TRACE(std::to_string(layers) + (noNewPrivileges ? " layers, no_new_privs" : " layers"));
             Plan plan;
-            plan.command = {program(GetParam()), "no-new-privileges", "lowest-descriptor", "socketpair"};
-            std::vector<std::string> expected{noNewPrivileges && layers > 0 ? "no-new-privileges 1" : "no-new-privileges 0",
-                                              "lowest-descriptor 3", "socketpair 0"};
+            plan.command = {program(GetParam()), "no-new-privileges", "lowest-descriptor", "dumpable", "socketpair"};
+            std::vector<std::string> expected{
+                noNewPrivileges && layers > 0 ? "no-new-privileges 1" : "no-new-privileges 0", "lowest-descriptor 3",
+                "dumpable 1", "socketpair 0"};
             for (std::size_t i = 0; i < secrets.size(); ++i) {
                 for (const std::string how : {"open", "open-in-thread", "open-in-child"}) {
                     plan.command.push_back(how + "=" + secrets[i]);
@@ -244,7 +246,8 @@ TEST_P(InjectionPrograms, AreRestricted)
             }
             for (std::size_t i = 0; i < layers; ++i) {
                 // One that asks for it is enough.
-                plan.layers.push_back({rulesets[i].fd(), noNewPrivileges && i == layers - 1 ? OLL_RESTRICT_NO_NEW_PRIVS : 0});
+                plan.layers.push_back(
+                    {rulesets[i].fd(), noNewPrivileges && i == layers - 1 ? OLL_RESTRICT_NO_NEW_PRIVS : 0});
             }
             const Outcome outcome = support::run(plan);
             expectDone(outcome);
@@ -255,7 +258,9 @@ TEST_P(InjectionPrograms, AreRestricted)
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InjectionPrograms,
                          testing::Values("injection-target", "injection-target-fixed", "injection-target-static"),
-                         [](const auto& kind) { return std::regex_replace(std::string(kind.param), std::regex("-"), ""); });
+                         [](const auto& kind) {
+                             return std::regex_replace(std::string(kind.param), std::regex("-"), "");
+                         });
 
 TEST_F(InjectionTest, NeedsPrivilegesOrNoNewPrivileges)
 {
@@ -343,7 +348,8 @@ TEST_F(InjectionTest, FailsWithWhatIsNoRuleset)
 std::map<std::string, std::string> sections(const std::string& dump)
 {
     static const std::regex own(R"(/proc/\d+/fd)");
-    static const std::regex changing(R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|SigQ|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
+    static const std::regex changing(
+        R"(^(Pid|Tgid|PPid|NSpid|NStgid|NSpgid|NSsid|SigQ|VmHWM|VmRSS|Rss\w+|\w*ctxt_switches):.*)");
     std::map<std::string, std::string> result;
     std::string section;
     std::istringstream input(dump);
@@ -403,7 +409,7 @@ const Circumstance circumstances[] = {
          for (const int number : {SIGUSR1, SIGTERM, SIGRTMIN, SIGUSR2}) {
              raise(number);
          }
-         union sigval value {};
+         const sigval value{};
          sigqueue(getpid(), SIGRTMIN, value);
      }},
     {"Filtered",
@@ -555,7 +561,8 @@ TEST_F(InjectionTest, FailsWhenNoDescriptorCanBeHad)
             const Outcome outcome = support::run(plan);
             // Two for the sockets, one for the ruleset.
             if (descriptors < 6) {
-                expectFailed(outcome, descriptors < 5 ? "socketpair in the program" : "passing the rulesets to the program",
+                expectFailed(outcome,
+                             descriptors < 5 ? "socketpair in the program" : "passing the rulesets to the program",
                              EMFILE);
             } else {
                 expectDone(outcome);
@@ -972,6 +979,70 @@ TEST_F(InjectionTest, FailsWhenAnotherDescriptorIsReceived)
     };
     expectFailed(support::run(plan), "comparing the rulesets that the program received", EPROTO);
     EXPECT_TRUE(found);
+}
+
+TEST_F(InjectionTest, FailsWhenTheSocketIsAnotherOne)
+{
+    const landlock::Ruleset ruleset = harmless();
+    Plan plan;
+    plan.command = {program("injection-target-static"), "user"};
+    plan.layers = {{ruleset.fd(), 0}};
+    for (const std::size_t which : {0U, 1U}) {
+        for (const int other : {1, 1000, -1}) {
+            plan.before = [&](pid_t task, int stop) {
+                if (stop != socketpairExit) {
+                    return;
+                }
+                __ptrace_syscall_info info{};
+                ptrace(static_cast<__ptrace_request>(PTRACE_GET_SYSCALL_INFO), task, sizeof info, &info);
+                int pair[2] = {};
+                iovec here{pair, sizeof pair};
+                iovec there{reinterpret_cast<void*>(info.stack_pointer), sizeof pair};
+                ASSERT_EQ(process_vm_readv(task, &here, 1, &there, 1, 0), static_cast<ssize_t>(sizeof pair));
+                EXPECT_EQ(pair[0], 3);
+                EXPECT_EQ(pair[1], 4);
+                pair[which] = other;
+                EXPECT_EQ(process_vm_writev(task, &here, 1, &there, 1, 0), static_cast<ssize_t>(sizeof pair));
+            };
+            expectFailed(support::run(plan), "the sockets are not those that the program has made", EPROTO);
+        }
+    }
+}
+
+// 0, or the error with which somebody of the same user cannot take a descriptor of the task: standard output.
+int stealDescriptor(pid_t task)
+{
+    const pid_t thief = fork();
+    if (thief == 0) {
+        become(nobody);
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        const long pidfd = syscall(SYS_pidfd_open, task, 0);
+        _exit(pidfd >= 0 && syscall(SYS_pidfd_getfd, pidfd, STDOUT_FILENO, 0) >= 0 ? 0 : errno);
+    }
+    int status = -1;
+    waitpid(thief, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(InjectionTest, RulesetsCannotBeTakenFromTheProgram)
+{
+    const landlock::Ruleset ruleset = harmless();
+    Plan plan;
+    plan.command = {program("injection-target-static"), "user"};
+    plan.layers = {{ruleset.fd(), OLL_RESTRICT_NO_NEW_PRIVS}};
+    plan.prepare = [] { become(nobody); };
+    const int stops = stopsOf(plan);
+    std::vector<int> results;
+    plan.before = [&](pid_t task, int) { results.push_back(stealDescriptor(task)); };
+    expectDone(support::run(plan));
+    ASSERT_EQ(results.size(), static_cast<std::size_t>(stops));
+    // Otherwise it would be possible, unless Yama is there and forbids it.
+    int scope = 0;
+    std::ifstream("/proc/sys/kernel/yama/ptrace_scope") >> scope;
+    EXPECT_EQ(results[firstCallEntry], scope > 0 ? EPERM : 0);
+    for (int stop = socketpairExit; stop < stops - 1; ++stop) {
+        EXPECT_EQ(results[static_cast<std::size_t>(stop)], EPERM) << stop;
+    }
 }
 
 // A child that is traced, and what it was stopped with.

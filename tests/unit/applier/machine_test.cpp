@@ -22,8 +22,8 @@ using namespace applier::inject::machine;
 class Code {
 public:
     explicit Code(std::initializer_list<unsigned char> returnInstruction)
-        : memory_(static_cast<std::byte*>(
-              mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)))
+        : memory_(
+              static_cast<std::byte*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)))
     {
         const auto instruction = callInstruction();
         std::memcpy(memory_, instruction.data(), instruction.size());
@@ -119,9 +119,9 @@ TEST(Machine, PassesAllArguments)
     void* const place = mmap(nullptr, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(place, MAP_FAILED);
     const auto address = reinterpret_cast<std::uint64_t>(place);
-    const long result =
-        execute(forCall(filled(), {SYS_mmap, {address, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                                              static_cast<std::uint64_t>(file.get()), 2 * page}}));
+    const long result = execute(forCall(filled(), {SYS_mmap,
+                                                   {address, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                                                    static_cast<std::uint64_t>(file.get()), 2 * page}}));
     ASSERT_EQ(static_cast<std::uint64_t>(result), address);
     auto* const bytes = static_cast<volatile char*>(place);
     EXPECT_EQ(bytes[0], 'x');

@@ -48,6 +48,8 @@ void answer(std::string_view question, const char* argument)
         line += WIFEXITED(status) ? std::to_string(WEXITSTATUS(status)) : "killed";
     } else if (question == "no-new-privileges") {
         line += std::to_string(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    } else if (question == "dumpable") {
+        line += std::to_string(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
     } else if (question == "socketpair") {
         int pair[2];
         const int error = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0 ? 0 : errno;

@@ -225,8 +225,8 @@ Outcome run(const Plan& plan)
     if (!events) {
         fail("fanotify_init");
     }
-    if (plan.trace && fanotify_mark(events.get(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD,
-                                    plan.command[0].c_str()) != 0) {
+    if (plan.trace &&
+        fanotify_mark(events.get(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, plan.command[0].c_str()) != 0) {
         fail("fanotify_mark");
     }
     const sys::Fd output(memfd_create("output", MFD_CLOEXEC));
