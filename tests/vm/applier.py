@@ -28,8 +28,9 @@ def inject_only(why):
 
 # What follows are the differences.
 
-# What becomes of a target whose domain the kernel refuses (the 17th layer; neither no_new_privs nor CAP_SYS_ADMIN), as a
-# shell tells it: with kfunc the exec fails and the caller goes on, with inject the program exists by then and is killed.
+# What becomes of a target whose domain the kernel refuses (the 17th layer; neither no_new_privs nor CAP_SYS_ADMIN), as
+# a shell tells it: with kfunc the exec fails and the caller goes on, with inject the program exists by then and is
+# killed.
 REFUSED = "Killed" if INJECT else "Operation not permitted"
 
 
@@ -56,7 +57,8 @@ HELD_FOR_THE_DEAD = 0 if INJECT else 1
 class Supervisor:
     """`oci-landlock supervise`, as whoever runs it."""
 
-    def __init__(self):
+    def __init__(self, log=LOG):
+        self.log = log
         self.process = None
 
     def running(self):
@@ -64,7 +66,7 @@ class Supervisor:
 
     def start(self, *prefix, environment=None, seconds=120, **options):
         """Until it accepts hooks. `prefix`: words in front of the command, which must end in an exec of it."""
-        with open(LOG, "ab") as log:
+        with open(self.log, "ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen([*prefix, OCI_LANDLOCK, "supervise"], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**os.environ, **(environment or {})}, **options)
@@ -75,16 +77,14 @@ class Supervisor:
                                      f"{self.said(begin)}")
             time.sleep(0.02)
 
-    @staticmethod
-    def said(begin=0):
+    def said(self, begin=0):
         """What all of them have printed from this byte on."""
-        with open(LOG, "rb") as log:
+        with open(self.log, "rb") as log:
             log.seek(begin)
             return log.read().decode(errors="replace")
 
-    @staticmethod
-    def said_so_far():
-        return os.path.getsize(LOG)
+    def said_so_far(self):
+        return os.path.getsize(self.log)
 
     def tracers(self):
         """Pids of its children."""

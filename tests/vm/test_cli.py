@@ -147,8 +147,8 @@ class Words(DirectTestCase):
         """What is not understood is said in one line, exit status 2, and nothing is done."""
         for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
                       ["load", "--applier"], ["load", "--applier", "other"], ["supervise", "word"],
-                      ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["hook"], ["hook", "poststart"],
-                      ["hook", "createRuntime", "more"], ["check"]):
+                      ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["hook"],
+                      ["hook", "poststart"], ["hook", "createRuntime", "more"], ["check"]):
             result = oci_landlock(*words, stdin=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 2, words)
             self.assertEqual(result.stdout, "")

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import applier
-from cases import FREE, RESTRICTED, SECRET, Cases, lines
+from cases import FREE, RESTRICTED, SECRET, Cases, Tally, lines
 from containers import PROBE, TestCase, command, entry, policy, profile, program
 from direct import await_true
 from test_escape import privilege
@@ -176,11 +176,12 @@ class Circumstances(TestCase):
                              FREE)
                 cases.prints("another, with capabilities", "/bin/capable-probe status CapEff + nnp", more,
                              "no_new_privs: 0")
-                cases.prints("set-user-ID", f"/bin/setuid-target ids + {SECRET} + nnp + vfork-exec /bin/setuid-probe ids",
+                cases.prints("set-user-ID",
+                             f"/bin/setuid-target ids + {SECRET} + nnp + vfork-exec /bin/setuid-probe ids",
                              "uid 1000 euid 0 secure 1", RESTRICTED, nnp,
                              f"uid 1000 euid {1000 if no_new_privs else 0} secure 1")
-                cases.prints("with capabilities", f"/bin/capable-target status CapEff + {SECRET} + nnp", more, RESTRICTED,
-                             nnp)
+                cases.prints("with capabilities", f"/bin/capable-target status CapEff + {SECRET} + nnp", more,
+                             RESTRICTED, nnp)
                 cases.prints("later", "/bin/capable-target vfork-exec /bin/probe status CapEff ++ vfork-exec "
                              "/bin/capable-probe status CapEff", less, less if no_new_privs else more)
                 cases.run(self, bundle, "crun")
@@ -196,8 +197,8 @@ class Circumstances(TestCase):
                 os.chmod(bundle.path("bin/target"), 0o111)
                 bundle.annotate(profile(program("/bin/target")))
                 cases = Cases()
-                cases.prints("target", f"/bin/target {SECRET} + nnp + ids + status CapEff", RESTRICTED, "no_new_privs: 1",
-                             "uid 1000 euid 1000 secure 0", "CapEff:\t0000000000000000")
+                cases.prints("target", f"/bin/target {SECRET} + nnp + ids + status CapEff", RESTRICTED,
+                             "no_new_privs: 1", "uid 1000 euid 1000 secure 0", "CapEff:\t0000000000000000")
                 cases.restricted("thread", f"/bin/probe thread-exec {CHECK[5:]}")
                 cases.prints("another", f"/bin/probe {SECRET} + nnp", FREE, f"no_new_privs: {int(no_new_privs)}")
                 cases.run(self, bundle, runtime)
@@ -284,7 +285,8 @@ class Circumstances(TestCase):
         bundle = self.bundle()
         bundle.write("bin/garbage", "neither this nor that\n", 0o755)
         bundle.annotate(profile(program("/bin/garbage", "/bin/target")))
-        with bundle.running("crun", "/bin/probe", "exec", "/bin/garbage", "+", "exec", "/bin/sleep", "1000") as container:
+        words = ("exec", "/bin/sleep", "1000")
+        with bundle.running("crun", "/bin/probe", "exec", "/bin/garbage", "+", *words) as container:
             container.wait_for("Exec format error")
             pid = container.pid()
 
@@ -292,7 +294,7 @@ class Circumstances(TestCase):
                 with open(f"/proc/{pid}/status", encoding="ascii") as file:
                     return int(re.search(r"TracerPid:\s*(\d+)", file.read()).group(1))
             await_true(lambda: tracer() == 0, "nobody traces the task")
-        with bundle.running("crun", "/bin/target", "read", "/etc/secret", "+", "exec", "/bin/sleep", "1000") as container:
+        with bundle.running("crun", "/bin/target", "read", "/etc/secret", "+", *words) as container:
             container.wait_for(RESTRICTED)
             pid = container.pid()
             await_true(lambda: tracer() == 0, "nobody traces the target")
@@ -319,7 +321,7 @@ class Circumstances(TestCase):
                         except ProcessLookupError:
                             pass
 
-        with bundle.created("crun", "/bin/probe", "swarm", "60", "4", "/bin/target", "verdict", "+", "skip") as container:
+        with bundle.created("crun", "/bin/probe", "swarm", "60", "4", "/bin/target", "verdict") as container:
             self.assertEqual(container.code, 0, container.output())
             with open(f"/proc/{container.pid()}/cgroup", encoding="ascii") as file:
                 cgroup = "/sys/fs/cgroup" + file.read().strip()[3:]
@@ -362,22 +364,6 @@ class Circumstances(TestCase):
             self.assertEqual((tally.unrestricted, tally.denied, tally.unsure, tally.other), (0, 0, 0, 0), tally.text)
             self.assertGreater(tally.killed, 0)
         self.assertNothingLeft()
-
-
-class Tally:
-    """The sum of what swarms have said."""
-
-    KINDS = ("restricted", "unrestricted", "denied", "unsure", "killed", "other")
-
-    def __init__(self, text):
-        self.text = text
-        self.swarms = 0
-        for kind in self.KINDS:
-            setattr(self, kind, 0)
-        for line in re.findall(r"^swarm: .*$", text, re.M):
-            self.swarms += 1
-            for number, kind in re.findall(r"(\d+) (\w+)", line):
-                setattr(self, kind, getattr(self, kind) + int(number))
 
 
 class Seccomp:
@@ -486,7 +472,8 @@ class Places(TestCase):
         os.mkdir(volume)
         shutil.copy(PROBE, volume)
         for made in (bundle, other):
-            made.config["mounts"].append({"destination": "/volume", "type": "bind", "source": volume, "options": ["bind"]})
+            made.config["mounts"].append({"destination": "/volume", "type": "bind", "source": volume,
+                                          "options": ["bind"]})
         single = os.path.join(bundle.directory, "single")
         shutil.copy(PROBE, single)
         bundle.write("bin/single", "", 0o755)
