@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program without a library, for x86 of 64 and 32 bits: says whether /etc/secret can be read. "entry state" before that
-// writes all that it can see of itself, as it was before its first instruction: registers, what is above and
-// below the stack pointer, its own and the vdso's code, and then what the kernel tells about it.
+// A program without a library, for x86 of 64 and 32 bits: says whether /etc/secret can be read. "entry state" before
+// that writes all that it can see of itself, as it was before its first instruction: registers, what is above and below
+// the stack pointer, its own and the vdso's code, and then what the kernel tells about it.
 namespace {
 
 using Word = unsigned long;
@@ -154,10 +154,10 @@ void printDescriptors()
     static char target[256];
     static char path[64] = "/proc/self/fd/";
     const Word fd = call(callOpen, Word(path), 0x10000 /* O_DIRECTORY */);
-    const Word length = call(callGetdents, fd, Word(buffer), sizeof buffer);
-    for (Word at = 0; static_cast<long>(at) < static_cast<long>(length); at += *reinterpret_cast<unsigned short*>(buffer + at + 16)) {
+    const auto length = static_cast<long>(call(callGetdents, fd, Word(buffer), sizeof buffer));
+    for (long at = 0; at < length; at += *reinterpret_cast<unsigned short*>(buffer + at + 16)) {
         const char* name = buffer + at + 19;
-        Word end = 14;
+        constexpr Word end = 14;
         for (Word i = 0; i <= lengthOf(name); ++i) {
             path[end + i] = name[i];
         }
@@ -168,7 +168,7 @@ void printDescriptors()
         print(" ");
         print(target);
         print("\n");
-        path[14] = '\0';
+        path[end] = '\0';
     }
     call(callClose, fd);
 }

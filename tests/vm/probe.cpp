@@ -233,8 +233,8 @@ int executeRace(const Words& words)
     return failed(words);
 }
 
-// "swarm COUNT PARALLEL PATH WORD...": so many children that execute PATH, so many at a time, and a tally of what became
-// of them; COUNT 0: until /tmp/stop exists. PATH should end with a "verdict".
+// "swarm COUNT PARALLEL PATH WORD...": so many children that execute PATH, so many at a time, and a tally of what
+// became of them; COUNT 0: until /tmp/stop exists. PATH should end with a "verdict".
 int swarm(const Words& words)
 {
     const int count = std::stoi(words.at(1));
@@ -267,8 +267,8 @@ int swarm(const Words& words)
                 : code >= restricted && code <= unsure             ? code - restricted
                                                                    : 5];
     }
-    std::printf("swarm: %d restricted, %d unrestricted, %d denied, %d unsure, %d killed, %d other\n", tally[0], tally[1],
-                tally[2], tally[3], tally[4], tally[5]);
+    std::printf("swarm: %d restricted, %d unrestricted, %d denied, %d unsure, %d killed, %d other\n", tally[0],
+                tally[1], tally[2], tally[3], tally[4], tally[5]);
     std::fflush(stdout);
     return 0;
 }
