@@ -41,6 +41,10 @@ def rules_for_libraries():
     return policy(read=["/bin", "/allowed", "/lib", "/lib64"], write=["/dev"])
 
 
+def rules_for_status():
+    return policy(read=["/bin", "/allowed", "/proc"], write=["/dev"])
+
+
 @applier.inject_only("how targets are made to restrict themselves")
 class Kinds(TestCase):
     def test_binaries(self):
@@ -127,7 +131,7 @@ class Kinds(TestCase):
         """A shell that is pid 1 and becomes the target, and the same with its children about."""
         for runtime in self.each_runtime():
             bundle = self.bundle()
-            bundle.annotate(profile(program("/bin/target")))
+            bundle.annotate(profile(program("/bin/target", rules=rules_for_status())))
             result = bundle.shell(runtime, f"""
                 sleep 1000 & sleep 1000 &
                 /bin/probe {SECRET}
@@ -167,7 +171,8 @@ class Circumstances(TestCase):
                     command("setcap", "cap_net_bind_service,cap_sys_admin=ep", bundle.path(f"bin/capable-{what}"),
                             check=True)
                 bundle.annotate(self.node_profile(
-                    program("/bin/setuid-target", "/bin/capable-target", noNewPrivileges=no_new_privs)))
+                    program("/bin/setuid-target", "/bin/capable-target", rules=rules_for_status(),
+                            noNewPrivileges=no_new_privs)))
                 nnp = f"no_new_privs: {int(no_new_privs)}"
                 # Bit 10: CAP_NET_BIND_SERVICE; bit 21: CAP_SYS_ADMIN.
                 more, less = "CapEff:\t0000000000200400", "CapEff:\t0000000000200000"
@@ -195,7 +200,7 @@ class Circumstances(TestCase):
                 bundle.config["process"].update(user={"uid": 1000, "gid": 1000}, noNewPrivileges=no_new_privs)
                 bundle.config["process"]["capabilities"] = {}
                 os.chmod(bundle.path("bin/target"), 0o111)
-                bundle.annotate(profile(program("/bin/target")))
+                bundle.annotate(profile(program("/bin/target", rules=rules_for_status())))
                 cases = Cases()
                 cases.prints("target", f"/bin/target {SECRET} + nnp + ids + status CapEff", RESTRICTED,
                              "no_new_privs: 1", "uid 1000 euid 1000 secure 0", "CapEff:\t0000000000000000")
@@ -253,7 +258,7 @@ class Circumstances(TestCase):
         """Signals that were pending before the exec are so afterwards, and the same ones are blocked; and a signal that
         is not blocked kills the target no later than it would have."""
         bundle = self.bundle()
-        bundle.annotate(profile(program("/bin/target")))
+        bundle.annotate(profile(program("/bin/target", rules=rules_for_status())))
         see = "status SigQ SigPnd ShdPnd SigBlk SigIgn SigCgt"
         for name in ("probe", "target"):
             bundle.script(f"{name}.sh", f"/bin/probe pend 1 2 10 15 34 64 + exec /bin/{name} {SECRET} ++ {see}\n"
@@ -400,7 +405,7 @@ class Seccomp:
 class Filters(TestCase):
     def check(self, bundle, runtime, no_new_privs):
         bundle.config["process"]["noNewPrivileges"] = no_new_privs
-        bundle.annotate(profile(program("/bin/target")))
+        bundle.annotate(profile(program("/bin/target", rules=rules_for_status())))
         cases = Cases()
         cases.prints("target", f"/bin/target {SECRET} + status Seccomp Seccomp_filters", RESTRICTED, "Seccomp:\t2",
                      "Seccomp_filters:\t1")
