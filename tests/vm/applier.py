@@ -39,6 +39,12 @@ def refused(path, *after):
     return [REFUSED] if INJECT else [f"exec {path}: {REFUSED}", *after]
 
 
+def in_memory(way, path, verdict):
+    """What becomes of a target that is a file in memory, or a script there: kfunc sees every exec, inject only those of
+    files that a mount shows, and denies the others."""
+    return f"{way} {path}: Operation not permitted" if INJECT else verdict
+
+
 def refused_name(caller, target):
     """The name of the process in the event: of who wanted to execute, or of the program that was killed."""
     return target if INJECT else caller
