@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many short cases in one container: who is restricted and who is not."""
 
+import re
 import time
 
 SECRET = "read /etc/secret"
@@ -46,6 +47,22 @@ class Cases:
             else:
                 case.append(line)
         test.assertEqual(found, self.expected)
+
+
+class Tally:
+    """The sum of what swarms of the probe have said."""
+
+    KINDS = ("restricted", "unrestricted", "denied", "unsure", "killed", "other")
+
+    def __init__(self, text):
+        self.text = text
+        self.swarms = 0
+        for kind in self.KINDS:
+            setattr(self, kind, 0)
+        for line in re.findall(r"^swarm: .*$", text, re.M):
+            self.swarms += 1
+            for number, kind in re.findall(r"(\d+) (\w+)", line):
+                setattr(self, kind, getattr(self, kind) + int(number))
 
 
 def lines(result):

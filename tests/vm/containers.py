@@ -10,9 +10,9 @@ import tempfile
 import time
 import unittest
 
-SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
-BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
-OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
+import applier
+from applier import BUILD, OCI_LANDLOCK, SOURCE  # noqa: F401
+
 PROBE = os.path.join(BUILD, "tests", "vm", "probe")
 RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
@@ -46,8 +46,8 @@ def node_log():
         return ""
 
 
-def slots_used():
-    return status()["slots"]["used"]
+def rulesets_held():
+    return applier.held(status())
 
 
 def policy(read=(), write=(), **more):
@@ -218,11 +218,20 @@ class TestCase(unittest.TestCase):
             with self.subTest(runtime=runtime):
                 yield runtime
 
+    def setUp(self):
+        applier.start()
+        super().setUp()
+
     def assertNothingLeft(self):
-        """No container's entry and no slot is in use."""
-        found = status()
-        self.assertEqual(found["containers"], [])
-        self.assertEqual(found["slots"]["used"], 0)
+        """No container has an entry, and no ruleset is held for any."""
+        self.assertEqual(status()["containers"], [])
+        if applier.INJECT:
+            # A supervisor sees that a cgroup is empty a moment later than the runtime.
+            end = time.monotonic() + 60
+            while rulesets_held() and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertEqual(applier.supervisor.tracers(), [])
+        self.assertEqual(rulesets_held(), 0)
 
 
 BUSYBOX_APPLETS = ("sh", "cat", "ls", "echo", "id", "mount", "umount", "ln", "cp", "mv", "rm", "mkdir", "sleep", "grep",

@@ -225,7 +225,7 @@ class DirectTestCase(TestCase):
         self.assertIn("error executing hook" if runtime == "crun" else text, output)
 
     def assertMapsEmpty(self):
-        """Not a slot, a record or a program is left."""
+        """Not a ruleset, a record or a program is left."""
         self.assertNothingLeft()
         for name, size in (("records", RECORD_SIZE), ("programs", PROGRAM_SIZE)):
             with pinned(name, size) as opened:

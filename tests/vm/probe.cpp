@@ -5,15 +5,22 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -22,6 +29,12 @@
 namespace {
 
 using Words = std::vector<std::string>;
+
+int failed(const Words& words)
+{
+    std::printf("%s %s: %s\n", words[0].c_str(), words.size() > 1 ? words[1].c_str() : "", std::strerror(errno));
+    return 1;
+}
 
 // "read PATH": opened for reading?
 int tryRead(const Words& words)
@@ -54,6 +67,30 @@ int printIds(const Words&)
     return 0;
 }
 
+// "status NAME...": lines of /proc/self/status.
+int printStatus(const Words& words)
+{
+    FILE* file = std::fopen("/proc/self/status", "re");
+    char line[4096];
+    while (file != nullptr && std::fgets(line, sizeof line, file) != nullptr) {
+        for (std::size_t i = 1; i < words.size(); ++i) {
+            if (words[i] + ":" == std::string(line).substr(0, words[i].size() + 1)) {
+                std::fputs(line, stdout);
+            }
+        }
+    }
+    return file != nullptr && std::fclose(file) == 0 ? 0 : failed(words);
+}
+
+enum Verdict { restricted = 42, unrestricted = 43, denied = 44, unsure = 45 };
+
+// "verdict": whether /etc/secret can be read, as the exit status, at once; for "swarm".
+int verdict(const Words&)
+{
+    const int fd = open("/etc/secret", O_RDONLY | O_CLOEXEC);
+    _exit(fd >= 0 ? unrestricted : errno == EACCES ? restricted : unsure);
+}
+
 // argv for another program, from the word at `first` on; one "+" off the separators that are meant for it.
 std::vector<char*> argumentsFrom(const Words& words, std::size_t first)
 {
@@ -65,12 +102,6 @@ std::vector<char*> argumentsFrom(const Words& words, std::size_t first)
     argv.push_back(nullptr);
     std::fflush(stdout);
     return argv;
-}
-
-int failed(const Words& words)
-{
-    std::printf("%s %s: %s\n", words[0].c_str(), words.at(1).c_str(), std::strerror(errno));
-    return 1;
 }
 
 int waitFor(pid_t child)
@@ -177,6 +208,124 @@ int executeVfork(const Words& words)
         _exit(127);
     }
     return child < 0 ? failed(words) : waitFor(child);
+}
+
+// "spawn PATH WORD...": another program as a child, by posix_spawn(3).
+int executeSpawn(const Words& words)
+{
+    const std::vector<char*> argv = argumentsFrom(words, 1);
+    pid_t child = 0;
+    errno = posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ);
+    return errno != 0 ? failed(words) : waitFor(child);
+}
+
+// "race-exec COUNT PATH WORD...": exec by many threads at once, of which one gets there.
+int executeRace(const Words& words)
+{
+    const std::vector<char*> argv = argumentsFrom(words, 2);
+    std::vector<std::thread> threads;
+    for (int i = std::stoi(words.at(1)); i > 0; --i) {
+        threads.emplace_back([&] { execv(argv[0], argv.data()); });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    return failed(words);
+}
+
+// "swarm COUNT PARALLEL PATH WORD...": so many children that execute PATH, so many at a time, and a tally of what
+// became of them; COUNT 0: until /tmp/stop exists. PATH should end with a "verdict".
+int swarm(const Words& words)
+{
+    const int count = std::stoi(words.at(1));
+    const int parallel = std::stoi(words.at(2));
+    const std::vector<char*> argv = argumentsFrom(words, 3);
+    int tally[6] = {};  // by Verdict, then killed, other
+    int started = 0;
+    int running = 0;
+    while (running > 0 || (count > 0 ? started < count : access("/tmp/stop", F_OK) != 0)) {
+        if (running < parallel && (count > 0 ? started < count : access("/tmp/stop", F_OK) != 0)) {
+            const pid_t child = fork();
+            if (child == 0) {
+                execv(argv[0], argv.data());
+                _exit(errno == EPERM ? denied : unsure);
+            }
+            if (child < 0) {
+                return failed(words);
+            }
+            ++started;
+            ++running;
+            continue;
+        }
+        int status = 0;
+        if (wait(&status) < 0) {
+            continue;
+        }
+        --running;
+        const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+        ++tally[WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 4
+                : code >= restricted && code <= unsure             ? code - restricted
+                                                                   : 5];
+    }
+    std::printf("swarm: %d restricted, %d unrestricted, %d denied, %d unsure, %d killed, %d other\n", tally[0],
+                tally[1], tally[2], tally[3], tally[4], tally[5]);
+    std::fflush(stdout);
+    return 0;
+}
+
+// "traced-exec PATH WORD...": another program as a child that is traced by this one.
+int executeTraced(const Words& words)
+{
+    const std::vector<char*> argv = argumentsFrom(words, 1);
+    const pid_t child = fork();
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        execv(argv[0], argv.data());
+        std::printf("%s %s: %s\n", words[0].c_str(), argv[0], std::strerror(errno));
+        std::fflush(stdout);
+        _exit(1);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+        ptrace(PTRACE_CONT, child, 0, WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status));
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// "limit NAME SOFT": of nofile, stack, as; in bytes or descriptors.
+int setLimit(const Words& words)
+{
+    const auto kind = words.at(1) == "nofile" ? RLIMIT_NOFILE : words[1] == "stack" ? RLIMIT_STACK : RLIMIT_AS;
+    rlimit limit{};
+    getrlimit(kind, &limit);
+    limit.rlim_cur = std::stoul(words.at(2));
+    limit.rlim_max = std::min(limit.rlim_cur, limit.rlim_max);
+    return setrlimit(kind, &limit) == 0 ? 0 : failed(words);
+}
+
+// "pend SIGNAL...": blocked, and pending from here on, whatever is executed.
+int pend(const Words& words)
+{
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, std::stoi(words[i]));
+        sigprocmask(SIG_BLOCK, &set, nullptr);
+        kill(getpid(), std::stoi(words[i]));
+        syscall(SYS_tgkill, getpid(), gettid(), std::stoi(words[i]));
+    }
+    return 0;
+}
+
+// "no-random": what is executed has its memory at the same addresses each time.
+int noRandom(const Words& words)
+{
+    return personality(ADDR_NO_RANDOMIZE) >= 0 ? 0 : failed(words);
+}
+
+int undumpable(const Words& words)
+{
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : failed(words);
 }
 
 // "check PATH": AT_EXECVE_CHECK, Linux 6.14.
@@ -327,6 +476,16 @@ constexpr Command commands[] = {
     {"write", tryWrite},
     {"nnp", printNoNewPrivileges},
     {"ids", printIds},
+    {"status", printStatus},
+    {"verdict", verdict},
+    {"spawn", executeSpawn},
+    {"race-exec", executeRace},
+    {"swarm", swarm},
+    {"traced-exec", executeTraced},
+    {"limit", setLimit},
+    {"pend", pend},
+    {"no-random", noRandom},
+    {"undumpable", undumpable},
     {"exec", execute},
     {"exec-fd", executeFd},
     {"exec-at", executeAt},

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels that lack something: run with another kernel, or other kernel arguments (harness/run --append lsm=…)."""
+"""What wants a boot of its own: kernels that lack something, run with another kernel or other kernel arguments
+(harness/run --append lsm=…), and what cannot be undone."""
 
 import os
 import unittest
 
+import applier
 from containers import oci_landlock, profile, program, status
-from direct import DirectTestCase, fake_init, hook
+from direct import DirectTestCase, await_true, fake_init, hook
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
     LSM = file.read().strip().split(",")
 BPF = "bpf" in LSM
 LANDLOCK = "landlock" in LSM
 KERNEL = os.environ.get("VM_KERNEL", "")
+YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+DENIED = "read /etc/secret: Permission denied\n"
 
 
 class Boot(DirectTestCase):
@@ -19,17 +23,20 @@ class Boot(DirectTestCase):
         """`load` and the hook say what is missing, nothing is loaded, and a container that asks for a sandbox does not
         start, whereas one that does not ask does."""
         self.assertRefused(oci_landlock("load"), *words)
+        self.no_container(words[0])
+        self.assertFalse(status()["loaded"])
+        self.assertEqual(os.listdir("/sys/fs/bpf"), [])
+
+    def no_container(self, *words):
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         with fake_init("init") as pid:
-            self.assertRefused(hook(self.state_of(bundle, pid)), words[0])
+            self.assertRefused(hook(self.state_of(bundle, pid)), *words)
         result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
         self.assertNotEqual(result.returncode, 0)
         self.assertEqual(result.stdout, "")
         bundle.config["annotations"] = {}
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, "read /etc/secret: allowed\n")
-        self.assertFalse(status()["loaded"])
-        self.assertEqual(os.listdir("/sys/fs/bpf"), [])
 
     @unittest.skipIf(BPF, "BPF LSM is on; boot with lsm=landlock")
     def test_no_bpf(self):
@@ -50,5 +57,75 @@ class Boot(DirectTestCase):
     @unittest.skipIf(not BPF or not LANDLOCK or KERNEL.startswith("bridge"),
                      "this kernel has the bridge; boot another one")
     def test_no_bridge(self):
-        """The kernel is not patched."""
-        self.refused("lacks the kfunc bpf_landlock_restrict_binprm", "packaging/kernel")
+        """The kernel is not patched: the kfunc applier cannot be had, and inject is what `load` chooses. Its hook wants
+        a supervisor. One node has one applier."""
+        missing = ("lacks the kfunc bpf_landlock_restrict_binprm", "packaging/kernel")
+        self.assertRefused(oci_landlock("load", "--applier", "kfunc"), *missing)
+        self.assertFalse(status()["loaded"])
+        self.assertEqual(os.listdir("/sys/fs/bpf"), [])
+        supervisor = ("systemctl start oci-landlock-supervisor", "oci-landlock supervise")
+        self.no_container(*supervisor)
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        found = status()
+        self.assertEqual((found["applier"], found["kernel"]["bridge"]), ("inject", False))
+        self.assertFalse(found["supervisor"]["running"])
+        self.no_container(*supervisor)
+        self.assertRefused(oci_landlock("load", "--applier", "kfunc"), "inject", "unload")
+        self.assertEqual(status()["applier"], "inject")
+
+    @unittest.skipUnless(KERNEL.startswith("bridge") and BPF and LANDLOCK, "this kernel lacks the bridge")
+    def test_bridge(self):
+        """With the bridge, kfunc is what `load` chooses, and inject works there as well."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        self.assertEqual(status()["applier"], "kfunc")
+        self.assertRefused(oci_landlock("load", "--applier", "inject"), "kfunc", "unload")
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        self.assertEqual(oci_landlock("load", "--applier", "inject").returncode, 0)
+        self.assertEqual(status()["applier"], "inject")
+        self.addCleanup(applier.supervisor.stop)
+        applier.supervisor.start()
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+
+    @unittest.skipUnless(os.path.exists(YAMA) and not KERNEL.startswith("bridge"), "Yama is off")
+    def test_yama(self):
+        """ptrace_scope 3, from which there is no way back, while a container runs: its targets are denied, with an
+        event each, and new containers are refused."""
+        self.addCleanup(applier.supervisor.stop)
+        applier.supervisor.start()
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        script = bundle.script("run.sh", """
+            for go in 1 2; do
+                while ! [ -e /go$go ]; do sleep 0.05; done
+                /bin/target read /etc/secret
+                /bin/probe read /etc/secret
+                echo round $go
+            done
+            sleep 600
+        """)
+        free = "read /etc/secret: allowed\n"
+        with bundle.running("crun", script) as container:
+            self.assertEqual(container.code, 0, container.output())
+            bundle.write("go1", "")
+            container.wait_for("round 1")
+            self.assertEqual(container.output(), DENIED + free + "round 1\n")
+            with open(YAMA, "w", encoding="ascii") as file:
+                file.write("3")
+            bundle.write("go2", "")
+            container.wait_for("round 2")
+            rest = container.output().removeprefix(DENIED + free + "round 1\n")
+            self.assertIn("/bin/target: Operation not permitted\n", rest)
+            self.assertTrue(rest.endswith(free + "round 2\n"), rest)
+            found, = status()["containers"]
+            self.assertEqual((found["applied"], found["denied"]), (1, 1))
+            other = self.bundle()
+            other.annotate(profile(program("/bin/target")))
+            result = other.run("runc", "/bin/target", "read", "/etc/secret")
+            self.assertNotEqual(result.returncode, 0)
+            self.assertNotIn("allowed", result.stdout)
+        await_true(lambda: applier.supervisor.tracers() == [], "no tracer is left")
+        applier.supervisor.stop()
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        self.assertRefused(oci_landlock("load", "--applier", "inject"), "Yama", "ptrace_scope")

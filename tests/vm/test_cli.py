@@ -4,6 +4,7 @@
 import os
 import subprocess
 
+import applier
 from containers import OCI_LANDLOCK, PINS, oci_landlock, profile, program, status
 from direct import DirectTestCase, await_true, fake_init, hook, patch_node
 
@@ -29,22 +30,25 @@ class Loading(DirectTestCase):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 
     def test_load_and_unload(self):
-        """Loading twice is as good as once; what is unloaded is loaded again by the next container."""
-        oci_landlock("unload", "--force")
+        """Loading twice is as good as once; what is unloaded is loaded again by the next container, or by its
+        supervisor."""
+        applier.unload("--force")
         result = oci_landlock("status")
         self.assertEqual(result.returncode, 1)
         self.assertIn("loaded      no; run `oci-landlock load`", result.stdout)
         found = status()
         self.assertFalse(found["loaded"])
-        self.assertTrue(found["kernel"]["bridge"])
+        self.assertEqual(found["kernel"]["bridge"], os.environ["VM_KERNEL"].startswith("bridge"))
         self.assertNotIn("containers", found)
-        self.assertQuiet(oci_landlock("load"))
+        self.assertQuiet(applier.load())
+        self.assertQuiet(applier.load())
         self.assertQuiet(oci_landlock("load"))
         self.assertEqual(oci_landlock("status").returncode, 0)
         self.assertQuiet(oci_landlock("unload"))
         self.assertFalse(os.path.exists(PINS))
         again = oci_landlock("unload")
         self.assertEqual((again.returncode, again.stderr), (0, "oci-landlock: nothing was loaded\n"))
+        applier.start()
         self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertTrue(status()["loaded"])
 
@@ -59,11 +63,12 @@ class Loading(DirectTestCase):
         with bundle.running("crun") as container:
             self.assertRefused(oci_landlock("unload"), "depend on it", "--force", "status")
             self.assertEqual(len(status()["containers"]), 1)
-            self.assertQuiet(oci_landlock("unload", "--force"))
+            self.assertQuiet(applier.unload("--force"))
             self.assertFalse(status()["loaded"])
             bundle.write("go", "")
             container.wait_for("restricted")
             self.assertNotIn("secret\n", container.output().replace("/etc/secret", ""))
+            applier.start()
             self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertMapsEmpty()
 
@@ -81,8 +86,14 @@ class Loading(DirectTestCase):
                 bundle.write(f"go{number}", "")
                 await_true(lambda: container.output().count("read") == number, "the target has run")
             found = status()
-            self.assertEqual(found["slots"], {"used": 1, "total": 65536})
-            self.assertEqual(found["applier"], "kfunc")
+            if applier.INJECT:
+                self.assertEqual(found["supervisor"],
+                                 {"running": True, "pid": applier.supervisor.process.pid, "containers": 1})
+                self.assertNotIn("slots", found)
+            else:
+                self.assertEqual(found["slots"], {"used": 1, "total": 65536})
+                self.assertNotIn("supervisor", found)
+            self.assertEqual(found["applier"], applier.APPLIER)
             self.assertEqual(found["version"], found["loadedVersion"])
             item = found["containers"][0]
             self.assertEqual(item["id"], bundle.id)
@@ -92,7 +103,8 @@ class Loading(DirectTestCase):
             self.assertEqual((item["started"], item["intact"], item["applied"], item["denied"]), (True, True, 2, 0))
             self.assertNotIn("lastDenial", item)
             text = oci_landlock("status").stdout
-            for line in ("slots       1 of 65536 in use", "containers  1", f"\n{bundle.id}\n",
+            kept = f"pid {applier.supervisor.process.pid}" if applier.INJECT else "slots       1 of 65536 in use"
+            for line in (kept, "containers  1", f"\n{bundle.id}\n",
                          "  entry    first: partial, without /absent", "  execs    2 restricted, 0 denied"):
                 self.assertIn(line, text)
 
@@ -100,7 +112,7 @@ class Loading(DirectTestCase):
         """A node that another version has loaded is refused by all that would use it, with advice; never mixed."""
         self.assertEqual(oci_landlock("load").returncode, 0)
         before = patch_node(0, 4711)
-        self.addCleanup(oci_landlock, "unload", "--force")
+        self.addCleanup(applier.unload, "--force")
         for words in (["load"], ["status"], ["status", "--json"], ["unload"]):
             self.assertRefused(oci_landlock(*words), "layout 4711", "unload --force")
         bundle = self.restricted()
@@ -112,12 +124,13 @@ class Loading(DirectTestCase):
         patch_node(0, before)
         self.assertMapsEmpty()
         patch_node(0, 4711)
-        self.assertQuiet(oci_landlock("unload", "--force"))
+        self.assertQuiet(applier.unload("--force"))
+        applier.start()
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
 
 
 class Words(DirectTestCase):
-    COMMANDS = ("hook", "check", "schema", "load", "unload", "status")
+    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "supervise")
 
     def test_help(self):
         """Each command explains itself on standard output."""
@@ -133,8 +146,9 @@ class Words(DirectTestCase):
     def test_wrong_usage(self):
         """What is not understood is said in one line, exit status 2, and nothing is done."""
         for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
-                      ["unload", "word"], ["status", "--jsn"], ["hook"], ["hook", "poststart"],
-                      ["hook", "createRuntime", "more"], ["check"]):
+                      ["load", "--applier"], ["load", "--applier", "other"], ["supervise", "word"],
+                      ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["hook"],
+                      ["hook", "poststart"], ["hook", "createRuntime", "more"], ["check"]):
             result = oci_landlock(*words, stdin=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 2, words)
             self.assertEqual(result.stdout, "")
@@ -142,7 +156,7 @@ class Words(DirectTestCase):
 
     def test_not_root(self):
         """Without privileges nothing is changed, and the answer says what is needed."""
-        for words in (["load"], ["unload"], ["status"]):
+        for words in (["load"], ["unload"], ["status"], ["supervise"]):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False)
             self.assertRefused(result, "needs root")

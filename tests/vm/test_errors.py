@@ -8,7 +8,9 @@ import shutil
 import struct
 import subprocess
 
-from containers import OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, slots_used, status
+import applier
+from containers import (OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, rulesets_held,
+                        status)
 from direct import SLOT_SIZE, SLOTS, DirectTestCase, fake_init, gate, hook, pinned
 
 SETTINGS = "/etc/oci-landlock"
@@ -49,7 +51,7 @@ class Errors(DirectTestCase):
 
     def test_nothing_asked(self):
         """Without annotation: exit 0, nothing is loaded, not even the lock is made, and the node needs nothing."""
-        oci_landlock("unload", "--force")
+        applier.unload("--force")
         shutil.rmtree(LOCK, ignore_errors=True)
         bundle = self.bundle()
         bundle.config["annotations"] = {"com.example": "x", "io.landlockish.profile": "y"}
@@ -222,7 +224,7 @@ class Errors(DirectTestCase):
     def test_missing_file_systems(self):
         """No bpffs, no cgroup v2, no list of LSMs: named, with what to do."""
         bundle = self.restricted()
-        oci_landlock("unload", "--force")
+        applier.unload("--force")
         for hide, words in (("umount -l /sys/fs/bpf", ["no bpffs at /sys/fs/bpf", "mount -t bpf"]),
                             ("mount -t tmpfs none /sys/fs/cgroup", ["no cgroup v2", "/sys/fs/cgroup"]),
                             ("umount -l /sys/kernel/security", ["/sys/kernel/security/lsm", "mount securityfs"])):
@@ -231,6 +233,7 @@ class Errors(DirectTestCase):
                 self.assertRefused(hook(self.state_of(bundle, pid), prefix=prefix), *words)
         self.assertFalse(status()["loaded"])
 
+    @applier.kfunc_only("rulesets are in slots")
     def test_slots_full(self):
         """The last slot is used, the next container is refused, and what it had taken before is given back: making
         room must not take the first layer's slot for the second."""
@@ -245,14 +248,14 @@ class Errors(DirectTestCase):
             free = (used[0] + 5) % SLOTS
             others = [index for index in range(SLOTS) if index not in (used[0], free)]
             slots.update_all(others, struct.pack("QQQ", generation, cgroup, 0))
-            self.assertEqual(slots_used(), SLOTS - 1)
+            self.assertEqual(rulesets_held(), SLOTS - 1)
             with gate(two) as held:
                 two.annotate(profile(program("/bin/target"), program("/bin/probe")))
                 self.assertRefused(held.hook(), "all 65536 slots for rulesets are in use", "oci-landlock status")
-                self.assertEqual(slots_used(), SLOTS - 1)
+                self.assertEqual(rulesets_held(), SLOTS - 1)
                 two.annotate(profile(program("/bin/target")))
                 self.assertEqual(held.hook().returncode, 0)
-                self.assertEqual(slots_used(), SLOTS)
+                self.assertEqual(rulesets_held(), SLOTS)
             # All but some: to collect them all would take a minute under emulation.
             slots.update_all(others[100:], bytes(SLOT_SIZE))
         result = hook({"ociVersion": "1.0.2", "id": "another", "bundle": "/", "status": "stopped"}, "poststop")

@@ -7,7 +7,9 @@ import os
 import re
 import signal
 
-from containers import OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, slots_used, status
+import applier
+from containers import (OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, rulesets_held,
+                        status)
 from direct import CGROUPS, FULL, DirectTestCase, await_true, gate, hook
 
 WAIT_FOR_GO = "while ! [ -e /go ]; do sleep 0.05; done\n"
@@ -28,9 +30,12 @@ def kernel_memory():
 
 
 def ours_at_work():
-    """Processes that run our program, or hold a ruleset or anything of BPF."""
+    """Processes that run our program, or hold a ruleset or anything of BPF; but for the supervisor's."""
     found = []
+    supervisors = {applier.supervisor.process.pid, *applier.supervisor.tracers()} if applier.INJECT else set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) in supervisors:
+            continue
         try:
             links = [os.readlink(f"/proc/{pid}/exe")]
             links += [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
@@ -48,8 +53,8 @@ class Life(DirectTestCase):
         return made
 
     def test_outlives_the_hook(self):
-        """When the hook has ended, no process holds anything of ours, and yet a target that starts much later is
-        restricted."""
+        """When the hook has ended, no process but a supervisor holds anything of ours, and yet a target that starts
+        much later is restricted."""
         for runtime in self.each_runtime():
             bundle = self.restricted()
             script = bundle.script("run.sh", WAIT_FOR_GO + "/bin/target read /etc/secret; echo done; sleep 600")
@@ -62,13 +67,13 @@ class Life(DirectTestCase):
             self.assertMapsEmpty()
 
     def test_goes_with_the_cgroup(self):
-        """No poststop hook, its processes killed: when the cgroup is removed, entry, slots and programs are gone."""
+        """No poststop hook, its processes killed: when the cgroup is removed, entry, rulesets and programs are gone."""
         for runtime in self.each_runtime():
             bundle = self.restricted()
             bundle.hooks("createRuntime")
             with bundle.running(runtime, "/bin/sleep", "600") as container:
                 self.assertEqual(container.code, 0, container.output())
-                self.assertEqual(slots_used(), 1)
+                self.assertEqual(rulesets_held(), 1)
                 with open(f"/proc/{container.pid()}/cgroup", encoding="utf-8") as file:
                     cgroup = CGROUPS + file.read().strip()[3:]
                 with open(f"{cgroup}/cgroup.kill", "w", encoding="utf-8") as file:
@@ -78,7 +83,7 @@ class Life(DirectTestCase):
                     with open(f"{cgroup}/cgroup.events", encoding="utf-8") as events:
                         return "populated 0" in events.read()
                 await_true(empty, "the container is dead")
-                self.assertEqual(slots_used(), 1)
+                await_true(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
                 os.rmdir(cgroup)
                 self.assertMapsEmpty()
 
@@ -97,8 +102,8 @@ class Life(DirectTestCase):
         await_true(lambda: kernel_memory()[1] <= dying + 2, "no dead cgroup is held")
 
     def test_many_at_once(self):
-        """Containers that start at the same time on a node that is not loaded yet: it is loaded once, and each gets
-        its own policy."""
+        """Containers that start at the same time on a node that is not loaded yet (with inject: has just been): it is
+        loaded once, and each gets its own policy."""
         count = 200 if FULL else 10
         bundles = []
         for number in range(count):
@@ -109,7 +114,8 @@ class Life(DirectTestCase):
             bundle.config["process"]["args"] = ["/bin/target", "read", f"/allowed/{number}", "+", "read",
                                                 f"/allowed/{number + 1}"]
             bundles.append(bundle)
-        self.assertEqual(oci_landlock("unload").returncode, 0)
+        self.assertEqual(applier.unload().returncode, 0)
+        applier.start()
         with concurrent.futures.ThreadPoolExecutor(max_workers=min(count, 20)) as pool:
             results = list(pool.map(lambda bundle: bundle.run("crun", timeout=600), bundles))
         for number, result in enumerate(results):
@@ -118,7 +124,7 @@ class Life(DirectTestCase):
                                             f"read /allowed/{number + 1}: Permission denied\n")
         self.assertMapsEmpty()
         maps = command("bpftool", "map", "list").stdout
-        self.assertEqual(len(re.findall("name slots ", maps)), 1, maps)
+        self.assertEqual(len(re.findall("name records ", maps)), 1, maps)
 
     def test_both_stages(self):
         """prestart and createRuntime together restrict once; prestart alone is enough."""
@@ -131,9 +137,8 @@ class Life(DirectTestCase):
                     self.assertEqual(container.code, 0, container.output())
                     container.wait_for("done")
                     self.assertEqual(container.output(), TARGET_DENIED + "done\n")
-                    found = status()
-                    self.assertEqual(found["slots"]["used"], 1)
-                    self.assertEqual([item["applied"] for item in found["containers"]], [1])
+                    self.assertEqual(rulesets_held(), 1)
+                    self.assertEqual([item["applied"] for item in status()["containers"]], [1])
                 self.assertMapsEmpty()
 
 
@@ -182,6 +187,7 @@ class Killed(DirectTestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def works(self):
+        applier.start()
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         result = bundle.run("crun", "/bin/target", "read", "/etc/secret")
@@ -229,11 +235,12 @@ class Killed(DirectTestCase):
             self.assertEqual(held.hook(prefix=self.killer(chosen[-1])).returncode, -signal.SIGKILL)
             self.assertEqual(held.hook().returncode, 0)
             self.collect()
-            self.assertEqual(slots_used(), 1)
+            self.assertEqual(rulesets_held(), 1)
             held.open()
             held.wait_for(TARGET_DENIED)
         self.assertMapsEmpty()
 
+    @applier.kfunc_only("with inject the supervisor loads: test_load")
     def test_hook_that_loads(self):
         """The hook is killed while it loads the selector: the next one loads it."""
         self.assertEqual(oci_landlock("unload").returncode, 0)
@@ -250,14 +257,31 @@ class Killed(DirectTestCase):
         self.works()
         self.assertMapsEmpty()
 
+    def test_load(self):
+        """`load` is killed: whoever comes next loads."""
+        load = [OCI_LANDLOCK, "load", "--applier", applier.APPLIER]
+        self.assertEqual(applier.unload().returncode, 0)
+        steps = self.steps(*load)
+        pins = [step for step in steps if step[0] == "bpf"]
+        self.assertGreater(len(pins), 40)
+        last = [step for step in steps if step[0].startswith("rename")]
+        self.assertEqual(len(last), 1)
+        for step in steps if FULL else [pins[len(pins) // 2], *last]:
+            self.assertEqual(applier.unload().returncode, 0)
+            self.assertEqual(command(*self.killer(step), *load).returncode, -signal.SIGKILL, step)
+        self.works()
+        self.assertMapsEmpty()
+
     def test_unload(self):
         """`unload` is killed: what is left is a node that restricts, or one that is loaded anew; never one that looks
         loaded and restricts nobody."""
         self.assertEqual(oci_landlock("load").returncode, 0)
+        applier.supervisor.stop()
         changes = [step for step in self.steps(OCI_LANDLOCK, "unload") if step[0] in ("unlink", "rename", "rmdir")]
         self.assertGreater(len(changes), 10)
         for step in changes if FULL else [changes[0], changes[4]]:
-            self.assertEqual(oci_landlock("load").returncode, 0)
+            applier.supervisor.stop()
+            self.assertEqual(applier.load().returncode, 0)
             result = command(*self.killer(step), OCI_LANDLOCK, "unload")
             self.assertEqual(result.returncode, -signal.SIGKILL, result)
             self.works()

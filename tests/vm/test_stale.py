@@ -4,7 +4,8 @@
 import os
 import struct
 
-from containers import command, entry, oci_landlock, policy, profile, program, slots_used, status
+import applier
+from containers import command, entry, oci_landlock, policy, profile, program, rulesets_held, status
 from direct import (CGROUPS, CONTAINER_SIZE, SLOTS, SLOT_SIZE, DirectTestCase, await_true, fake_init, gate, hook,
                     next_slot, pinned)
 
@@ -31,11 +32,12 @@ class Reuse(DirectTestCase):
                 if wanted:
                     bundle.annotate(wanted)
                 self.assertEqual(oci_landlock("load").returncode, 0)
-                next_slot(0)
+                if not applier.INJECT:
+                    next_slot(0)
                 with bundle.running(runtime, "/bin/sh", "-c", " ".join(READ_SECRET) + "; sleep 600") as container:
                     container.wait_for("\n")
                     self.assertEqual(container.output(), expected)
-                    place = (os.readlink(f"/proc/{container.pid()}/ns/mnt"), self.first_slot() if wanted else None)
+                    place = (os.readlink(f"/proc/{container.pid()}/ns/mnt"), self.in_place() if wanted else None)
                     seen.append(place)
                 self.assertMapsEmpty()
             # Otherwise this shows nothing.
@@ -43,7 +45,10 @@ class Reuse(DirectTestCase):
             self.assertLess(len({namespace for namespace, _ in seen}), len(seen))
 
     @staticmethod
-    def first_slot():
+    def in_place():
+        """kfunc: in the first slot."""
+        if applier.INJECT:
+            return True
         with pinned("slots", SLOT_SIZE) as slots:
             return struct.unpack("QQQ", slots.lookup(bytes(4)))[0] != 0
 
@@ -59,7 +64,7 @@ class Reuse(DirectTestCase):
             pid = dead.pid()
             command("crun", "kill", first.id, "KILL")
             await_true(lambda: not os.path.exists(f"/proc/{pid}"), "the first init is dead")
-            self.assertEqual(slots_used(), 1)
+            await_true(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
             for before in range(1, 12):
                 with open("/proc/sys/kernel/ns_last_pid", "w", encoding="utf-8") as file:
                     file.write(str(pid - before))
@@ -102,7 +107,7 @@ class Shared(DirectTestCase):
                 command(runtime, "delete", "--force", second.id)
                 # Clearing the second away, a runtime may kill the whole cgroup.
                 if container.state()["status"] == "running":
-                    self.assertEqual(slots_used(), 1)
+                    self.assertEqual(rulesets_held(), 1)
                     first.write("go", "")
                     container.wait_for(DENIED)
             self.assertMapsEmpty()
@@ -174,6 +179,7 @@ class Forced(DirectTestCase):
             # A write from user space empties the ruleset's place as well.
             slots.update(struct.pack("I", index), struct.pack("QQQ", generation + change_generation, cgroup, 0))
 
+    @applier.kfunc_only("rulesets are in slots")
     def test_slot_emptied(self):
         """A slot without its ruleset."""
         found, text = self.breaking(lambda _: self.write_slot(0))
@@ -182,6 +188,7 @@ class Forced(DirectTestCase):
         self.assertIn("denied sh", text)
         self.assertEqual(found["applied"], 0)
 
+    @applier.kfunc_only("rulesets are in slots")
     def test_slot_of_another(self):
         """A slot that holds another container's ruleset, with its generation."""
         taken = self.bundle()
@@ -242,7 +249,7 @@ class Forced(DirectTestCase):
         """A selector whose pin was removed: the next container does not start."""
         self.assertEqual(oci_landlock("load").returncode, 0)
         os.unlink("/sys/fs/bpf/oci-landlock/link_select_exec")
-        self.addCleanup(oci_landlock, "unload", "--force")
+        self.addCleanup(applier.unload, "--force")
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         result = bundle.run("runc", *READ_SECRET)
@@ -251,6 +258,7 @@ class Forced(DirectTestCase):
         self.assertIn("link_select_exec is missing, so that nothing would be restricted", result.stderr)
         for command_name in ("load", "status", "unload"):
             self.assertRefused(oci_landlock(command_name), "is missing", "unload --force")
-        self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
+        self.assertEqual(applier.unload("--force").returncode, 0)
+        applier.start()
         self.assertEqual(bundle.run("crun", *READ_SECRET).stdout, DENIED)
         self.assertMapsEmpty()

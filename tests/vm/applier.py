@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two appliers, as far as the tests must know them apart. All that differs by nature is here, so that everything
+else is written once. $APPLIER says which one a run is about; `suite` sets it."""
+
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
+OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
+APPLIER = os.environ.get("APPLIER", "kfunc")
+INJECT = APPLIER == "inject"
+LOG = "/run/supervisor.log"
+READY = "oci-landlock: supervisor ready"
+
+
+def kfunc_only(why):
+    """Marks a test, or a class, of what only the kfunc applier has."""
+    return unittest.skipIf(INJECT, f"kfunc only: {why}")
+
+
+def inject_only(why):
+    return unittest.skipIf(not INJECT, f"inject only: {why}")
+
+
+# What follows are the differences.
+
+# What becomes of a target whose domain the kernel refuses (the 17th layer; neither no_new_privs nor CAP_SYS_ADMIN), as
+# a shell tells it: with kfunc the exec fails and the caller goes on, with inject the program exists by then and is
+# killed.
+REFUSED = "Killed" if INJECT else "Operation not permitted"
+
+
+def refused(path, *after):
+    """The same when the probe executes it from a shell. `after`: what the probe does next, if it can."""
+    return [REFUSED] if INJECT else [f"exec {path}: {REFUSED}", *after]
+
+
+def in_memory(way, path, verdict):
+    """What becomes of a target that is a file in memory, or a script there: kfunc sees every exec, inject only those of
+    files that a mount shows, and denies the others."""
+    return f"{way} {path}: Operation not permitted" if INJECT else verdict
+
+
+def refused_name(caller, target):
+    """The name of the process in the event: of who wanted to execute, or of the program that was killed."""
+    return target if INJECT else caller
+
+
+def held(status):
+    """How much the node holds for its containers: rulesets in slots, or containers of the supervisor. One for a
+    container with one layer."""
+    return status["supervisor"]["containers"] if INJECT else status["slots"]["used"]
+
+
+# Whether that is still so when no process is in the container's cgroup any more, before the cgroup is removed.
+HELD_FOR_THE_DEAD = 0 if INJECT else 1
+
+
+class Supervisor:
+    """`oci-landlock supervise`, as whoever runs it."""
+
+    def __init__(self, log=LOG):
+        self.log = log
+        self.process = None
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def start(self, *prefix, environment=None, seconds=120, **options):
+        """Until it accepts hooks. `prefix`: words in front of the command, which must end in an exec of it."""
+        with open(self.log, "ab") as log:
+            begin = log.tell()
+            self.process = subprocess.Popen([*prefix, OCI_LANDLOCK, "supervise"], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env={**os.environ, **(environment or {})}, **options)
+        end = time.monotonic() + seconds
+        while READY not in self.said(begin):
+            if not self.running() or time.monotonic() > end:
+                raise AssertionError(f"the supervisor is not ready, exit status {self.process.poll()}: "
+                                     f"{self.said(begin)}")
+            time.sleep(0.02)
+
+    def said(self, begin=0):
+        """What all of them have printed from this byte on."""
+        with open(self.log, "rb") as log:
+            log.seek(begin)
+            return log.read().decode(errors="replace")
+
+    def said_so_far(self):
+        return os.path.getsize(self.log)
+
+    def tracers(self):
+        """Pids of its children."""
+        found = []
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(pid) for pid in file.read().split()]
+        return found
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        """SIGTERM. Returns the exit status."""
+        if self.process is None:
+            return 0
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        return process.wait(timeout=60)
+
+
+supervisor = Supervisor()
+
+
+def start():
+    """Brings the applier up. kfunc: nothing to do, the hook loads what is not loaded."""
+    if INJECT and not supervisor.running():
+        supervisor.start()
+
+
+def load():
+    """`oci-landlock load`, of this applier."""
+    return subprocess.run([OCI_LANDLOCK, "load", "--applier", APPLIER], capture_output=True, text=True, timeout=120,
+                          check=False)
+
+
+def unload(*options):
+    """`oci-landlock unload`, with nobody left who would miss what it takes away. start() brings it back."""
+    if INJECT:
+        supervisor.stop()
+    return subprocess.run([OCI_LANDLOCK, "unload", *options], capture_output=True, text=True, timeout=120, check=False)
