@@ -190,6 +190,7 @@ private:
 //   slow        is never ready
 //   deaf        the first one does not answer pings, the others are good
 //   crash       is ready and ends
+//   stuck       is ready and does nothing more, not even when its container or the supervisor ends
 //   babble      the first one says what it should not, the others are good
 //   read        the first one reads an event and does nothing more, the others are good
 //   list        writes what it has open

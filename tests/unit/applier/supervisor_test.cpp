@@ -49,6 +49,11 @@ int fakeTrace(inject::Held held, sys::Fd control)
         }
         pause();
     }
+    if (word == "stuck") {
+        for (;;) {
+            pause();
+        }
+    }
     if (word == "babble" && first) {
         say('?');
     }
@@ -773,12 +778,15 @@ TEST_F(Supervisor, StopsInOrder)
         ASSERT_TRUE(daemon.answers());
         const Box box("good:" + pids());
         daemon.keep(box);
-        const Box slow("slow");
+        const std::string stuckPid = directory_.path("stuck." + std::to_string(signal));
+        const Box stuck("stuck:" + stuckPid);
+        daemon.keep(stuck);
         const Box offered("good");
         const Handover handover = daemon.offer(offered);
         kill(daemon.pid(), SIGHUP);
-        EXPECT_TRUE(daemon.holds(2));
+        EXPECT_TRUE(daemon.holds(3));
         EXPECT_EQ(daemon.end(signal), 0);
+        EXPECT_TRUE(isGone(std::atoi(contentOf(stuckPid).c_str())));
         EXPECT_TRUE(isGone(lastTracer()));
         EXPECT_NE(access(daemon.socket().c_str(), F_OK), 0);
     }
@@ -790,8 +798,11 @@ TEST_F(Supervisor, TakesItsTracersWithIt)
     ASSERT_TRUE(daemon.answers());
     const Box box("good:" + pids());
     daemon.keep(box);
+    const Box stuck("stuck:" + directory_.path("stuck"));
+    daemon.keep(stuck);
     daemon.end(SIGKILL);
     EXPECT_TRUE(within([&] { return isGone(lastTracer()); }));
+    EXPECT_TRUE(within([&] { return isGone(std::atoi(contentOf(directory_.path("stuck")).c_str())); }));
 }
 
 // ---- systemd
