@@ -302,6 +302,13 @@ public:
         return status;
     }
 
+    // Stopped when this returns.
+    void freeze() const
+    {
+        kill(pid_, SIGSTOP);
+        waitpid(pid_, nullptr, WUNTRACED);
+    }
+
     int wait()
     {
         int status = -1;
