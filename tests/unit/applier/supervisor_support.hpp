@@ -89,7 +89,8 @@ inline std::vector<std::string> descriptorsOf(pid_t pid)
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(directory.c_str()), closedir);
     while (const dirent* entry = stream ? readdir(stream.get()) : nullptr) {
         char link[256] = {};
-        if (entry->d_name[0] != '.' && readlink((directory + "/" + entry->d_name).c_str(), link, sizeof link - 1) >= 0) {
+        if (entry->d_name[0] != '.' &&
+            readlink((directory + "/" + entry->d_name).c_str(), link, sizeof link - 1) >= 0) {
             found.push_back(std::string(entry->d_name) + " " + link);
         }
     }

@@ -451,9 +451,7 @@ TEST_F(Supervisor, RefusesMalformedMessages)
     changed("too many layers", 4, [](inject::Request& request) { request.description.layerCount = ~0U; });
     changed("entry of a layer", 4, [](inject::Request& request) { request.description.layers[0].entry = 16; });
     changed("entry of a layer", 4, [](inject::Request& request) { request.description.layers[2].restrictFlags = 1; });
-    changed("too long", 4, [](inject::Request& request) {
-        std::ranges::fill(request.description.containerId, 'x');
-    });
+    changed("too long", 4, [](inject::Request& request) { std::ranges::fill(request.description.containerId, 'x'); });
     changed("bytes after", 4, [](inject::Request& request) { request.description.containerId[200] = 'x'; });
     for (const std::size_t size : {1U, 3U, 4U, 8U, 16U, 407U}) {
         refused("", bytesOf(good).substr(0, size), 4);
@@ -757,7 +755,8 @@ TEST_F(Supervisor, ASecondOneIsRefused)
     ASSERT_TRUE(first.answers());
     Daemon second(options_);
     EXPECT_EQ(second.wait(), 1 << 8);
-    EXPECT_NE(error().find("another supervisor runs already (pid " + std::to_string(first.pid()) + ")"), std::string::npos)
+    EXPECT_NE(error().find("another supervisor runs already (pid " + std::to_string(first.pid()) + ")"),
+              std::string::npos)
         << error();
     EXPECT_TRUE(first.answers());
 }
