@@ -117,7 +117,7 @@ class Loading(DirectTestCase):
 
 
 class Words(DirectTestCase):
-    COMMANDS = ("hook", "check", "schema", "load", "unload", "status")
+    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "supervise")
 
     def test_help(self):
         """Each command explains itself on standard output."""
@@ -133,7 +133,7 @@ class Words(DirectTestCase):
     def test_wrong_usage(self):
         """What is not understood is said in one line, exit status 2, and nothing is done."""
         for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
-                      ["unload", "word"], ["status", "--jsn"], ["hook"], ["hook", "poststart"],
+                      ["unload", "word"], ["supervise", "word"], ["status", "--jsn"], ["hook"], ["hook", "poststart"],
                       ["hook", "createRuntime", "more"], ["check"]):
             result = oci_landlock(*words, stdin=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 2, words)
@@ -142,7 +142,7 @@ class Words(DirectTestCase):
 
     def test_not_root(self):
         """Without privileges nothing is changed, and the answer says what is needed."""
-        for words in (["load"], ["unload"], ["status"]):
+        for words in (["load"], ["unload"], ["status"], ["supervise"]):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False)
             self.assertRefused(result, "needs root")
