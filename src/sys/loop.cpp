@@ -14,8 +14,7 @@
 
 namespace sys {
 
-Loop::Watch::Watch(Watch&& other) noexcept
-    : loop_(std::exchange(other.loop_, nullptr)), id_(other.id_), fd_(other.fd_)
+Loop::Watch::Watch(Watch&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)), id_(other.id_), fd_(other.fd_)
 {
 }
 

@@ -146,8 +146,9 @@ Received receive(int socket, Request& request, std::vector<sys::Fd>& descriptors
                          std::to_string(channelVersion) + ")");
     }
     if (!packet.complete) {
-        throw sys::Error("message: larger than it may be, or its descriptors did not all arrive (too many of them, or "
-                         "too many open files)");
+        throw sys::Error(
+            "message: larger than it may be, or its descriptors did not all arrive (too many of them, or "
+            "too many open files)");
     }
     if (packet.size != sizeof request) {
         throw sys::Error("message: wrong size");
@@ -170,8 +171,9 @@ Received receive(int socket, Answer& answer)
         std::memcpy(&version, buffer.data(), sizeof version);
     }
     if (version != channelVersion || !packet.complete || packet.size != sizeof answer || !packet.descriptors.empty()) {
-        throw sys::Error("the supervisor is of another version; restart it with `systemctl restart "
-                         "oci-landlock-supervisor`");
+        throw sys::Error(
+            "the supervisor is of another version; restart it with `systemctl restart "
+            "oci-landlock-supervisor`");
     }
     std::memcpy(&answer, buffer.data(), sizeof answer);
     return Received::message;

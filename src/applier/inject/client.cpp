@@ -24,8 +24,9 @@ constexpr milliseconds questionTimeout = std::chrono::seconds(2);
 constexpr milliseconds restartTimeout = std::chrono::seconds(3);
 constexpr milliseconds pauseBetweenTries{20};
 
-constexpr const char* absent = "no supervisor is running; start it with `systemctl start oci-landlock-supervisor`, or run "
-                               "`oci-landlock supervise`";
+constexpr const char* absent =
+    "no supervisor is running; start it with `systemctl start oci-landlock-supervisor`, or run "
+    "`oci-landlock supervise`";
 
 sys::Error silent(milliseconds timeout)
 {

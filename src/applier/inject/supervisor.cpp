@@ -2,11 +2,8 @@
 #include "applier/inject/supervisor.hpp"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sys/epoll.h>
-#include <sys/fanotify.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -20,7 +17,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -31,6 +27,7 @@
 
 #include "applier/inject/description.hpp"
 #include "applier/inject/service.hpp"
+#include "applier/inject/stored.hpp"
 #include "applier/inject/tracer.hpp"
 #include "container/process.hpp"
 #include "sys/error.hpp"
@@ -49,129 +46,7 @@ using Time = Clock::time_point;
 
 constexpr Time never = Time::max();
 constexpr std::size_t maxClients = 1024;  // the others wait in the backlog
-// Of a tracer, so that the numbers that it gets for the files in fanotify events are known to its successor.
-constexpr rlim_t tracerFiles = 4096;
 constexpr milliseconds lockPatience{1000};
-
-// ---- What a container's descriptors are called in systemd's store
-
-// "c" generation "-" which: m the description, e events, c cgroup, then the rulesets from 0 to f. Short, because all
-// names together are bounded.
-std::string storedName(std::uint64_t generation, char which)
-{
-    char name[32];
-    std::snprintf(name, sizeof name, "c%llx-%c", static_cast<unsigned long long>(generation), which);
-    return name;
-}
-
-constexpr const char* rulesetNames = "0123456789abdfgh";  // without c and e
-static_assert(std::char_traits<char>::length(rulesetNames) == OLL_MAX_LAYERS);
-
-std::vector<std::string> storedNames(const Held& held)
-{
-    std::vector<std::string> names;
-    for (const char which : {'m', 'e', 'c'}) {
-        names.push_back(storedName(held.generation, which));
-    }
-    for (std::size_t i = 0; i < held.layers.size(); ++i) {
-        names.push_back(storedName(held.generation, rulesetNames[i]));
-    }
-    return names;
-}
-
-// Empty: not one of ours.
-std::optional<std::pair<std::uint64_t, char>> parseStoredName(const std::string& name)
-{
-    unsigned long long generation = 0;
-    char which = 0;
-    if (std::sscanf(name.c_str(), "c%llx-%c", &generation, &which) == 2 && storedName(generation, which) == name) {
-        return std::pair{std::uint64_t{generation}, which};
-    }
-    return std::nullopt;
-}
-
-// ---- A tracer's process
-
-// Events that a tracer had read and not answered when it died would block their execs for as long as the group is
-// open: nobody gets to read them again. Let them pass; the gate refuses the execs that need a tracer. The kernel knows
-// an event by the number of the descriptor that its reader got.
-void answerForPredecessor(int events)
-{
-    for (int fd = 0; fd < static_cast<int>(tracerFiles); ++fd) {
-        const fanotify_response response{fd, FAN_ALLOW};
-        while (write(events, &response, sizeof response) == sizeof response) {
-        }
-    }
-}
-
-// Leaves standard input, output and error, and `kept`. Other containers' descriptors would keep their fanotify groups
-// open.
-bool closeAllBut(std::vector<int> kept)
-{
-    std::ranges::sort(kept);
-    int next = STDERR_FILENO + 1;
-    for (const int fd : kept) {
-        if (fd > next && close_range(static_cast<unsigned>(next), static_cast<unsigned>(fd) - 1, 0) != 0) {
-            return false;
-        }
-        next = fd + 1;
-    }
-    return close_range(static_cast<unsigned>(next), ~0U, 0) == 0;
-}
-
-Held copyOf(const Held& held)
-{
-    Held copy;
-    copy.generation = held.generation;
-    copy.cgroupId = held.cgroupId;
-    copy.containerId = held.containerId;
-    copy.events = sys::Fd(held.events.get());
-    copy.cgroup = sys::Fd(held.cgroup.get());
-    for (const HeldLayer& layer : held.layers) {
-        copy.layers.push_back({sys::Fd(layer.ruleset.get()), layer.entry, layer.restrictFlags});
-    }
-    return copy;
-}
-
-// In the child. What the parent's objects refer to is not theirs here: they are never destroyed.
-[[noreturn]] void becomeTracer(int (*trace)(Held, sys::Fd), const Held& held, int control, pid_t parent, bool first)
-{
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
-        _exit(1);
-    }
-    try {
-        prctl(PR_SET_NAME, "landlock-tracer");
-        closelog();  // or it would go on using, and close, the number that its descriptor had
-        std::vector<int> kept{control, held.events.get(), held.cgroup.get()};
-        for (const HeldLayer& layer : held.layers) {
-            kept.push_back(layer.ruleset.get());
-        }
-        const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 || !closeAllBut(kept)) {
-            throw sys::errnoError("prepare the tracer's descriptors");
-        }
-        rlimit files{};
-        if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
-            throw sys::errnoError("limit of open files");
-        }
-        files.rlim_cur = std::min(files.rlim_max, tracerFiles);
-        if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
-            throw sys::errnoError("limit of open files");
-        }
-        // A terminal's Ctrl-C is for the supervisor, which ends its tracers in order.
-        signal(SIGINT, SIG_IGN);
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, nullptr);
-        if (!first) {
-            answerForPredecessor(held.events.get());
-        }
-        _exit(trace(copyOf(held), sys::Fd(control)));
-    } catch (const std::exception& error) {
-        sys::tell(LOG_ERR, held.containerId, error.what());
-    }
-    _exit(1);
-}
 
 constexpr const char* full = "there are more containers than systemd can keep descriptors of";
 constexpr const char* ended = "the container has ended";
@@ -215,7 +90,7 @@ struct Container {
     enum class Stage {
         starting,  // the tracer has not said that it is ready
         running,
-        waiting,   // to start a tracer again
+        waiting,  // to start a tracer again
     };
     Held held;
     sys::Fd description;  // sealed
@@ -227,9 +102,9 @@ struct Container {
     pid_t tracer = 0;       // 0: none
     sys::Fd control;
     sys::Loop::Watch watch;
-    bool pinged = false;    // without an answer so far
+    bool pinged = false;  // without an answer so far
     unsigned missed = 0;
-    std::string trouble;    // why the tracer was killed
+    std::string trouble;      // why the tracer was killed
     std::deque<Time> starts;  // within the quick period
     bool toldDelay = false;
 };
@@ -425,9 +300,9 @@ void Supervisor::restore()
             }
             restoreOne(generation, std::move(descriptors));
         } catch (const sys::Error& error) {
-            sys::tell(LOG_ERR, "container of generation " + std::to_string(generation) +
-                                   ": cannot be taken back from systemd, its targets are denied from now on: " +
-                                   error.what());
+            sys::tell(LOG_ERR,
+                      "container of generation " + std::to_string(generation) +
+                          ": cannot be taken back from systemd, its targets are denied from now on: " + error.what());
             std::ranges::for_each(names, [this](const std::string& name) { service_.remove(name); });
         }
     }
@@ -443,16 +318,16 @@ void Supervisor::restoreOne(std::uint64_t generation, std::map<char, sys::Fd> de
         return std::move(found->second);
     };
     Container container;
-    container.description = take('m');
+    container.description = take(storedDescription);
     const Description description = unseal(container.description.get());
     if (description.generation != generation || descriptors.size() != 3U + description.layerCount) {
         throw sys::Error("descriptors and description do not match");
     }
     std::vector<sys::Fd> ordered;
-    ordered.push_back(take('e'));
-    ordered.push_back(take('c'));
+    ordered.push_back(take(storedEvents));
+    ordered.push_back(take(storedCgroup));
     for (std::uint32_t i = 0; i < description.layerCount; ++i) {
-        ordered.push_back(take(rulesetNames[i]));
+        ordered.push_back(take(storedRulesets[i]));
     }
     container.held = hold(description, std::move(ordered));
     container.kept = true;
@@ -607,11 +482,11 @@ void Supervisor::keep(std::uint64_t id, Client& client)
     }
     container.stored = true;  // from the first one on
     const Held& held = container.held;
-    service_.store(storedName(held.generation, 'm'), container.description.get());
-    service_.store(storedName(held.generation, 'e'), held.events.get());
-    service_.store(storedName(held.generation, 'c'), held.cgroup.get());
+    service_.store(storedName(held.generation, storedDescription), container.description.get());
+    service_.store(storedName(held.generation, storedEvents), held.events.get());
+    service_.store(storedName(held.generation, storedCgroup), held.cgroup.get());
     for (std::size_t i = 0; i < held.layers.size(); ++i) {
-        service_.store(storedName(held.generation, rulesetNames[i]), held.layers[i].ruleset.get());
+        service_.store(storedName(held.generation, storedRulesets[i]), held.layers[i].ruleset.get());
     }
     client.barrier = service_.barrier();
     client.barrierWatch = loop_.watch(client.barrier.get(), EPOLLIN, [this, id](std::uint32_t) { stored(id); });
@@ -702,7 +577,7 @@ void Supervisor::start(Container& container)
     const std::uint64_t generation = container.held.generation;
     sys::Loop::Watch watch =
         loop_.watch(mine.get(), EPOLLIN, [this, generation](std::uint32_t) { onControl(generation); });
-    const bool first = !container.kept && container.starts.empty();
+    const bool successor = container.kept || !container.starts.empty();
     const Time now = Clock::now();
     container.starts.push_back(now);
     const pid_t self = getpid();
@@ -711,7 +586,7 @@ void Supervisor::start(Container& container)
         throw sys::errnoError("start a tracer");
     }
     if (pid == 0) {
-        becomeTracer(options_.trace, container.held, its.get(), self, first);
+        becomeTracer(options_.trace, container.held, its.get(), self, successor);
     }
     container.tracer = pid;
     container.watch = std::move(watch);
@@ -741,7 +616,8 @@ void Supervisor::startAgain(Container& container, Time now)
     const Time earliest = quick ? now : container.starts.back() + options_.times.startDelay;
     if (earliest > now) {
         if (!std::exchange(container.toldDelay, true)) {
-            sys::tell(LOG_ERR, container.held.containerId, "its tracer keeps ending; what its profile selects cannot "
+            sys::tell(LOG_ERR, container.held.containerId,
+                      "its tracer keeps ending; what its profile selects cannot "
                       "be executed meanwhile; trying on without a further message");
         }
         container.deadline = earliest;
@@ -825,7 +701,8 @@ void Supervisor::onEnd(std::uint64_t generation, int status)
     const std::string how = container.trouble.empty() ? "its tracer " + howItEnded(status) : container.trouble;
     const auto client = clients_.find(container.client);
     if (client != clients_.end() && client->second.stage == Client::Stage::starting) {
-        drop(generation, "container " + sys::printable(container.held.containerId) + ": " + how + " before it was ready");
+        drop(generation,
+             "container " + sys::printable(container.held.containerId) + ": " + how + " before it was ready");
         return;
     }
     if (stopping_) {

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "applier/inject/channel.hpp"
-#include "applier/inject/held.hpp"
-#include "sys/fd.hpp"
+#include "applier/inject/tracer_process.hpp"
 
 namespace applier::inject {
 
@@ -19,7 +18,7 @@ struct SupervisorPaths {
 
 struct SupervisorTimes {
     using milliseconds = std::chrono::milliseconds;
-    milliseconds client{10000};     // for each thing that a client is to do
+    milliseconds client{10000};      // for each thing that a client is to do
     milliseconds tracerStart{9000};  // less than a hook waits, so that it hears the reason
     milliseconds ping{2000};
     unsigned missedPings = 5;  // in a row: the tracer hangs
@@ -32,7 +31,7 @@ struct SupervisorTimes {
 
 struct SupervisorOptions {
     // applier::inject::trace, or what a test has in its place. Runs in a child; its return value is the exit status.
-    int (*trace)(Held, sys::Fd control) = nullptr;
+    Trace* trace = nullptr;
     SupervisorPaths paths;
     SupervisorTimes times;
 };

@@ -74,7 +74,6 @@ private:
     void add(int fd, std::uint32_t what);
     void registerSelf();
     void answer(int file, bool allow) const;
-    void answerOfPredecessor() const;
     bool cgroupEmpty() const;
     bool control();
     void takeEvents();
@@ -166,18 +165,6 @@ void Tracer::answer(int file, bool allow) const
     // ENOENT: the task was killed meanwhile.
     if (write(held_.events.get(), &response, sizeof response) < 0 && errno != ENOENT) {
         tell(LOG_ERR, sys::errnoError("answer an exec").what());
-    }
-}
-
-// A tracer before us may have read events and died without an answer. They are known by the numbers of its descriptors
-// only. The gate denies those that are targets.
-void Tracer::answerOfPredecessor() const
-{
-    for (int file = 0; file < static_cast<int>(maxDescriptors); ++file) {
-        const fanotify_response response{file, FAN_ALLOW};
-        if (write(held_.events.get(), &response, sizeof response) < 0 && errno != ENOENT) {
-            return;
-        }
     }
 }
 
@@ -396,7 +383,6 @@ void Tracer::step(std::map<pid_t, Traced>::iterator traced, int status)
 
 int Tracer::run()
 {
-    answerOfPredecessor();
     registerSelf();
     const char ready = controlReady;
     if (send(control_.get(), &ready, 1, MSG_NOSIGNAL) != 1) {

@@ -89,7 +89,8 @@ inline std::vector<std::string> descriptorsOf(pid_t pid)
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(directory.c_str()), closedir);
     while (const dirent* entry = stream ? readdir(stream.get()) : nullptr) {
         char link[256] = {};
-        if (entry->d_name[0] != '.' && readlink((directory + "/" + entry->d_name).c_str(), link, sizeof link - 1) >= 0) {
+        if (entry->d_name[0] != '.' &&
+            readlink((directory + "/" + entry->d_name).c_str(), link, sizeof link - 1) >= 0) {
             found.push_back(std::string(entry->d_name) + " " + link);
         }
     }
@@ -190,6 +191,7 @@ private:
 //   slow        is never ready
 //   deaf        the first one does not answer pings, the others are good
 //   crash       is ready and ends
+//   stuck       is ready and does nothing more, not even when its container or the supervisor ends
 //   babble      the first one says what it should not, the others are good
 //   read        the first one reads an event and does nothing more, the others are good
 //   list        writes what it has open
@@ -299,6 +301,13 @@ public:
             pid_ = -1;
         }
         return status;
+    }
+
+    // Stopped when this returns.
+    void freeze() const
+    {
+        kill(pid_, SIGSTOP);
+        waitpid(pid_, nullptr, WUNTRACED);
     }
 
     int wait()

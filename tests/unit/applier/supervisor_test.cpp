@@ -49,6 +49,11 @@ int fakeTrace(inject::Held held, sys::Fd control)
         }
         pause();
     }
+    if (word == "stuck") {
+        for (;;) {
+            pause();
+        }
+    }
     if (word == "babble" && first) {
         say('?');
     }
@@ -446,9 +451,7 @@ TEST_F(Supervisor, RefusesMalformedMessages)
     changed("too many layers", 4, [](inject::Request& request) { request.description.layerCount = ~0U; });
     changed("entry of a layer", 4, [](inject::Request& request) { request.description.layers[0].entry = 16; });
     changed("entry of a layer", 4, [](inject::Request& request) { request.description.layers[2].restrictFlags = 1; });
-    changed("too long", 4, [](inject::Request& request) {
-        std::ranges::fill(request.description.containerId, 'x');
-    });
+    changed("too long", 4, [](inject::Request& request) { std::ranges::fill(request.description.containerId, 'x'); });
     changed("bytes after", 4, [](inject::Request& request) { request.description.containerId[200] = 'x'; });
     for (const std::size_t size : {1U, 3U, 4U, 8U, 16U, 407U}) {
         refused("", bytesOf(good).substr(0, size), 4);
@@ -605,7 +608,7 @@ TEST_F(Supervisor, BlamesNoTracerForItsOwnSleep)
     const Box box("good:" + pids());
     daemon.keep(box);
     for (int i = 0; i < 3; ++i) {
-        kill(daemon.pid(), SIGSTOP);
+        daemon.freeze();
         std::this_thread::sleep_for(options_.times.ping * (options_.times.missedPings + 3));
         kill(daemon.pid(), SIGCONT);
         ASSERT_TRUE(daemon.answers());
@@ -714,7 +717,7 @@ TEST_F(Supervisor, AbsentOrHungIsSaidWithAdvice)
     EXPECT_FALSE(inject::release(1, nowhere));
     Daemon daemon(options_);
     ASSERT_TRUE(daemon.answers());
-    kill(daemon.pid(), SIGSTOP);
+    daemon.freeze();
     expectError([&] { const Handover handover(box.offer(), daemon.socket(), 1000ms); }, "does not answer within 1 s");
     expectError([&] { inject::askSupervisor(daemon.socket()); }, "systemctl restart oci-landlock-supervisor");
     EXPECT_FALSE(inject::release(1, daemon.socket()));
@@ -752,7 +755,8 @@ TEST_F(Supervisor, ASecondOneIsRefused)
     ASSERT_TRUE(first.answers());
     Daemon second(options_);
     EXPECT_EQ(second.wait(), 1 << 8);
-    EXPECT_NE(error().find("another supervisor runs already (pid " + std::to_string(first.pid()) + ")"), std::string::npos)
+    EXPECT_NE(error().find("another supervisor runs already (pid " + std::to_string(first.pid()) + ")"),
+              std::string::npos)
         << error();
     EXPECT_TRUE(first.answers());
 }
@@ -773,13 +777,16 @@ TEST_F(Supervisor, StopsInOrder)
         ASSERT_TRUE(daemon.answers());
         const Box box("good:" + pids());
         daemon.keep(box);
-        const Box slow("slow");
+        const std::string stuckPid = directory_.path("stuck." + std::to_string(signal));
+        const Box stuck("stuck:" + stuckPid);
+        daemon.keep(stuck);
         const Box offered("good");
         const Handover handover = daemon.offer(offered);
         kill(daemon.pid(), SIGHUP);
-        EXPECT_TRUE(daemon.holds(2));
+        EXPECT_TRUE(daemon.holds(3));
         EXPECT_EQ(daemon.end(signal), 0);
         EXPECT_TRUE(isGone(lastTracer()));
+        EXPECT_TRUE(within([&] { return isGone(std::atoi(contentOf(stuckPid).c_str())); }));
         EXPECT_NE(access(daemon.socket().c_str(), F_OK), 0);
     }
 }
@@ -790,8 +797,11 @@ TEST_F(Supervisor, TakesItsTracersWithIt)
     ASSERT_TRUE(daemon.answers());
     const Box box("good:" + pids());
     daemon.keep(box);
+    const Box stuck("stuck:" + directory_.path("stuck"));
+    daemon.keep(stuck);
     daemon.end(SIGKILL);
     EXPECT_TRUE(within([&] { return isGone(lastTracer()); }));
+    EXPECT_TRUE(within([&] { return isGone(std::atoi(contentOf(directory_.path("stuck")).c_str())); }));
 }
 
 // ---- systemd

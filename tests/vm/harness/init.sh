@@ -77,12 +77,33 @@ vm_leaks() {
     $b cat /sys/kernel/debug/kmemleak >/dev/console
 }
 
+# systemd takes the place of this shell, and runs the job disk again as a service.
+vm_systemd_init() {
+    $b mkdir -p /run/systemd/system
+    $b cat >/run/systemd/system/vm.service <<'UNIT'
+[Unit]
+DefaultDependencies=no
+Wants=systemd-journald.service
+After=systemd-journald.service
+[Service]
+ExecStart=/bin/busybox sh /dev/vdc
+UNIT
+    exec /lib/systemd/systemd --unit=vm.service
+}
+
 vm_main() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     export PATH
     umask 022
     control='' stdout='' stderr=''
-    vm_mounts
+    if [ $$ = 1 ]; then
+        vm_mounts
+        # shellcheck disable=SC2154 # set by `run`
+        [ -z "$vm_systemd" ] || vm_systemd_init
+    else
+        # Or the end would kill it with all the rest.
+        echo 0 >/sys/fs/cgroup/cgroup.procs
+    fi
     vm_ports
     exec 3>"$control"
 

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "applier/inject/tracer_process.hpp"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/fanotify.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "sys/error.hpp"
+#include "sys/log.hpp"
+
+namespace applier::inject {
+
+namespace {
+
+// So that the numbers that a tracer gets for the files in fanotify events are known to its successor.
+constexpr rlim_t tracerFiles = 4096;
+
+// Events that a tracer had read and not answered when it died would block their execs for as long as the group is
+// open: nobody gets to read them again. Let them pass; the gate refuses the execs that need a tracer. The kernel knows
+// an event by the number of the descriptor that its reader got.
+void answerForPredecessor(int events)
+{
+    for (int fd = 0; fd < static_cast<int>(tracerFiles); ++fd) {
+        const fanotify_response response{fd, FAN_ALLOW};
+        while (write(events, &response, sizeof response) == sizeof response) {
+        }
+    }
+}
+
+// Leaves standard input, output and error, and `kept`. Other containers' descriptors would keep their fanotify groups
+// open.
+bool closeAllBut(std::vector<int> kept)
+{
+    std::ranges::sort(kept);
+    int next = STDERR_FILENO + 1;
+    for (const int fd : kept) {
+        if (fd > next && close_range(static_cast<unsigned>(next), static_cast<unsigned>(fd) - 1, 0) != 0) {
+            return false;
+        }
+        next = fd + 1;
+    }
+    return close_range(static_cast<unsigned>(next), ~0U, 0) == 0;
+}
+
+Held copyOf(const Held& held)
+{
+    Held copy;
+    copy.generation = held.generation;
+    copy.cgroupId = held.cgroupId;
+    copy.containerId = held.containerId;
+    copy.events = sys::Fd(held.events.get());
+    copy.cgroup = sys::Fd(held.cgroup.get());
+    for (const HeldLayer& layer : held.layers) {
+        copy.layers.push_back({sys::Fd(layer.ruleset.get()), layer.entry, layer.restrictFlags});
+    }
+    return copy;
+}
+
+}  // namespace
+
+[[noreturn]] void becomeTracer(Trace* trace, const Held& held, int control, pid_t parent, bool successor)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+        _exit(1);
+    }
+    try {
+        prctl(PR_SET_NAME, "landlock-tracer");
+        closelog();  // or it would go on using, and close, the number that its descriptor had
+        std::vector<int> kept{control, held.events.get(), held.cgroup.get()};
+        for (const HeldLayer& layer : held.layers) {
+            kept.push_back(layer.ruleset.get());
+        }
+        const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 || !closeAllBut(kept)) {
+            throw sys::errnoError("prepare the tracer's descriptors");
+        }
+        rlimit files{};
+        if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+            throw sys::errnoError("limit of open files");
+        }
+        files.rlim_cur = std::min(files.rlim_max, tracerFiles);
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+            throw sys::errnoError("limit of open files");
+        }
+        // A terminal's Ctrl-C is for the supervisor, which ends its tracers in order.
+        signal(SIGINT, SIG_IGN);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, nullptr);
+        if (successor) {
+            answerForPredecessor(held.events.get());
+        }
+        _exit(trace(copyOf(held), sys::Fd(control)));
+    } catch (const std::exception& error) {
+        sys::tell(LOG_ERR, held.containerId, error.what());
+    }
+    _exit(1);
+}
+
+}  // namespace applier::inject

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor as a service of a real systemd (harness/run --systemd)."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from cases import FREE, RESTRICTED, SECRET, lines, wait_for
+from containers import BUILD, OCI_LANDLOCK, Bundle, command, oci_landlock, profile, program
+
+UNIT = "oci-landlock-supervisor.service"
+PROBE = os.path.join(BUILD, "tests", "vm", "supervisor-probe")
+DROP_IN = f"/run/systemd/system/{UNIT}.d"
+
+
+def systemctl(*words, check=True):
+    result = command("systemctl", *words, check=False)
+    if check and result.returncode != 0:
+        log = command("journalctl", "-u", UNIT, "--no-pager", "-n", "50", check=False).stdout
+        raise AssertionError(f"systemctl {words}: {result.stderr}\n{log}")
+    return result.stdout
+
+
+def contents(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+SYSTEMD = contents("/proc/1/comm") == "systemd\n"
+
+
+def show(name):
+    return systemctl("show", "-p", name, "--value", UNIT).strip()
+
+
+def process_status(name):
+    return re.search(rf"^{name}:\s*(.*)$", contents(f"/proc/{show('MainPID')}/status"), re.M)[1]
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+class Service(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # /usr is writable, and lost with the VM.
+        shutil.copy(OCI_LANDLOCK, "/usr/bin/oci-landlock")
+        shutil.copy(os.path.join(BUILD, "packaging", "systemd", UNIT), "/run/systemd/system/")
+
+    def setUp(self):
+        self.addCleanup(self.reset)
+        self.pids = {}
+
+    def reset(self):
+        for name in list(self.pids):
+            self.end(name)
+        systemctl("stop", UNIT, check=False)
+        shutil.rmtree(DROP_IN, ignore_errors=True)
+
+    def use_probe(self, *settings):
+        """The service as it is installed, with tracers that let all pass."""
+        os.makedirs(DROP_IN, exist_ok=True)
+        with open(DROP_IN + "/probe.conf", "w", encoding="utf-8") as file:
+            file.write("\n".join(["[Service]", "ExecStart=", f"ExecStart={PROBE} daemon", *settings, ""]))
+        systemctl("daemon-reload")
+        systemctl("start", UNIT)
+
+    def offer(self, name, program):
+        result = command(PROBE, "offer", name, program, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.pids[name] = int(result.stdout)
+
+    def end(self, name):
+        os.kill(self.pids.pop(name), signal.SIGKILL)
+        cgroup = f"/sys/fs/cgroup/probe-{name}"
+        wait_for(lambda: "populated 0" in contents(cgroup + "/cgroup.events"), "the cgroup is empty")
+        os.rmdir(cgroup)
+
+    def state(self):
+        """The supervisor's pid, and how many containers it has; empty: it does not answer."""
+        result = command(PROBE, "status", check=False)
+        return [int(word) for word in result.stdout.split()]
+
+    def copy(self):
+        path = "/tmp/program"
+        shutil.copy("/bin/true", path)
+        self.addCleanup(os.remove, path)
+        return path
+
+    def assertRuns(self, program):
+        self.assertEqual(subprocess.run([program], check=False, timeout=60).returncode, 0)
+
+    def test_as_installed(self):
+        """It starts with what the unit leaves it: the selector is loaded, and no seccomp filter is on."""
+        systemctl("daemon-reload")
+        systemctl("start", UNIT)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        self.assertEqual(show("ActiveState"), "active")
+        self.assertEqual(oci_landlock("status").returncode, 0)
+        self.assertEqual(process_status("Seccomp"), "0")
+        self.assertEqual(process_status("NoNewPrivs"), "1")
+        self.assertGreaterEqual(int(contents("/proc/sys/fs/fanotify/max_user_groups")), 16384)
+        wait_for(lambda: show("StatusText") == "0 containers", "the status line")
+        first = show("MainPID")
+        systemctl("restart", UNIT)
+        self.assertNotEqual(show("MainPID"), first)
+        result = command("oci-landlock", "supervise", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"another supervisor runs already (pid {show('MainPID')})", result.stderr)
+        systemctl("stop", UNIT)
+        self.assertEqual(show("Result"), "success")
+        self.assertEqual(show("ActiveState"), "inactive")
+
+    def test_what_is_held_survives(self):
+        """restart, kill -9, and the watchdog: each container is there afterwards, and its execs are attended to."""
+        program = self.copy()
+        self.use_probe("WatchdogSec=4")
+        for name in ("a", "b", "c"):
+            self.offer(name, program)
+        self.assertEqual(show("NFileDescriptorStore"), "12")
+        ways = {
+            "restart": lambda pid: systemctl("restart", UNIT),
+            "kill": lambda pid: os.kill(pid, signal.SIGKILL),
+            "kill again": lambda pid: os.kill(pid, signal.SIGKILL),
+            "hang": lambda pid: os.kill(pid, signal.SIGSTOP),
+        }
+        for way, do in ways.items():
+            with self.subTest(way):
+                before = int(show("MainPID"))
+                self.assertEqual(self.state(), [before, 3])
+                do(before)
+                wait_for(lambda: show("ActiveState") == "active" and int(show("MainPID")) not in (0, before),
+                         "started again", 60)
+                self.assertEqual(self.state(), [int(show("MainPID")), 3])
+                self.assertEqual(show("NFileDescriptorStore"), "12")
+                self.assertRuns(program)
+        self.end("a")
+        wait_for(lambda: self.state()[1:] == [2], "the container is let go of")
+        wait_for(lambda: show("NFileDescriptorStore") == "8", "its descriptors, too")
+        self.offer("d", program)
+        self.assertEqual(show("NFileDescriptorStore"), "12")
+
+    def test_execs_wait_for_the_next_one(self):
+        """While it is killed over and over, execs in a marked file go on."""
+        program = self.copy()
+        self.use_probe()
+        self.offer("a", program)
+        for _ in range(10):
+            os.kill(int(show("MainPID")), signal.SIGKILL)
+            self.assertRuns(program)
+            wait_for(lambda: self.state()[1:] == [1], "started again")
+
+    def test_containers_survive(self):
+        """A real container over restarts and kills of the service: its targets are restricted as before, and so are
+        exec sessions."""
+        systemctl("daemon-reload")
+        systemctl("start", UNIT)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.annotate(profile(program("/bin/target")))
+        script = bundle.script("run.sh", f"""
+            for i in 1 2 3 4; do
+                until [ -e /tmp/$i ]; do sleep 0.1; done
+                /bin/probe {SECRET}
+                /bin/target {SECRET} + nnp
+                echo over $i
+            done
+            sleep 1000
+        """)
+        ways = [lambda pid: None, lambda pid: systemctl("restart", UNIT), lambda pid: os.kill(pid, signal.SIGKILL),
+                lambda pid: os.kill(pid, signal.SIGKILL)]
+        expected = []
+        with bundle.running("crun", script) as container:
+            for i, way in enumerate(ways, 1):
+                before = int(show("MainPID"))
+                way(before)
+                wait_for(lambda: show("ActiveState") == "active" and int(show("MainPID")) != 0
+                         and (i == 1 or int(show("MainPID")) != before), "started again", 60)
+                bundle.write(f"tmp/{i}", "")
+                container.wait_for(f"over {i}")
+                expected += [FREE, RESTRICTED, "no_new_privs: 1", f"over {i}"]
+                self.assertEqual(container.output().splitlines(), expected)
+                self.assertEqual(lines(container.exec("/bin/target", "read", "/etc/secret")), [RESTRICTED])
+        wait_for(lambda: show("NFileDescriptorStore") == "0", "nothing is held any more")
+
+    def test_stop_gives_up(self):
+        """Stopped, it holds nothing, and nothing waits for it."""
+        program = self.copy()
+        self.use_probe()
+        self.offer("a", program)
+        systemctl("stop", UNIT)
+        self.assertRuns(program)
+        systemctl("start", UNIT)
+        self.assertEqual(self.state()[1:], [0])
