@@ -147,7 +147,7 @@ class Circumstances(TestCase):
         path = os.path.join(PROFILES, "inject.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(profile(*entries), file)
-        self.addCleanup(os.unlink, path)
+        self.addCleanup(shutil.rmtree, PROFILES, ignore_errors=True)
         return "inject"
 
     def test_privileges(self):

@@ -162,7 +162,8 @@ class Targets(Failing):
     @unittest.skipUnless(os.path.exists("/sys/kernel/security/apparmor"), "AppArmor is off in this kernel")
     def test_apparmor(self):
         """A profile that denies Unix sockets: the target is killed, with an event; one that allows them, as the
-        engines' do, is none in the way."""
+        engines' do, is none in the way. Mainline kernels heed such rules since 6.17; before, the target is restricted."""
+        heeded = [int(number) for number in os.uname().release.split("-")[0].split(".")[:2]] >= [6, 17]
         rules = "file, capability, network inet, signal, ptrace, mount, umount, pivot_root,"
         for name, more in (("test-without-unix", ""), ("test-with-unix", "network unix, unix,")):
             text = f"profile {name} flags=(attach_disconnected,mediate_deleted) {{ {rules} {more} }}"
@@ -184,7 +185,7 @@ class Targets(Failing):
                     container.wait_for("ready")
                     with open(f"/proc/{container.pid()}/attr/current", encoding="ascii") as file:
                         self.assertTrue(file.read().startswith(name))
-                    if more:
+                    if more or not heeded:
                         self.assertEqual(container.output().splitlines(), [RESTRICTED, FREE, "ready"])
                         self.assertEqual(self.events(container)[:2], (1, 0))
                     else:
@@ -423,7 +424,7 @@ class Supervisors(Failing):
     def test_no_descriptor(self):
         """No descriptor left for the supervisor."""
         refused = self.limited(resource.RLIMIT_NOFILE, lambda pid: len(os.listdir(f"/proc/{pid}/fd")) + 1,
-                               "Too many open files")
+                               "Too many open files", "too many open files")
         self.assertEqual(refused, 6)
 
     def test_no_memory(self):
@@ -500,7 +501,6 @@ class Kept(Failing):
         self.assertIn("READY=1", self.store.said)
         for end in (supervisor.stop, supervisor.kill, supervisor.kill):
             end()
-            self.assertEqual(self.one_round(containers[0]), DENIED)
             self.store.start(supervisor)
             for container in containers:
                 self.assertEqual(self.one_round(container), DONE)
