@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "sys/error.hpp"
+#include "sys/fd.hpp"
 #include "sys/log.hpp"
 
 namespace applier::inject {
@@ -80,8 +81,12 @@ Held copyOf(const Held& held)
         for (const HeldLayer& layer : held.layers) {
             kept.push_back(layer.ruleset.get());
         }
-        const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 || !closeAllBut(kept)) {
+        // First of all: the supervisor's own may be all that its limit allows.
+        if (!closeAllBut(kept)) {
+            throw sys::errnoError("prepare the tracer's descriptors");
+        }
+        const sys::Fd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+        if (!nothing || dup2(nothing.get(), STDIN_FILENO) < 0 || dup2(nothing.get(), STDOUT_FILENO) < 0) {
             throw sys::errnoError("prepare the tracer's descriptors");
         }
         rlimit files{};
