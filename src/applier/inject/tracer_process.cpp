@@ -85,10 +85,11 @@ Held copyOf(const Held& held)
         if (!closeAllBut(kept)) {
             throw sys::errnoError("prepare the tracer's descriptors");
         }
-        const sys::Fd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+        sys::Fd nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
         if (!nothing || dup2(nothing.get(), STDIN_FILENO) < 0 || dup2(nothing.get(), STDOUT_FILENO) < 0) {
             throw sys::errnoError("prepare the tracer's descriptors");
         }
+        nothing.reset();
         rlimit files{};
         if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
             throw sys::errnoError("limit of open files");
