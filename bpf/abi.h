@@ -235,7 +235,7 @@ struct oll_report_failure {
 	__u32 pid;
 	__s32 error; /* negative errno */
 	__u32 entry;
-	__u32 reserved;
+	__u32 reason; /* enum oll_reason */
 };
 
 /* What user space sees of a slot; the ruleset itself is never shown. */

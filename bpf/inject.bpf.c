@@ -195,7 +195,8 @@ int report_failure(struct oll_report_failure *ctx)
 	if (container) {
 		struct task_struct *task = bpf_task_from_pid(ctx->pid);
 
-		deny(container, OLL_REASON_INJECTION, ctx->entry, ctx->error);
+		__sync_fetch_and_sub(&container->applied, 1);
+		deny(container, ctx->reason, ctx->entry, ctx->error);
 		container->last_denial.tgid = ctx->pid;
 		if (task) {
 			bpf_probe_read_kernel_str(container->last_denial.comm, sizeof(container->last_denial.comm),

@@ -200,7 +200,10 @@ bool populated(int cgroup)
     if (!events) {
         return errno != ENOENT && errno != ENODEV;
     }
-    return sys::readAll(events.get(), 4096, "cgroup.events").find("populated 0") == std::string::npos;
+    char text[4096] = {};
+    // ENODEV: it was removed since.
+    return read(events.get(), text, sizeof text - 1) >= 0 ? std::strstr(text, "populated 0") == nullptr
+                                                          : errno != ENODEV;
 }
 
 bool cgroupPopulated(std::uint64_t id)

@@ -39,9 +39,10 @@ def refused(path, *after):
     return [REFUSED] if INJECT else [f"exec {path}: {REFUSED}", *after]
 
 
-def in_memory(way, path, verdict):
-    """What becomes of a target that is a file in memory, or a script there: kfunc sees every exec, inject only those of
-    files that a mount shows, and denies the others."""
+def unseen(way, path, verdict):
+    """What becomes of a target that is a file in memory, or a script there, or another file that was mounted over a
+    listed name later: kfunc sees every exec, inject only those of files and mounts that were there at start, and
+    denies the others."""
     return f"{way} {path}: Operation not permitted" if INJECT else verdict
 
 

@@ -88,7 +88,8 @@ class Loading(DirectTestCase):
             found = status()
             if applier.INJECT:
                 self.assertEqual(found["supervisor"],
-                                 {"running": True, "pid": applier.supervisor.process.pid, "containers": 1})
+                                 {"running": True, "pid": applier.supervisor.process.pid, "containers": 1,
+                                  "version": found["version"]})
                 self.assertNotIn("slots", found)
             else:
                 self.assertEqual(found["slots"], {"used": 1, "total": 65536})

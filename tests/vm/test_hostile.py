@@ -205,7 +205,7 @@ class Hostile(DirectTestCase):
                 self.assertRegex(path, rf"^(/etc/oci-landlock(/.*)?|config\.json|{re.escape(bundle.directory)}/config\.json"
                                        r"|/etc/ld\.so\.cache|(/usr)?/lib(64)?/.*"
                                        r"|/proc/(self|\d+)(/.*)?|/sys/.*|/run/oci-landlock/lock|/etc/localtime"
-                                       r"|cgroup(\.\w+)?|root|ns/mnt|\.(/.*)?)$", line)
+                                       r"|cgroup(\.\w+)?|root|ns/mnt|mountinfo|\.(/.*)?)$", line)
                 self.assertFalse(result.startswith((self.canary, "/tmp/outside-")), line)
         return within
 

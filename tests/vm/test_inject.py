@@ -102,11 +102,11 @@ class Kinds(TestCase):
         bundle = self.bundle()
         bundle.annotate(profile(entry({"except": ["/run.sh", "/bin/busybox", "/bin/probe"]})))
         cases = Cases()
-        exec_denied = applier.in_memory("exec-memory", "/bin/probe", RESTRICTED)
+        exec_denied = applier.unseen("exec-memory", "/bin/probe", RESTRICTED)
         cases.prints("a program in memory", f"/bin/probe exec-memory /bin/probe {SECRET} + {SECRET}", exec_denied, FREE)
         cases.prints("by a thread", f"/bin/probe thread-exec /bin/probe exec-memory /bin/probe {SECRET}", exec_denied)
         cases.prints("a script in memory", f"/bin/probe script-memory /bin/probe ++ {SECRET}",
-                     applier.in_memory("script-memory", "/bin/probe", RESTRICTED))
+                     applier.unseen("script-memory", "/bin/probe", RESTRICTED))
         cases.free("a file", f"/bin/probe exec /bin/probe {SECRET}")
         cases.run(self, bundle, "crun")
 

@@ -138,6 +138,7 @@ struct Injection::Steps {
 
     const std::string& error() const { return error_; }
     int errorCode() const { return errorCode_; }
+    bool refused() const { return refused_; }
 
 private:
     enum class At {
@@ -159,7 +160,7 @@ private:
     State syscallStopped();
     void atExecReturn(const __ptrace_syscall_info& info);
     void checkEntry(const __ptrace_syscall_info& info) const;
-    void checkExit(const __ptrace_syscall_info& info) const;
+    void checkExit(const __ptrace_syscall_info& info);
     void gotDumpable(std::int64_t dumpable);
     void handOver(std::int64_t);
     void requireNewDescriptor(int fd) const;
@@ -191,6 +192,7 @@ private:
     State state_ = State::underWay;
     std::string error_;
     int errorCode_ = 0;
+    bool refused_ = false;
 
     At at_ = At::execEvent;
     std::vector<Call> calls_;
@@ -549,12 +551,13 @@ void Injection::Steps::checkEntry(const __ptrace_syscall_info& info) const
     }
 }
 
-void Injection::Steps::checkExit(const __ptrace_syscall_info& info) const
+void Injection::Steps::checkExit(const __ptrace_syscall_info& info)
 {
     const Call& call = calls_[next_];
     const std::string what = std::string(call.name) + " in the program";
     if (info.exit.is_error != 0) {
         const auto code = static_cast<int>(-info.exit.rval);
+        refused_ = call.call.number == SYS_landlock_restrict_self;
         // Not by way of fail(): the program is there, whatever the call says.
         throw Failure{what, code};
     }
@@ -697,6 +700,11 @@ const std::string& Injection::error() const
 int Injection::errorCode() const
 {
     return steps_->errorCode();
+}
+
+bool Injection::refused() const
+{
+    return steps_->refused();
 }
 
 }  // namespace applier::inject

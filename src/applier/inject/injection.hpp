@@ -39,6 +39,7 @@ public:
 
     const std::string& error() const;
     int errorCode() const;  // errno of the step that failed, positive
+    bool refused() const;   // whether that step was landlock_restrict_self(2)
 
 private:
     struct Steps;

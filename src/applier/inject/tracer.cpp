@@ -374,6 +374,7 @@ void Tracer::step(std::map<pid_t, Traced>::iterator traced, int status)
         failure.pid = static_cast<std::uint32_t>(traced->first);
         failure.error = -injection.errorCode();
         failure.entry = traced->second.firstEntry;
+        failure.reason = injection.refused() ? OLL_REASON_RESTRICT : OLL_REASON_INJECTION;
         sys::runProgram(reportFailureProgram_.get(), failure, "report a failure");
         tell(LOG_ERR, "process " + std::to_string(traced->first) + " is killed, for it could not be restricted: " +
                           injection.error());
