@@ -89,8 +89,8 @@ std::string injectObstacle()
     }
     const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
     if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
-        return "kernel.yama.ptrace_scope is 3, so that nobody may trace a program, which the inject applier must; boot "
-               "with another value (2 is enough protection)";
+        return "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the inject applier must; boot with "
+               "another value (2 will do)";
     }
     return "";
 }

@@ -99,18 +99,20 @@ class Privileges(TestCase):
             os.chmod(copy, 0o4755)
 
     def test_set_user_id(self):
-        """The exec of a set-user-ID target may still gain privileges. Later ones may not, because of no_new_privs, and
-        lose what it gained, as the kernel has it."""
+        """The exec of a set-user-ID target may still gain privileges. Later ones may not, because of no_new_privs: they
+        lose what it gained or keep it (since Linux 6.16), as after a program has restricted itself."""
         bundle = self.bundle()
         self.user(bundle)
+        child, descent = "vfork-exec /bin/setuid-probe ids", "exec /bin/probe ids ++ exec /bin/setuid-probe ids +++ nnp"
+        itself = lines(bundle.shell(
+            "crun", f"/bin/setuid-probe stack 1 + {child}; /bin/setuid-probe stack 1 + {descent}"))
+        self.assertEqual((len(itself), itself[0], itself[-1]), (6, "stacked 1: ok", "no_new_privs: 1"))
         bundle.annotate(profile(program("/bin/setuid-target")))
         cases = Cases()
         cases.prints("not the target", "/bin/setuid-probe ids + nnp", "uid 1000 euid 0 secure 1", "no_new_privs: 0")
-        cases.prints("the target", f"/bin/setuid-target ids + nnp + {SECRET} + vfork-exec /bin/setuid-probe ids",
-                     "uid 1000 euid 0 secure 1", "no_new_privs: 1", RESTRICTED, "uid 1000 euid 1000 secure 1")
-        cases.prints("from the target",
-                     "/bin/setuid-target exec /bin/probe ids ++ exec /bin/setuid-probe ids +++ nnp",
-                     "uid 1000 euid 1000 secure 1", "uid 1000 euid 1000 secure 0", "no_new_privs: 1")
+        cases.prints("the target", f"/bin/setuid-target ids + nnp + {SECRET} + {child}",
+                     "uid 1000 euid 0 secure 1", "no_new_privs: 1", RESTRICTED, itself[1])
+        cases.prints("from the target", f"/bin/setuid-target {descent}", *itself[3:])
         cases.run(self, bundle, "crun")
 
     def test_set_user_id_after_the_target(self):

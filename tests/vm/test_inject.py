@@ -169,6 +169,9 @@ class Circumstances(TestCase):
                     os.chmod(bundle.path(f"bin/setuid-{what}"), 0o4755)
                     command("setcap", "cap_net_bind_service,cap_sys_admin=ep", bundle.path(f"bin/capable-{what}"),
                             check=True)
+                # What becomes of the rest when a program restricts itself, under no_new_privs or not.
+                later = lines(bundle.shell("crun", f"/bin/setuid-probe {'stack 1 + ' if no_new_privs else ''}"
+                                           "vfork-exec /bin/setuid-probe ids"))[-1]
                 bundle.annotate(self.node_profile(
                     program("/bin/setuid-target", "/bin/capable-target", rules=rules_for_status(),
                             noNewPrivileges=no_new_privs)))
@@ -183,8 +186,7 @@ class Circumstances(TestCase):
                              "no_new_privs: 0")
                 cases.prints("set-user-ID",
                              f"/bin/setuid-target ids + {SECRET} + nnp + vfork-exec /bin/setuid-probe ids",
-                             "uid 1000 euid 0 secure 1", RESTRICTED, nnp,
-                             f"uid 1000 euid {1000 if no_new_privs else 0} secure 1")
+                             "uid 1000 euid 0 secure 1", RESTRICTED, nnp, later)
                 cases.prints("with capabilities", f"/bin/capable-target status CapEff + {SECRET} + nnp", more,
                              RESTRICTED, nnp)
                 cases.prints("later", "/bin/capable-target vfork-exec /bin/probe status CapEff ++ vfork-exec "
