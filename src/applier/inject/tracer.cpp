@@ -35,7 +35,6 @@
 #include "bpf/abi.h"
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
-#include "sys/file.hpp"
 #include "sys/log.hpp"
 
 namespace applier::inject {
@@ -253,9 +252,13 @@ pid_t otherTracer(pid_t thread)
     if (!file) {
         return 0;
     }
-    const std::string text = sys::readAll(file.get(), 65536, path);
-    const std::size_t at = text.find("\nTracerPid:\t");
-    return at == std::string::npos ? 0 : static_cast<pid_t>(std::atol(text.c_str() + at + 12));
+    // The thread may be gone by now, which is no reason to end.
+    std::array<char, 4096> text{};
+    if (read(file.get(), text.data(), text.size() - 1) <= 0) {
+        return 0;
+    }
+    const char* const field = std::strstr(text.data(), "\nTracerPid:\t");
+    return field == nullptr ? 0 : static_cast<pid_t>(std::atol(field + 12));
 }
 
 void Tracer::seize(const Waiting& waiting)
