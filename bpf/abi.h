@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 2
+#define OLL_ABI_VERSION 3
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -23,6 +23,8 @@ enum oll_limit {
 	OLL_PATH_SIZE = 512, /* of a program's path, with its NUL */
 	OLL_ID_SIZE = 256,
 	OLL_REPORT_SIZE = 2048,
+	OLL_MAX_CALLS = 4, /* of one container in the ring at a time, so that there is room for everybody's */
+	OLL_RING_SIZE = 1 << 21, /* bytes: that many of each container; one takes 8 more than its size */
 };
 
 enum oll_applier {
@@ -67,6 +69,7 @@ enum oll_reason {
 	OLL_REASON_TRACER = 4, /* the container's tracer does not trace the task, or there is none */
 	OLL_REASON_INJECTION = 5, /* the program could not be made to restrict itself, and was killed */
 	OLL_REASON_OWED = 6, /* the task has not got the domain of its last exec yet */
+	OLL_REASON_NO_TRACER = 7, /* nobody holds the container's rulesets any more */
 };
 
 /* The last exec that was denied in a container. Times: CLOCK_BOOTTIME, nanoseconds. */
@@ -138,6 +141,13 @@ struct oll_task {
 struct oll_tracer {
 	__u64 start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
 	__u32 tgid; /* in the initial pid namespace */
+	__u32 calls; /* of its container that are in the ring; OLL_MAX_CALLS at most */
+};
+
+/* In the ring `calls`: a thread wants to execute a target, and waits until its container's tracer has attached. */
+struct oll_call {
+	__u64 generation; /* of the container */
+	__u32 thread; /* in the initial pid namespace */
 	__u32 reserved;
 };
 
@@ -200,33 +210,30 @@ struct oll_register_tracer {
 	__s32 error; /* out */
 };
 
-enum oll_preview_flags {
-	OLL_PREVIEW_ANY_NAME = 1, /* what else the exec is called or leads to is not known: any program may match */
+/* `find_held`: is this thread on its way into a target, and does it wait for its tracer? */
+struct oll_find_held {
+	__u64 generation; /* of its container */
+	__u32 thread; /* in the initial pid namespace */
+	__u32 taken; /* its call was taken out of the ring */
+	__u32 held; /* out */
+	__s32 error; /* out; 0: `held` is so */
 };
 
-enum oll_preview_verdict {
-	OLL_PREVIEW_PASS = 0, /* not a target */
-	OLL_PREVIEW_TARGET = 1, /* it may be one */
-	OLL_PREVIEW_UNDER_WAY = 2, /* a further file of an exec that was looked at already */
-	OLL_PREVIEW_BUSY = 3, /* it may be one, but another thread is executing something; ask again */
-};
-
-/* `preview`: may an exec that is just opening its file become a target? The gate decides; this one may err. */
-struct oll_preview {
-	__u64 generation; /* of the container */
-	__u64 cgroup_id;
-	__u32 pid; /* of the thread, in the initial pid namespace */
-	__s32 file; /* descriptor of the caller */
-	__u32 flags;
-	__u32 verdict; /* out */
-	char given[OLL_PATH_SIZE]; /* the name given to execve(2); NUL-padded */
-};
-
-/* `take_debt`: what the task that has just executed something is owed. From here on the caller answers for it. */
-struct oll_take_debt {
+/* `debt`: what a task that has just executed something is owed. */
+struct oll_debt {
 	__u64 generation; /* out: of its container */
 	__u32 pid; /* in the initial pid namespace */
+	__u32 settle; /* it has it now, or is to die */
 	__u32 entries; /* out: a bit each */
+	__s32 error; /* out; 0: `entries` is so */
+};
+
+/* `guard`: nobody in a container may receive this ruleset, but a target that is about to enforce it. */
+struct oll_guard {
+	__s32 ruleset; /* descriptor of the caller */
+	__u32 release; /* the ruleset is about to be closed */
+	__s32 error; /* out */
+	__u32 reserved;
 };
 
 /* `report_failure`: the caller has killed a program that it could not restrict. */
@@ -263,8 +270,11 @@ OLL_ASSERT(sizeof(struct oll_identify) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_mount_namespaces) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_tracer) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_register_tracer) == 16, "layout");
-OLL_ASSERT(sizeof(struct oll_preview) == 32 + OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_take_debt) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_call) == 16, "layout");
+OLL_ASSERT((sizeof(struct oll_call) + 8) * OLL_MAX_CALLS * OLL_MAX_CONTAINERS <= OLL_RING_SIZE, "room");
+OLL_ASSERT(sizeof(struct oll_find_held) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_debt) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_guard) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_report_failure) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_slot_view) == 24, "layout");
 #undef OLL_ASSERT

@@ -57,6 +57,7 @@ struct path {
 struct file {
 	struct inode *f_inode;
 	struct path f_path;
+	void *private_data;
 };
 
 struct linux_binprm {
@@ -72,18 +73,6 @@ struct linux_binprm___with_check {
 
 struct cgroup {
 	int level;
-};
-
-typedef struct {
-	__s64 counter;
-} atomic64_t;
-
-struct mutex {
-	atomic64_t owner; /* the task that holds it, and flags in the low bits */
-};
-
-struct signal_struct {
-	struct mutex cred_guard_mutex;
 };
 
 struct css_set {
@@ -122,13 +111,18 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct thread_info {
+	unsigned long flags;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int ptrace;
+	int pid;
 	int tgid;
 	__u64 start_boottime;
 	struct task_struct *parent; /* the tracer, of a task that is traced */
 	struct task_struct *group_leader;
-	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
@@ -139,6 +133,18 @@ struct task_struct {
 
 #define CLONE_THREAD 0x00010000
 
+/* arch: asm/thread_info.h */
+#if defined(__TARGET_ARCH_x86)
+#define TIF_SIGPENDING (1UL << 2)
+#elif defined(__TARGET_ARCH_arm64)
+#define TIF_SIGPENDING (1UL << 0)
+#endif
+
+/* include/linux/errno.h: execve(2) begins anew as soon as a signal has been looked for. */
+#define ERESTARTNOINTR 513
+#define SIGCONT 18
+#define SIGSTOP 19
+
 /* uapi, Linux 6.2: newer than the headers of Debian 12. */
 #define BPF_MAP_TYPE_CGRP_STORAGE 32
 
@@ -147,7 +153,6 @@ extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;
 extern void bpf_task_release(struct task_struct *task) __ksym;
-extern long bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The selector: looks at every exec on the node and finds the ones that a container's entries select. What is done
- * with them is the applier's part: it includes this file and defines the three functions declared below.
+ * with them is the applier's part: it includes this file and defines the functions declared below.
  */
 #ifndef OCI_LANDLOCK_SELECTOR_H
 #define OCI_LANDLOCK_SELECTOR_H
@@ -13,6 +13,8 @@
 static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
 /* Of the entries that apply() let pass, those that are not in force when the exec is done. */
 static __u32 still_owed(__u32 entries);
+/* Whether the exec that begins here may go on, whatever it is; else what to return. */
+static int wait_turn(struct task_struct *task);
 /* The container is gone: drops what the applier keeps of it. */
 static void drop(struct oll_container *container);
 
@@ -209,6 +211,9 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	struct oll_task *own;
 	struct choice choice;
 
+	if (ret)
+		return ret;
+	ret = wait_turn(task);
 	if (ret)
 		return ret;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);

@@ -30,18 +30,12 @@ std::string injectObstacle();
 void load(oll_applier applier, const std::string& directory);
 
 // Names of the pins without which nothing would be selected.
-extern const std::vector<std::string> requiredLinks;
+std::vector<std::string> requiredLinks(oll_applier applier);
 
 struct Layer {
     int ruleset = -1;  // borrowed
     std::uint32_t entry = 0;
     std::uint32_t restrictFlags = 0;
-};
-
-// A mount of the container, and whether no other container and nothing on the host uses its file system.
-struct Mount {
-    int directory = -1;  // borrowed, O_PATH; a file when one is mounted
-    bool ownFileSystem = false;
 };
 
 // What a container's rulesets are kept for.
@@ -51,8 +45,6 @@ struct Offer {
     std::string containerId;
     int cgroup = -1;  // directory, borrowed
     std::vector<Layer> layers;
-    std::vector<int> programs;  // files of the listed programs, borrowed
-    std::vector<Mount> mounts;
 };
 
 // Rulesets that are kept for a container, given back unless confirm() was called.

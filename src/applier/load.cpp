@@ -117,9 +117,9 @@ void pinAll(const bpf_object* object, const std::string& directory)
 
 constexpr std::string_view linkPrefix = "link_";
 
-void attachAll(bpf_object* object, const std::string& directory)
+void attachAll(oll_applier applier, bpf_object* object, const std::string& directory)
 {
-    for (const std::string& name : requiredLinks) {
+    for (const std::string& name : requiredLinks(applier)) {
         bpf_program* program = bpf_object__find_program_by_name(object, name.c_str() + linkPrefix.size());
         const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(
             program == nullptr ? nullptr : bpf_program__attach(program), bpf_link__destroy);
@@ -131,7 +131,7 @@ void attachAll(bpf_object* object, const std::string& directory)
 }
 
 template <auto open, auto loadSkeleton, auto destroy>
-void loadSkeletonOf(const std::string& directory)
+void loadSkeletonOf(oll_applier applier, const std::string& directory)
 {
     const std::unique_ptr<std::remove_pointer_t<decltype(open())>, decltype(destroy)> skeleton(open(), destroy);
     if (!skeleton) {
@@ -141,30 +141,38 @@ void loadSkeletonOf(const std::string& directory)
         fail("load BPF programs", error);
     }
     pinAll(skeleton->obj, directory);
-    attachAll(skeleton->obj, directory);
+    attachAll(applier, skeleton->obj, directory);
 }
 
 }  // namespace
 
 // What remembers before what selects: no exec may be selected and then forgotten.
-const std::vector<std::string> requiredLinks{"link_forget",           "link_inherit",          "link_commit_exec",
-                                             "link_select_interpreter", "link_find_interpreter", "link_select_exec"};
+std::vector<std::string> requiredLinks(oll_applier applier)
+{
+    std::vector<std::string> links;
+    if (applier == OLL_APPLIER_INJECT) {
+        links = {"link_guard_owed", "link_guard_ruleset"};
+    }
+    links.insert(links.end(), {"link_forget", "link_inherit", "link_commit_exec", "link_select_interpreter",
+                               "link_find_interpreter", "link_select_exec"});
+    return links;
+}
 
 void load(oll_applier applier, const std::string& directory)
 {
     libbpfLog.clear();
     libbpf_set_print(keepLog);
     if (applier == OLL_APPLIER_INJECT) {
-        loadSkeletonOf<inject_bpf__open, inject_bpf__load, inject_bpf__destroy>(directory);
+        loadSkeletonOf<inject_bpf__open, inject_bpf__load, inject_bpf__destroy>(applier, directory);
     } else {
-        loadSkeletonOf<kfunc_bpf__open, kfunc_bpf__load, kfunc_bpf__destroy>(directory);
+        loadSkeletonOf<kfunc_bpf__open, kfunc_bpf__load, kfunc_bpf__destroy>(applier, directory);
     }
 }
 
 std::unique_ptr<Keeper> makeKeeper(oll_applier applier, const std::string& directory)
 {
     if (applier == OLL_APPLIER_INJECT) {
-        return std::make_unique<inject::Supervised>(directory);
+        return std::make_unique<inject::Supervised>();
     }
     return std::make_unique<Slots>(directory);
 }

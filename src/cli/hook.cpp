@@ -9,7 +9,6 @@
 #include "cli/commands.hpp"
 #include "cli/settings.hpp"
 #include "confine/parser.hpp"
-#include "container/mounts.hpp"
 #include "container/process.hpp"
 #include "container/rootfs.hpp"
 #include "landlock/ruleset.hpp"
@@ -287,16 +286,8 @@ void create(confine::Parser& parser, const oci::State& state)
     if (alreadyDone(node, cgroup, init, state.pid)) {
         return;
     }
-    std::vector<container::Mount> mounts;
-    std::vector<applier::Mount> offered;
-    if (node.applier() == OLL_APPLIER_INJECT) {
-        mounts = container::mountsOf(init, rootfs, bundle.rootPath);
-        for (const container::Mount& mount : mounts) {
-            offered.push_back({mount.root.get(), mount.ownFileSystem});
-        }
-    }
     node.install({state.id, reportOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
-                  prepared.entries, prepared.layers, prepared.programs, offered});
+                  prepared.entries, prepared.layers, prepared.programs});
 }
 
 void remove(const oci::State& state)

@@ -5,7 +5,7 @@
 #include <boost/program_options.hpp>
 #include <string>
 
-#include "applier/inject/events.hpp"
+#include "applier/inject/gate.hpp"
 #include "applier/inject/supervisor.hpp"
 #include "applier/inject/tracer.hpp"
 #include "cli/commands.hpp"
@@ -54,9 +54,10 @@ int runSupervise(const Arguments& arguments)
     node::requireAccess();
     requireInitialPidNamespace();
     load();
-    applier::inject::allowManyGroups();
+    applier::inject::PinnedGate gate;
     applier::inject::SupervisorOptions supervisor;
     supervisor.trace = applier::inject::trace;
+    supervisor.gate = &gate;
     applier::inject::supervise(supervisor);
     return exitOk;
 }

@@ -75,7 +75,7 @@ Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
     containers_ = sys::openPin(pinned("containers"));
     programs_ = sys::openPin(pinned("programs"));
     tasks_ = sys::openPin(pinned("tasks"));
-    for (const std::string& link : applier::requiredLinks) {
+    for (const std::string& link : applier::requiredLinks(applier_)) {
         if (access(pinned(link.c_str()).c_str(), F_OK) != 0) {
             throw sys::Error(pinned(link.c_str()) + " is missing, so that nothing would be restricted; run "
                              "`oci-landlock unload --force` and `oci-landlock load`");
@@ -101,13 +101,7 @@ std::uint64_t Node::nextGeneration() const
 
 std::unique_ptr<applier::Kept> Node::keep(const Container& container, std::uint64_t generation) const
 {
-    applier::Offer offer{generation, container.cgroupId, container.id, container.cgroup, container.layers, {},
-                         container.mounts};
-    for (const Program& program : container.programs) {
-        if (program.file >= 0) {
-            offer.programs.push_back(program.file);
-        }
-    }
+    const applier::Offer offer{generation, container.cgroupId, container.id, container.cgroup, container.layers};
     try {
         return keeper_->keep(offer);
     } catch (const applier::Full&) {

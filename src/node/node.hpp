@@ -73,7 +73,6 @@ struct Container {
     std::vector<Entry> entries;
     std::vector<applier::Layer> layers;
     std::vector<Program> programs;
-    std::vector<applier::Mount> mounts;  // inject only
 };
 
 // A container as it stands in the pinned maps.

@@ -46,4 +46,30 @@ void tell(int priority, const std::string& containerId, const std::string& messa
     tell(priority, "container " + printable(containerId) + ": " + message);
 }
 
+void LimitedLog::tell(int priority, const std::string& message)
+{
+    constexpr unsigned mostInPeriod = 10;
+    constexpr auto period = std::chrono::minutes(1);
+    const Clock::time_point now = Clock::now();
+    if (now - begin_ >= period) {
+        sayLeftOut();
+        begin_ = now;
+        said_ = 0;
+    }
+    if (said_ == mostInPeriod) {
+        ++leftOut_;
+        return;
+    }
+    ++said_;
+    sys::tell(priority, containerId_, message);
+}
+
+void LimitedLog::sayLeftOut()
+{
+    if (leftOut_ > 0) {
+        sys::tell(LOG_WARNING, containerId_, std::to_string(leftOut_) + " more such messages were left out");
+        leftOut_ = 0;
+    }
+}
+
 }  // namespace sys

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 
 namespace sys {
@@ -11,5 +12,25 @@ void tell(int priority, const std::string& message);
 
 // The same, about a container. The id may be hostile.
 void tell(int priority, const std::string& containerId, const std::string& message);
+
+// Lines about one container that it can bring about itself: a few a minute, and how many were left out.
+class LimitedLog {
+public:
+    explicit LimitedLog(std::string containerId) : containerId_(std::move(containerId)) {}
+    LimitedLog(const LimitedLog&) = delete;
+    LimitedLog& operator=(const LimitedLog&) = delete;
+    ~LimitedLog() { sayLeftOut(); }
+
+    void tell(int priority, const std::string& message);
+
+private:
+    using Clock = std::chrono::steady_clock;
+    void sayLeftOut();
+
+    std::string containerId_;
+    Clock::time_point begin_;  // of the period
+    unsigned said_ = 0;        // in it
+    unsigned long leftOut_ = 0;
+};
 
 }  // namespace sys

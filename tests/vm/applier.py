@@ -39,13 +39,6 @@ def refused(path, *after):
     return [REFUSED] if INJECT else [f"exec {path}: {REFUSED}", *after]
 
 
-def unseen(way, path, verdict):
-    """What becomes of a target that is a file in memory, or a script there, or another file that was mounted over a
-    listed name later: kfunc sees every exec, inject only those of files and mounts that were there at start, and
-    denies the others."""
-    return f"{way} {path}: Operation not permitted" if INJECT else verdict
-
-
 def refused_name(caller, target):
     """The name of the process in the event: of who wanted to execute, or of the program that was killed."""
     return target if INJECT else caller

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// supervisor-probe daemon | offer NAME PROGRAM | status
+// supervisor-probe daemon | offer NAME | status
 //
-// The supervisor with a tracer that lets every exec pass, a hook for it, and a question. `offer` makes a cgroup with
-// one process that sleeps, marks PROGRAM, and prints the pid.
+// The supervisor with a tracer that does nothing, a hook for it, and a question. `offer` makes a cgroup with one process
+// that sleeps, and prints the pid.
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/fanotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,30 +24,23 @@ namespace {
 
 namespace inject = applier::inject;
 
-int letPass(inject::Held held, sys::Fd control)
+int idle(inject::Held held, sys::Fd control)
 {
-    const auto say = [&](char what) { return send(control.get(), &what, 1, MSG_NOSIGNAL) == 1; };
+    const auto say = [&](const inject::ControlMessage& message) {
+        return send(control.get(), &message, sizeof message, MSG_NOSIGNAL) == sizeof message;
+    };
     const sys::Fd populated(openat(held.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
-    say(inject::controlReady);
+    say({inject::controlReady});
     for (;;) {
-        pollfd waiting[] = {{control.get(), POLLIN, 0}, {populated.get(), POLLPRI, 0}, {held.events.get(), POLLIN, 0}};
-        poll(waiting, 3, -1);
+        pollfd waiting[] = {{control.get(), POLLIN, 0}, {populated.get(), POLLPRI, 0}};
+        poll(waiting, 2, -1);
         char text[64] = {};
         if (pread(populated.get(), text, sizeof text - 1, 0) < 0 || std::strstr(text, "populated 0") != nullptr) {
             return 0;
         }
-        if (waiting[2].revents != 0) {
-            fanotify_event_metadata event{};
-            if (read(held.events.get(), &event, sizeof event) == sizeof event) {
-                const fanotify_response response{event.fd, FAN_ALLOW};
-                if (write(held.events.get(), &response, sizeof response) < 0) {
-                    return 1;
-                }
-                close(event.fd);
-            }
-        }
-        char message = 0;
-        if (waiting[0].revents != 0 && (recv(control.get(), &message, 1, 0) != 1 || !say(message))) {
+        inject::ControlMessage message;
+        if (waiting[0].revents != 0 &&
+            (recv(control.get(), &message, sizeof message, 0) != sizeof message || !say(message))) {
             return 0;
         }
     }
@@ -62,7 +54,7 @@ void put(const std::string& path, const std::string& text)
     }
 }
 
-void offer(const std::string& name, const char* program)
+void offer(const std::string& name)
 {
     const std::string path = "/sys/fs/cgroup/probe-" + name;
     if (mkdir(path.c_str(), 0755) != 0) {
@@ -81,17 +73,14 @@ void offer(const std::string& name, const char* program)
     put(path + "/cgroup.procs", std::to_string(init));
     const sys::Fd cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     struct stat st {};
-    const sys::Fd events(fanotify_init(FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC));
-    if (fstat(cgroup.get(), &st) != 0 ||
-        fanotify_mark(events.get(), FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, program) != 0) {
-        throw sys::errnoError(program);
+    if (fstat(cgroup.get(), &st) != 0) {
+        throw sys::errnoError(path);
     }
     const landlock::Ruleset ruleset(landlock::RulesetAttributes{.handledFs = 1});
     inject::Offer offered;
     offered.generation = st.st_ino;
     offered.cgroupId = st.st_ino;
     offered.containerId = name;
-    offered.events = events.get();
     offered.cgroup = cgroup.get();
     offered.layers.push_back({ruleset.fd(), 0, 0});
     inject::Handover handover(offered);
@@ -107,10 +96,10 @@ int main(int argc, char** argv)
     try {
         if (word == "daemon") {
             inject::SupervisorOptions options;
-            options.trace = letPass;
+            options.trace = idle;
             inject::supervise(options);
-        } else if (word == "offer" && argc == 4) {
-            offer(argv[2], argv[3]);
+        } else if (word == "offer" && argc == 3) {
+            offer(argv[2]);
         } else if (const auto status = inject::askSupervisor()) {
             std::printf("%d %u\n", status->pid, status->containers);
         } else {

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import unittest
 
@@ -60,15 +59,15 @@ class Service(unittest.TestCase):
         shutil.rmtree(DROP_IN, ignore_errors=True)
 
     def use_probe(self, *settings):
-        """The service as it is installed, with tracers that let all pass."""
+        """The service as it is installed, with tracers that do nothing."""
         os.makedirs(DROP_IN, exist_ok=True)
         with open(DROP_IN + "/probe.conf", "w", encoding="utf-8") as file:
             file.write("\n".join(["[Service]", "ExecStart=", f"ExecStart={PROBE} daemon", *settings, ""]))
         systemctl("daemon-reload")
         systemctl("start", UNIT)
 
-    def offer(self, name, program):
-        result = command(PROBE, "offer", name, program, check=False)
+    def offer(self, name):
+        result = command(PROBE, "offer", name, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.pids[name] = int(result.stdout)
 
@@ -83,15 +82,6 @@ class Service(unittest.TestCase):
         result = command(PROBE, "status", check=False)
         return [int(word) for word in result.stdout.split()]
 
-    def copy(self):
-        path = "/tmp/program"
-        shutil.copy("/bin/true", path)
-        self.addCleanup(os.remove, path)
-        return path
-
-    def assertRuns(self, program):
-        self.assertEqual(subprocess.run([program], check=False, timeout=60).returncode, 0)
-
     def test_as_installed(self):
         """It starts with what the unit leaves it: the selector is loaded, and no seccomp filter is on."""
         systemctl("daemon-reload")
@@ -101,7 +91,6 @@ class Service(unittest.TestCase):
         self.assertEqual(oci_landlock("status").returncode, 0)
         self.assertEqual(process_status("Seccomp"), "0")
         self.assertEqual(process_status("NoNewPrivs"), "1")
-        self.assertGreaterEqual(int(contents("/proc/sys/fs/fanotify/max_user_groups")), 16384)
         wait_for(lambda: show("StatusText") == "0 containers", "the status line")
         first = show("MainPID")
         systemctl("restart", UNIT)
@@ -114,12 +103,11 @@ class Service(unittest.TestCase):
         self.assertEqual(show("ActiveState"), "inactive")
 
     def test_what_is_held_survives(self):
-        """restart, kill -9, and the watchdog: each container is there afterwards, and its execs are attended to."""
-        program = self.copy()
+        """restart, kill -9, and the watchdog: each container is there afterwards."""
         self.use_probe("WatchdogSec=4")
         for name in ("a", "b", "c"):
-            self.offer(name, program)
-        self.assertEqual(show("NFileDescriptorStore"), "12")
+            self.offer(name)
+        self.assertEqual(show("NFileDescriptorStore"), "9")
         ways = {
             "restart": lambda pid: systemctl("restart", UNIT),
             "kill": lambda pid: os.kill(pid, signal.SIGKILL),
@@ -134,23 +122,12 @@ class Service(unittest.TestCase):
                 wait_for(lambda: show("ActiveState") == "active" and int(show("MainPID")) not in (0, before),
                          "started again", 60)
                 self.assertEqual(self.state(), [int(show("MainPID")), 3])
-                self.assertEqual(show("NFileDescriptorStore"), "12")
-                self.assertRuns(program)
+                self.assertEqual(show("NFileDescriptorStore"), "9")
         self.end("a")
         wait_for(lambda: self.state()[1:] == [2], "the container is let go of")
-        wait_for(lambda: show("NFileDescriptorStore") == "8", "its descriptors, too")
-        self.offer("d", program)
-        self.assertEqual(show("NFileDescriptorStore"), "12")
-
-    def test_execs_wait_for_the_next_one(self):
-        """While it is killed over and over, execs in a marked file go on."""
-        program = self.copy()
-        self.use_probe()
-        self.offer("a", program)
-        for _ in range(10):
-            os.kill(int(show("MainPID")), signal.SIGKILL)
-            self.assertRuns(program)
-            wait_for(lambda: self.state()[1:] == [1], "started again")
+        wait_for(lambda: show("NFileDescriptorStore") == "6", "its descriptors, too")
+        self.offer("d")
+        self.assertEqual(show("NFileDescriptorStore"), "9")
 
     def test_containers_survive(self):
         """A real container over restarts and kills of the service: its targets are restricted as before, and so are
@@ -187,11 +164,9 @@ class Service(unittest.TestCase):
         wait_for(lambda: show("NFileDescriptorStore") == "0", "nothing is held any more")
 
     def test_stop_gives_up(self):
-        """Stopped, it holds nothing, and nothing waits for it."""
-        program = self.copy()
+        """Stopped, it holds nothing."""
         self.use_probe()
-        self.offer("a", program)
+        self.offer("a")
         systemctl("stop", UNIT)
-        self.assertRuns(program)
         systemctl("start", UNIT)
         self.assertEqual(self.state()[1:], [0])

@@ -110,7 +110,7 @@ void requireRequest(const Request& request, std::size_t descriptors)
     if ((request.word == Word::release) != (request.generation != 0)) {
         throw sys::Error("message: wrong generation");
     }
-    if (descriptors != (offers ? 2 + request.description.layerCount : 0)) {
+    if (descriptors != (offers ? 1 + request.description.layerCount : 0)) {
         throw sys::Error("message: wrong number of descriptors");
     }
 }

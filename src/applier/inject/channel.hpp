@@ -14,13 +14,18 @@
 
 #include "applier/inject/description.hpp"
 #include "sys/fd.hpp"
+#include "sys/places.hpp"
 
 namespace applier::inject {
 
-inline constexpr const char* supervisorSocket = "/run/oci-landlock/supervisor.sock";
-inline constexpr std::uint32_t channelVersion = 1;
-// Events, cgroup, a ruleset for each layer.
-inline constexpr std::size_t maxDescriptors = 2 + OLL_MAX_LAYERS;
+inline std::string supervisorSocket()
+{
+    return sys::inRunDirectory("supervisor.sock");
+}
+
+inline constexpr std::uint32_t channelVersion = 2;
+// Cgroup, a ruleset for each layer.
+inline constexpr std::size_t maxDescriptors = 1 + OLL_MAX_LAYERS;
 
 enum class Word : std::uint32_t {
     offer = 1,

@@ -136,7 +136,7 @@ Handover::Handover(const Offer& offer, const std::string& socket, milliseconds t
     description.cgroupId = offer.cgroupId;
     description.layerCount = static_cast<std::uint32_t>(offer.layers.size());
     std::ranges::copy(offer.containerId, description.containerId);
-    std::vector<int> descriptors{offer.events, offer.cgroup};
+    std::vector<int> descriptors{offer.cgroup};
     for (std::size_t i = 0; i < offer.layers.size(); ++i) {
         description.layers[i] = {offer.layers[i].entry, offer.layers[i].restrictFlags};
         descriptors.push_back(offer.layers[i].ruleset);

@@ -26,7 +26,6 @@ struct Offer {
     std::uint64_t generation = 0;
     std::uint64_t cgroupId = 0;
     std::string containerId;
-    int events = -1;  // fanotify group, marked
     int cgroup = -1;  // directory
     std::vector<OfferedLayer> layers;
 };
@@ -39,7 +38,7 @@ class Handover {
 public:
     // When this returns, the container's tracer attends to its execs. Throws sys::Error: no supervisor, it does not
     // answer, or it refuses.
-    explicit Handover(const Offer& offer, const std::string& socket = supervisorSocket,
+    explicit Handover(const Offer& offer, const std::string& socket = supervisorSocket(),
                       std::chrono::milliseconds timeout = answerTimeout);
 
     // To be called when the container's entry is written: from the return on, the supervisor takes care of the
@@ -58,10 +57,10 @@ struct SupervisorStatus {
 };
 
 // Empty: none is running. Throws sys::Error when one is, and does not answer within 2 s.
-std::optional<SupervisorStatus> askSupervisor(const std::string& socket = supervisorSocket);
+std::optional<SupervisorStatus> askSupervisor(const std::string& socket = supervisorSocket());
 
 // Tells the supervisor that this container is gone, which it would find out itself. False: there is no supervisor, it
 // does not answer within 2 s, or a process is in the cgroup still.
-bool release(std::uint64_t generation, const std::string& socket = supervisorSocket) noexcept;
+bool release(std::uint64_t generation, const std::string& socket = supervisorSocket()) noexcept;
 
 }  // namespace applier::inject

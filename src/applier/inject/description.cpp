@@ -91,19 +91,17 @@ Description describe(const Held& held)
 Held hold(const Description& description, std::vector<sys::Fd> descriptors)
 {
     requireValid(description);
-    require(descriptors.size() == 2U + description.layerCount, "wrong number of descriptors");
-    requireAnonymous(descriptors[0].get(), "fanotify");
-    requireCgroup(descriptors[1].get(), description.cgroupId);
+    require(descriptors.size() == 1U + description.layerCount, "wrong number of descriptors");
+    requireCgroup(descriptors[0].get(), description.cgroupId);
     Held held;
     held.generation = description.generation;
     held.cgroupId = description.cgroupId;
     held.containerId = description.containerId;
-    held.events = std::move(descriptors[0]);
-    held.cgroup = std::move(descriptors[1]);
+    held.cgroup = std::move(descriptors[0]);
     for (std::uint32_t i = 0; i < description.layerCount; ++i) {
-        requireAnonymous(descriptors[2 + i].get(), "landlock-ruleset");
+        requireAnonymous(descriptors[1 + i].get(), "landlock-ruleset");
         held.layers.push_back(
-            {std::move(descriptors[2 + i]), description.layers[i].entry, description.layers[i].restrictFlags});
+            {std::move(descriptors[1 + i]), description.layers[i].entry, description.layers[i].restrictFlags});
     }
     // systemd keeps one of two descriptors of the same open file.
     for (std::size_t i = 0; i < held.layers.size(); ++i) {

@@ -19,7 +19,7 @@ struct DescribedLayer {
 
 // Fixed layout, because a supervisor reads what its predecessor wrote: a change of it needs another number.
 struct Description {
-    static constexpr std::uint32_t currentLayout = 1;
+    static constexpr std::uint32_t currentLayout = 2;
 
     std::uint32_t layout = currentLayout;
     std::uint32_t layerCount = 0;
@@ -36,7 +36,7 @@ void requireValid(const Description& description);
 // Of what is held. Throws sys::Error when it does not fit.
 Description describe(const Held& held);
 
-// The other way round: `descriptors` are the events, the cgroup and a ruleset for each layer, in this order. Throws
+// The other way round: `descriptors` are the cgroup and a ruleset for each layer, in this order. Throws
 // sys::Error unless the description is valid and each descriptor is what it should be.
 Held hold(const Description& description, std::vector<sys::Fd> descriptors);
 

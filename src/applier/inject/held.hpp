@@ -13,14 +13,13 @@ namespace applier::inject {
 struct HeldLayer {
     sys::Fd ruleset;
     std::uint32_t entry = 0;          // its bit in the masks of oll_container
-    std::uint32_t restrictFlags = 0;  // OLL_RESTRICT_NO_NEW_PRIVS or 0
+    std::uint32_t restrictFlags = 0;  // of landlock_restrict_self(2), and OLL_RESTRICT_NO_NEW_PRIVS
 };
 
 struct Held {
     std::uint64_t generation = 0;
     std::uint64_t cgroupId = 0;
     std::string containerId;
-    sys::Fd events;  // fanotify group, with the container's mounts and programs marked
     sys::Fd cgroup;  // directory
     std::vector<HeldLayer> layers;
 };

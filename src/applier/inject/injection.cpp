@@ -129,7 +129,10 @@ std::uint64_t numberInFile(const char* path, std::uint64_t absent)
 }  // namespace
 
 struct Injection::Steps {
-    Steps(pid_t task, std::vector<InjectedLayer> layers) : task_(task), layers_(std::move(layers)) {}
+    Steps(pid_t task, std::vector<InjectedLayer> layers, std::function<void()> beforeRelease)
+        : task_(task), layers_(std::move(layers)), beforeRelease_(std::move(beforeRelease))
+    {
+    }
     ~Steps();
     Steps(const Steps&) = delete;
     Steps& operator=(const Steps&) = delete;
@@ -189,6 +192,7 @@ private:
 
     pid_t task_;
     std::vector<InjectedLayer> layers_;
+    std::function<void()> beforeRelease_;
     State state_ = State::underWay;
     std::string error_;
     int errorCode_ = 0;
@@ -673,13 +677,16 @@ void Injection::Steps::finish()
             fail("restoring the program's signal mask");
         }
     }
+    if (beforeRelease_) {
+        beforeRelease_();
+    }
     if (ptrace(PTRACE_DETACH, task_, nullptr, nullptr) != 0) {
         fail("detaching from the program");
     }
 }
 
-Injection::Injection(pid_t task, std::vector<InjectedLayer> layers)
-    : steps_(std::make_unique<Steps>(task, std::move(layers)))
+Injection::Injection(pid_t task, std::vector<InjectedLayer> layers, std::function<void()> beforeRelease)
+    : steps_(std::make_unique<Steps>(task, std::move(layers), std::move(beforeRelease)))
 {
 }
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +28,8 @@ public:
     };
 
     // `task` is traced by this thread (PTRACE_SEIZE with PTRACE_O_EXITKILL), and in its PTRACE_EVENT_EXEC stop.
-    Injection(pid_t task, std::vector<InjectedLayer> layers);
+    // `beforeRelease` is called when it is as it was, just before it is let go; if it throws, the task is killed.
+    Injection(pid_t task, std::vector<InjectedLayer> layers, std::function<void()> beforeRelease = {});
     ~Injection();
     Injection(Injection&&) noexcept;
     Injection& operator=(Injection&&) noexcept;

@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inject applier keeps rulesets in the supervisor, which also stops the container's targets.
+// The inject applier keeps rulesets in the supervisor, which also attaches to the container's targets.
 #pragma once
 
 #include "applier/applier.hpp"
-#include "sys/fd.hpp"
 
 namespace applier::inject {
 
+// The supervisor lets go by itself when a container's cgroup is empty; nobody has to clean up after it.
 class Supervised : public Keeper {
 public:
-    // Throws sys::Error when the pins are not there.
-    explicit Supervised(const std::string& directory);
-
-    // Marks what the container may execute, and hands it all to the supervisor, which must answer.
+    // Hands it all to the supervisor, which must answer.
     std::unique_ptr<Kept> keep(const applier::Offer& offer) const override;
-    void release(std::uint64_t generation) const override;
-    unsigned collectGarbage(const std::set<std::uint64_t>& living) const override;
-
-private:
-    sys::Fd tracers_;  // map
+    void release(std::uint64_t) const override {}
+    unsigned collectGarbage(const std::set<std::uint64_t>&) const override { return 0; }
 };
 
 }  // namespace applier::inject

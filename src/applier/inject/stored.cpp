@@ -15,7 +15,7 @@ std::string storedName(std::uint64_t generation, char which)
 std::vector<std::string> storedNames(const Held& held)
 {
     std::vector<std::string> names;
-    for (const char which : {storedDescription, storedEvents, storedCgroup}) {
+    for (const char which : {storedDescription, storedCgroup}) {
         names.push_back(storedName(held.generation, which));
     }
     for (std::size_t i = 0; i < held.layers.size(); ++i) {

@@ -14,7 +14,6 @@
 namespace applier::inject {
 
 inline constexpr char storedDescription = 'm';
-inline constexpr char storedEvents = 'e';
 inline constexpr char storedCgroup = 'c';
 inline constexpr char storedRulesets[] = "0123456789abdfgh";
 static_assert(sizeof storedRulesets == OLL_MAX_LAYERS + 1);

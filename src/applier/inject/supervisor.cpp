@@ -2,7 +2,7 @@
 #include "applier/inject/supervisor.hpp"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -128,6 +128,9 @@ private:
     void restoreOne(std::uint64_t generation, std::map<char, sys::Fd> descriptors);
 
     void onSignal();
+    void watchGate();
+    void onCalls();
+    void guard(const Held& held);
     void onListener();
     void acceptOne(sys::Fd socket);
     void onClient(std::uint64_t id);
@@ -148,6 +151,7 @@ private:
     void reap();
     void onEnd(std::uint64_t generation, int status);
     void letGoOfTracer(Container& container);
+    void forget(std::uint64_t generation);
     void drop(std::uint64_t generation, const std::string& why);
 
     void due(Time now);
@@ -160,7 +164,7 @@ private:
     Service service_;
     sys::Loop loop_;
     sys::Fd lock_, signals_, listener_, spare_;
-    sys::Loop::Watch signalWatch_, listenerWatch_;
+    sys::Loop::Watch signalWatch_, listenerWatch_, gateWatch_;
     Containers containers_;
     Clients clients_;
     std::uint64_t lastClient_ = 0;
@@ -189,8 +193,41 @@ Supervisor::Supervisor(const SupervisorOptions& options) : options_(options)
         watchdogPeriod_ = std::chrono::duration_cast<milliseconds>(*period / 3);
         nextWatchdog_ = Clock::now();
     }
+    if (options_.gate != nullptr) {
+        options_.gate->clear();
+        watchGate();
+    }
     restore();
     listen();
+}
+
+// ---- Targets that are held
+
+void Supervisor::watchGate()
+{
+    gateWatch_.reset();
+    gateWatch_ = loop_.watch(options_.gate->descriptor(), POLLIN, [this](short) { onCalls(); });
+}
+
+// A call that does not get through is made again.
+void Supervisor::onCalls()
+{
+    for (const Call& call : options_.gate->takeCalls()) {
+        const auto found = containers_.find(call.generation);
+        if (found != containers_.end() && found->second.stage == Container::Stage::running) {
+            const ControlMessage message{controlCall, call.thread};
+            ::send(found->second.control.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
+    }
+}
+
+void Supervisor::guard(const Held& held)
+{
+    for (const HeldLayer& layer : held.layers) {
+        if (options_.gate != nullptr) {
+            options_.gate->guard(layer.ruleset.get());
+        }
+    }
 }
 
 void Supervisor::lock()
@@ -245,7 +282,7 @@ void Supervisor::takeSignals()
     if (!signals_) {
         throw sys::errnoError("signals");
     }
-    signalWatch_ = loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) { onSignal(); });
+    signalWatch_ = loop_.watch(signals_.get(), POLLIN, [this](short) { onSignal(); });
 }
 
 // The lock is ours, so that what is at the socket's place is stale. It is replaced at once: a hook that comes while the
@@ -270,7 +307,7 @@ void Supervisor::listen()
     if (!bound || ::listen(listener_.get(), SOMAXCONN) != 0 || rename(fresh.c_str(), path.c_str()) != 0) {
         throw sys::errnoError("listen at " + path);
     }
-    listenerWatch_ = loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { onListener(); });
+    listenerWatch_ = loop_.watch(listener_.get(), POLLIN, [this](short) { onListener(); });
     accepting_ = true;
 }
 
@@ -320,11 +357,10 @@ void Supervisor::restoreOne(std::uint64_t generation, std::map<char, sys::Fd> de
     Container container;
     container.description = take(storedDescription);
     const Description description = unseal(container.description.get());
-    if (description.generation != generation || descriptors.size() != 3U + description.layerCount) {
+    if (description.generation != generation || descriptors.size() != 2U + description.layerCount) {
         throw sys::Error("descriptors and description do not match");
     }
     std::vector<sys::Fd> ordered;
-    ordered.push_back(take(storedEvents));
     ordered.push_back(take(storedCgroup));
     for (std::uint32_t i = 0; i < description.layerCount; ++i) {
         ordered.push_back(take(storedRulesets[i]));
@@ -332,6 +368,7 @@ void Supervisor::restoreOne(std::uint64_t generation, std::map<char, sys::Fd> de
     container.held = hold(description, std::move(ordered));
     container.kept = true;
     container.stored = true;
+    guard(container.held);
     Container& there = containers_.emplace(generation, std::move(container)).first->second;
     if (!inUse(there.held)) {
         drop(generation, ended);
@@ -382,7 +419,7 @@ void Supervisor::acceptOne(sys::Fd socket)
         client.deadline = Clock::now() + options_.times.client;
         wakeAt(client.deadline);
         client.watch =
-            loop_.watch(client.socket.get(), EPOLLIN | EPOLLRDHUP, [this, id](std::uint32_t) { onClient(id); });
+            loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, id](short) { onClient(id); });
     } catch (const sys::Error& error) {
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
@@ -449,6 +486,9 @@ void Supervisor::offer(std::uint64_t id, Client& client, const Request& request,
     if (!service_.hasRoom(storedNames(container.held))) {
         throw sys::Error(full);
     }
+    if (options_.gate != nullptr && options_.gate->renew()) {
+        watchGate();
+    }
     const std::uint64_t generation = container.held.generation;
     if (const auto known = containers_.find(generation); known != containers_.end()) {
         // The node numbers containers anew when it is loaded again: what has this number is a leftover.
@@ -457,9 +497,10 @@ void Supervisor::offer(std::uint64_t id, Client& client, const Request& request,
     }
     Container& there = containers_.emplace(generation, std::move(container)).first->second;
     try {
+        guard(there.held);
         start(there);
     } catch (...) {
-        containers_.erase(generation);
+        forget(generation);
         throw;
     }
     client.generation = generation;
@@ -483,13 +524,12 @@ void Supervisor::keep(std::uint64_t id, Client& client)
     container.stored = true;  // from the first one on
     const Held& held = container.held;
     service_.store(storedName(held.generation, storedDescription), container.description.get());
-    service_.store(storedName(held.generation, storedEvents), held.events.get());
     service_.store(storedName(held.generation, storedCgroup), held.cgroup.get());
     for (std::size_t i = 0; i < held.layers.size(); ++i) {
         service_.store(storedName(held.generation, storedRulesets[i]), held.layers[i].ruleset.get());
     }
     client.barrier = service_.barrier();
-    client.barrierWatch = loop_.watch(client.barrier.get(), EPOLLIN, [this, id](std::uint32_t) { stored(id); });
+    client.barrierWatch = loop_.watch(client.barrier.get(), POLLIN, [this, id](short) { stored(id); });
 }
 
 void Supervisor::stored(std::uint64_t id)
@@ -551,7 +591,7 @@ void Supervisor::endClient(std::uint64_t id)
     }
     if (!accepting_ && !stopping_) {
         try {
-            listenerWatch_ = loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { onListener(); });
+            listenerWatch_ = loop_.watch(listener_.get(), POLLIN, [this](short) { onListener(); });
             accepting_ = true;
         } catch (const std::exception&) {
             // The next client that ends tries again.
@@ -576,8 +616,7 @@ void Supervisor::start(Container& container)
     }
     const std::uint64_t generation = container.held.generation;
     sys::Loop::Watch watch =
-        loop_.watch(mine.get(), EPOLLIN, [this, generation](std::uint32_t) { onControl(generation); });
-    const bool successor = container.kept || !container.starts.empty();
+        loop_.watch(mine.get(), POLLIN, [this, generation](short) { onControl(generation); });
     const Time now = Clock::now();
     container.starts.push_back(now);
     const pid_t self = getpid();
@@ -586,7 +625,7 @@ void Supervisor::start(Container& container)
         throw sys::errnoError("start a tracer");
     }
     if (pid == 0) {
-        becomeTracer(options_.trace, container.held, its.get(), self, successor);
+        becomeTracer(options_.trace, container.held, its.get(), self);
     }
     container.tracer = pid;
     container.watch = std::move(watch);
@@ -637,8 +676,8 @@ void Supervisor::startAgain(Container& container, Time now)
 void Supervisor::onControl(std::uint64_t generation)
 {
     Container& container = containers_.at(generation);
-    std::array<char, 8> message{};
-    const ssize_t size = recv(container.control.get(), message.data(), message.size(), MSG_DONTWAIT);
+    ControlMessage message;
+    const ssize_t size = recv(container.control.get(), &message, sizeof message, MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
@@ -647,7 +686,8 @@ void Supervisor::onControl(std::uint64_t generation)
         return;
     }
     const bool starting = container.stage == Container::Stage::starting;
-    if (size == 1 && message[0] == controlReady && starting) {
+    const bool whole = size == sizeof message;
+    if (whole && message.word == controlReady && starting) {
         container.stage = Container::Stage::running;
         container.deadline = never;
         restoring_.erase(generation);
@@ -658,7 +698,7 @@ void Supervisor::onControl(std::uint64_t generation)
             wakeAt(client->second.deadline);
             answer(container.client, answerWith(Reply::ready));
         }
-    } else if (size == 1 && message[0] == controlPing && container.pinged) {
+    } else if (whole && message.word == controlPing && container.pinged) {
         container.pinged = false;
         container.missed = 0;
     } else {
@@ -668,7 +708,9 @@ void Supervisor::onControl(std::uint64_t generation)
 
 void Supervisor::trouble(Container& container, const std::string& what)
 {
-    kill(container.tracer, SIGKILL);
+    if (container.tracer > 0) {
+        kill(container.tracer, SIGKILL);
+    }
     container.trouble = what;
     container.watch.reset();
     container.stage = Container::Stage::waiting;  // for its end
@@ -728,7 +770,19 @@ void Supervisor::letGoOfTracer(Container& container)
     container.control.reset();
 }
 
-// Whatever it waits for is over: execs that wait for an answer get one when the last copy of the events is closed.
+// Nothing is held for it any more, and the gate denies its targets.
+void Supervisor::forget(std::uint64_t generation)
+{
+    const auto found = containers_.find(generation);
+    if (found != containers_.end() && options_.gate != nullptr) {
+        options_.gate->forget(generation);
+        for (const HeldLayer& layer : found->second.held.layers) {
+            options_.gate->release(layer.ruleset.get());
+        }
+    }
+    containers_.erase(generation);
+}
+
 void Supervisor::drop(std::uint64_t generation, const std::string& why)
 {
     const auto found = containers_.find(generation);
@@ -743,7 +797,7 @@ void Supervisor::drop(std::uint64_t generation, const std::string& why)
         }
     }
     const std::uint64_t client = container.client;
-    containers_.erase(found);
+    forget(generation);
     restoring_.erase(generation);
     if (const auto waiting = clients_.find(client); waiting != clients_.end()) {
         waiting->second.generation = 0;
@@ -763,8 +817,10 @@ void Supervisor::ping(Container& container)
         trouble(container, "its tracer does not answer");
         return;
     }
-    const char word = controlPing;
-    if (!container.pinged && ::send(container.control.get(), &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) {
+    // One that cannot be asked any more does not answer either.
+    const ControlMessage message{controlPing};
+    if (!container.pinged) {
+        ::send(container.control.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
         container.pinged = true;
     }
 }
@@ -845,6 +901,8 @@ void Supervisor::onSignal()
 void Supervisor::run()
 {
     while (!stopping_) {
+        // First what has been said: forking many tracers may take longer than one of them may take to be ready.
+        loop_.wait(milliseconds(0));
         const Time now = Clock::now();
         if (now >= nextDue_ || (!announced_ && restoring_.empty())) {
             due(now);

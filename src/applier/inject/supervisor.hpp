@@ -6,14 +6,16 @@
 #include <string>
 
 #include "applier/inject/channel.hpp"
+#include "applier/inject/gate.hpp"
 #include "applier/inject/tracer_process.hpp"
+#include "sys/places.hpp"
 
 namespace applier::inject {
 
 struct SupervisorPaths {
-    std::string directory = "/run/oci-landlock";  // made, for root alone, if it is missing
-    std::string socket = supervisorSocket;
-    std::string lock = "/run/oci-landlock/supervisor.lock";
+    std::string directory = sys::runDirectory;  // made, for root alone, if it is missing
+    std::string socket = supervisorSocket();
+    std::string lock = sys::inRunDirectory("supervisor.lock");
 };
 
 struct SupervisorTimes {
@@ -32,6 +34,7 @@ struct SupervisorTimes {
 struct SupervisorOptions {
     // applier::inject::trace, or what a test has in its place. Runs in a child; its return value is the exit status.
     Trace* trace = nullptr;
+    Gate* gate = nullptr;  // borrowed; without one nothing is held, and nothing guarded
     SupervisorPaths paths;
     SupervisorTimes times;
 };

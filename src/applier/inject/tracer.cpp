@@ -1,169 +1,143 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The way of a target here:
- *   1. It opens its program in execve(2) and waits: a fanotify event. `preview` (BPF) says that it may be a target.
- *   2. PTRACE_SEIZE, so that the gate lets it pass and that it stops once the exec has succeeded; PTRACE_INTERRUPT, so
- *      that it also stops when the exec fails. Then the opening is allowed.
- *   3. At the stop after the exec, `take_debt` says which entries have selected it. None: it is let go.
- *   4. Injection makes it restrict itself, and lets it go.
- * If this process dies at any point, the kernel kills what it traces, and the gate denies what it would have traced.
+ *   1. The gate holds its thread: execve(2) begins anew again and again (bpf/inject.bpf.c). The supervisor calls.
+ *   2. PTRACE_SEIZE, so that the gate lets it pass and that it stops once the exec has succeeded; PTRACE_INTERRUPT. At
+ *      that stop all its signals are blocked, so that no handler of it comes in between; on to the next execve.
+ *   3. If that fails, the thread gets its signals back and is let go. It never notices.
+ *   4. At the stop after the exec, the verdict says which entries have selected it. None: it is let go.
+ *   5. Injection makes it restrict itself; the debt is settled; it is let go.
+ * Nothing here waits for a file, the memory or the descriptors of a container before step 5, and there only for those
+ * of a target. If this process dies at any point, the kernel kills what it traces, and the gate holds what comes.
  */
 #include "applier/inject/tracer.hpp"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/fanotify.h>
+#include <linux/audit.h>
+#include <poll.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <optional>
 
 #include "applier/inject/injection.hpp"
-#include "applier/inject/look.hpp"
-#include "bpf/abi.h"
-#include "sys/bpf.hpp"
 #include "sys/error.hpp"
 #include "sys/log.hpp"
+#include "sys/loop.hpp"
 
 namespace applier::inject {
 
 namespace {
 
+using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* pins = "/sys/fs/bpf/oci-landlock/";
 constexpr unsigned traceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
-// Descriptors of events are numbers below this.
-constexpr rlim_t maxDescriptors = 4096;
-constexpr auto busyPatience = std::chrono::seconds(5);
-constexpr auto busyPause = std::chrono::milliseconds(2);
-constexpr auto closingPatience = std::chrono::seconds(1);
+constexpr int syscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
+// Between the stop of step 2 and the execve that follows there are a few instructions of the kernel's. Whoever takes
+// longer was in a handler.
+constexpr milliseconds entryPatience{1000};
+// For what is under way when the supervisor stops.
+constexpr milliseconds closingPatience{1000};
 
-// An exec whose opening waits for our answer.
-struct Waiting {
-    pid_t thread = -1;
-    sys::Fd file;
-    Clock::time_point until;
-};
-
-// A task that we trace.
+// A thread that we trace.
 struct Traced {
-    std::optional<Injection> injection;  // empty: its exec is under way
-    std::uint32_t firstEntry = 0;        // of those it is owed
+    enum class At {
+        seized,    // on the way to the stop that we have asked for
+        entry,     // on the way to execve
+        exec,      // in it
+        injection,
+        leaving,   // to be let go at its next stop
+    };
+    At at = At::seized;
+    std::optional<std::uint64_t> signalMask;  // its own, while all signals are blocked
+    Clock::time_point deadline = Clock::time_point::max();
+    std::optional<Injection> injection;
+    std::uint32_t firstEntry = 0;  // of those it is owed
 };
+
+// execve or execveat, by any of the numbers that they have.
+bool isExec(const __ptrace_syscall_info& info)
+{
+    const auto number = info.entry.nr;
+    switch (info.arch) {
+        case AUDIT_ARCH_X86_64:
+            return number == 59 || number == 322 || number == (0x40000000 | 520) || number == (0x40000000 | 545);  // x32
+        case AUDIT_ARCH_I386:
+            return number == 11 || number == 358;
+        case AUDIT_ARCH_AARCH64:
+            return number == 221 || number == 281;
+        case AUDIT_ARCH_ARM:
+            return number == 11 || number == 387;
+        default:
+            return false;
+    }
+}
 
 class Tracer {
 public:
-    Tracer(Held held, sys::Fd control);
+    Tracer(Held held, sys::Fd control, Verdicts& verdicts);
     int run();
 
 private:
-    void add(int fd, std::uint32_t what);
-    void registerSelf();
-    void answer(int file, bool allow) const;
+    using Threads = std::map<pid_t, Traced>;
+
+    void onControl();
+    void onChildren();
     bool cgroupEmpty() const;
-    bool control();
-    void takeEvents();
-    void attend(Waiting waiting);
-    oll_preview_verdict preview(const Waiting& waiting) const;
-    void seize(const Waiting& waiting);
-    void retryBusy();
-    void armTimer() const;
-    void reap();
+    void attach(pid_t thread);
     void stopped(pid_t task, int status);
+    void atStop(Threads::iterator traced, int status);
+    void atCall(Threads::iterator traced);
     void executed(pid_t task, int status);
-    void step(std::map<pid_t, Traced>::iterator traced, int status);
-    void tell(int priority, const std::string& message) const;
+    void step(Threads::iterator traced, int status);
+    void resume(Threads::iterator traced, int request, int signal = 0);
+    void letGo(Threads::iterator traced, int signal = 0);
+    void killUnrestricted(Threads::iterator traced, const std::string& why);
+    void close();
+    milliseconds dueTime();
 
     Held held_;
-    sys::Fd control_, epoll_, signals_, timer_, cgroupEvents_;
-    sys::Fd registerProgram_, previewProgram_, takeDebtProgram_, reportFailureProgram_;
-    std::map<pid_t, Traced> traced_;
-    std::deque<Waiting> busy_;
+    sys::Fd control_;
+    Verdicts& verdicts_;
+    sys::LimitedLog log_;
+    sys::Fd signals_, cgroupEvents_;
+    sys::Loop loop_;
+    sys::Loop::Watch controlWatch_, signalWatch_, cgroupWatch_;
+    Threads threads_;
     bool closing_ = false;
+    Clock::time_point end_ = Clock::time_point::max();
 };
 
-enum Source : std::uint32_t { fromEvents, fromControl, fromSignals, fromTimer, fromCgroup };
-
-Tracer::Tracer(Held held, sys::Fd control)
+Tracer::Tracer(Held held, sys::Fd control, Verdicts& verdicts)
     : held_(std::move(held)),
       control_(std::move(control)),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
-      cgroupEvents_(openat(held_.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC)),
-      registerProgram_(sys::openPin(std::string(pins) + "register_tracer")),
-      previewProgram_(sys::openPin(std::string(pins) + "preview")),
-      takeDebtProgram_(sys::openPin(std::string(pins) + "take_debt")),
-      reportFailureProgram_(sys::openPin(std::string(pins) + "report_failure"))
+      verdicts_(verdicts),
+      log_(held_.containerId),
+      cgroupEvents_(openat(held_.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC))
 {
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, nullptr);
     signals_ = sys::Fd(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!epoll_ || !timer_ || !signals_) {
-        throw sys::errnoError("event loop of the tracer");
+    if (!signals_) {
+        throw sys::errnoError("signals of the tracer");
     }
-    const rlimit limit{maxDescriptors, maxDescriptors};
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        throw sys::errnoError("setrlimit");
-    }
-    add(held_.events.get(), fromEvents);
-    add(control_.get(), fromControl);
-    add(signals_.get(), fromSignals);
-    add(timer_.get(), fromTimer);
+    controlWatch_ = loop_.watch(control_.get(), POLLIN, [this](short) { onControl(); });
+    signalWatch_ = loop_.watch(signals_.get(), POLLIN, [this](short) { onChildren(); });
     if (cgroupEvents_) {
-        add(cgroupEvents_.get(), fromCgroup);
-    }
-}
-
-void Tracer::add(int fd, std::uint32_t what)
-{
-    epoll_event event{};
-    // cgroup.events is always readable; a change of it is EPOLLPRI.
-    event.events = what == fromCgroup ? static_cast<std::uint32_t>(EPOLLPRI) : static_cast<std::uint32_t>(EPOLLIN);
-    event.data.u32 = what;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-        throw sys::errnoError("event loop of the tracer");
-    }
-}
-
-void Tracer::tell(int priority, const std::string& message) const
-{
-    sys::tell(priority, held_.containerId, message);
-}
-
-void Tracer::registerSelf()
-{
-    oll_register_tracer context{};
-    context.generation = held_.generation;
-    sys::runProgram(registerProgram_.get(), context, "register the tracer");
-    if (context.error != 0) {
-        throw sys::errnoError("register the tracer", -context.error);
-    }
-    if (context.tgid != static_cast<std::uint32_t>(getpid())) {
-        throw sys::Error("the supervisor is not in the initial pid namespace");
-    }
-}
-
-void Tracer::answer(int file, bool allow) const
-{
-    const fanotify_response response{file, static_cast<std::uint32_t>(allow ? FAN_ALLOW : FAN_DENY)};
-    // ENOENT: the task was killed meanwhile.
-    if (write(held_.events.get(), &response, sizeof response) < 0 && errno != ENOENT) {
-        tell(LOG_ERR, sys::errnoError("answer an exec").what());
+        // It can always be read; a change of it is POLLPRI. run() looks.
+        cgroupWatch_ = loop_.watch(cgroupEvents_.get(), POLLPRI, [](short) {});
     }
 }
 
@@ -176,125 +150,57 @@ bool Tracer::cgroupEmpty() const
     return std::strstr(text, "populated 0") != nullptr;
 }
 
-// False when the supervisor is gone.
-bool Tracer::control()
+void Tracer::onControl()
 {
-    char message = 0;
-    const ssize_t n = recv(control_.get(), &message, 1, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return true;
-    }
-    return n == 1 && (message != controlPing || send(control_.get(), &message, 1, MSG_NOSIGNAL) == 1);
-}
-
-void Tracer::takeEvents()
-{
-    alignas(fanotify_event_metadata) std::array<char, 16384> buffer;
-    const ssize_t size = read(held_.events.get(), buffer.data(), buffer.size());
-    if (size < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            // The kernel has denied that exec.
-            tell(LOG_ERR, sys::errnoError("an exec is denied, for its event cannot be read").what());
-        }
+    ControlMessage message;
+    const ssize_t size = recv(control_.get(), &message, sizeof message, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    auto left = static_cast<std::size_t>(size);
-    const auto* event = reinterpret_cast<const fanotify_event_metadata*>(buffer.data());
-    for (; FAN_EVENT_OK(event, left); event = FAN_EVENT_NEXT(event, left)) {
-        if (event->vers != FANOTIFY_METADATA_VERSION) {
-            throw sys::Error("the kernel's fanotify speaks another version");
-        }
-        if (event->fd >= 0) {
-            attend({event->pid, sys::Fd(event->fd), Clock::now() + busyPatience});
+    const bool good = size == sizeof message;
+    if (good && message.word == controlCall) {
+        attach(message.thread);
+    } else if (!good || message.word != controlPing ||
+               send(control_.get(), &message, sizeof message, MSG_NOSIGNAL) != sizeof message) {
+        close();
+    }
+}
+
+// What is under way is brought to its end; whoever has not passed the gate is let go, and held for the next tracer.
+void Tracer::close()
+{
+    closing_ = true;
+    end_ = Clock::now() + closingPatience;
+    controlWatch_.reset();
+    for (auto& [thread, traced] : threads_) {
+        if (traced.at == Traced::At::entry) {
+            traced.at = Traced::At::leaving;
+            ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
         }
     }
 }
 
-oll_preview_verdict Tracer::preview(const Waiting& waiting) const
+// Attaching waits for a mutex that an exec of the same process holds. None is under way: the gate holds the others
+// back for as long as this thread is held, and some more.
+void Tracer::attach(pid_t thread)
 {
-    oll_preview context{};
-    context.generation = held_.generation;
-    context.cgroup_id = held_.cgroupId;
-    context.pid = static_cast<std::uint32_t>(waiting.thread);
-    context.file = waiting.file.get();
-    const std::string given = nameGiven(waiting.thread);
-    // A relative name says something only to who knows the thread's root and directory.
-    if (!given.starts_with('/') || !isElf(waiting.file.get())) {
-        context.flags |= OLL_PREVIEW_ANY_NAME;
+    if (threads_.contains(thread) || !verdicts_.held(thread)) {
+        return;
     }
-    std::memcpy(context.given, given.data(), given.size());
-    sys::runProgram(previewProgram_.get(), context, "look at an exec");
-    return static_cast<oll_preview_verdict>(context.verdict);
-}
-
-void Tracer::attend(Waiting waiting)
-{
-    // What an exec opens after its program: interpreters.
-    if (!traced_.contains(waiting.thread)) {
-        const oll_preview_verdict verdict = preview(waiting);
-        if (verdict == OLL_PREVIEW_BUSY && Clock::now() < waiting.until) {
-            busy_.push_back(std::move(waiting));
-            armTimer();
-            return;
-        }
-        if (verdict == OLL_PREVIEW_TARGET) {
-            seize(waiting);
-        }
-    }
-    answer(waiting.file.get(), true);
-}
-
-// Who traces it already; 0: nobody.
-pid_t otherTracer(pid_t thread)
-{
-    const std::string path = "/proc/" + std::to_string(thread) + "/status";
-    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) {
-        return 0;
-    }
-    // The thread may be gone by now, which is no reason to end.
-    std::array<char, 4096> text{};
-    if (read(file.get(), text.data(), text.size() - 1) <= 0) {
-        return 0;
-    }
-    const char* const field = std::strstr(text.data(), "\nTracerPid:\t");
-    return field == nullptr ? 0 : static_cast<pid_t>(std::atol(field + 12));
-}
-
-void Tracer::seize(const Waiting& waiting)
-{
-    const pid_t thread = waiting.thread;
     if (ptrace(PTRACE_SEIZE, thread, nullptr, traceOptions) != 0) {
         const int code = errno;
         if (code != ESRCH) {
-            const pid_t other = otherTracer(thread);
-            tell(LOG_WARNING, "thread " + std::to_string(thread) + " cannot be traced: " +
-                                  (other != 0 ? "process " + std::to_string(other) + " traces it already"
-                                              : std::string(std::strerror(code))) +
-                                  "; if it executes a program that its profile selects, that is denied");
+            log_.tell(LOG_WARNING, "thread " + std::to_string(thread) + " cannot be traced (" + std::strerror(code) +
+                                       "), perhaps because somebody else does; the program that it executes, which "
+                                       "its profile selects, is denied");
         }
         return;
     }
-    traced_.try_emplace(thread);
+    threads_.try_emplace(thread);
     ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);  // ESRCH: it was killed, and waitpid will say so
 }
 
-void Tracer::armTimer() const
-{
-    const itimerspec pause{{}, {0, std::chrono::nanoseconds(busyPause).count()}};
-    timerfd_settime(timer_.get(), 0, &pause, nullptr);
-}
-
-void Tracer::retryBusy()
-{
-    std::deque<Waiting> again;
-    again.swap(busy_);
-    for (Waiting& waiting : again) {
-        attend(std::move(waiting));
-    }
-}
-
-void Tracer::reap()
+void Tracer::onChildren()
 {
     signalfd_siginfo ignored;
     while (read(signals_.get(), &ignored, sizeof ignored) > 0) {
@@ -314,36 +220,129 @@ void Tracer::stopped(pid_t task, int status)
         executed(task, status);
         return;
     }
-    const auto found = traced_.find(task);
-    if (found == traced_.end()) {
+    const auto found = threads_.find(task);
+    if (found == threads_.end()) {
         return;
     }
     if (found->second.injection) {
         step(found, status);
+    } else if (WIFSTOPPED(status)) {
+        atStop(found, status);
+    } else {
+        threads_.erase(found);
+    }
+}
+
+// At a stop of a thread that has not executed anything yet.
+void Tracer::atStop(Threads::iterator traced, int status)
+{
+    using At = Traced::At;
+    const int signal = WSTOPSIG(status);
+    const int event = status >> 16;
+    if (event == 0 && signal == syscallStop && (traced->second.at == At::entry || traced->second.at == At::exec)) {
+        atCall(traced);
         return;
     }
-    if (WIFSTOPPED(status)) {
-        // Stopped on its way back from execve(2), which has failed then. A signal that is on its way must arrive.
-        const int signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
-        ptrace(PTRACE_DETACH, task, nullptr, signal);
+    const bool interrupted = event == PTRACE_EVENT_STOP && signal == SIGTRAP;
+    if (traced->second.at == At::seized && interrupted && !closing_ && verdicts_.held(traced->first)) {
+        std::uint64_t mask = 0;
+        const std::uint64_t all = ~0ULL;
+        if (ptrace(PTRACE_GETSIGMASK, traced->first, sizeof mask, &mask) != 0) {
+            letGo(traced);
+            return;
+        }
+        traced->second.signalMask = mask;
+        if (ptrace(PTRACE_SETSIGMASK, traced->first, sizeof all, &all) != 0) {
+            letGo(traced);
+            return;
+        }
+        traced->second.at = At::entry;
+        traced->second.deadline = Clock::now() + entryPatience;
+        resume(traced, PTRACE_SYSCALL);
+        return;
     }
-    traced_.erase(found);
+    if (traced->second.at == At::exec && event == PTRACE_EVENT_STOP) {
+        resume(traced, PTRACE_SYSCALL);
+        return;
+    }
+    // A signal, a stop of the whole process, or an exec that has failed already. If it still wants to execute a
+    // target, it is held again. A signal that is on its way must arrive.
+    letGo(traced, event == 0 && signal != syscallStop ? signal : 0);
+}
+
+// At a system call, on the way in or out.
+void Tracer::atCall(Threads::iterator traced)
+{
+    __ptrace_syscall_info info{};
+    if (ptrace(static_cast<__ptrace_request>(PTRACE_GET_SYSCALL_INFO), traced->first, sizeof info, &info) < 0) {
+        letGo(traced);
+        return;
+    }
+    constexpr std::int64_t restarts = -513;  // ERESTARTNOINTR
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && isExec(info)) {
+        traced->second.at = Traced::At::exec;
+        traced->second.deadline = Clock::time_point::max();
+        resume(traced, PTRACE_SYSCALL);
+    } else if (info.op == PTRACE_SYSCALL_INFO_EXIT && info.exit.rval == restarts && !closing_) {
+        traced->second.at = Traced::At::entry;
+        traced->second.deadline = Clock::now() + entryPatience;
+        resume(traced, PTRACE_SYSCALL);
+    } else {
+        letGo(traced);
+    }
+}
+
+void Tracer::resume(Threads::iterator traced, int request, int signal)
+{
+    // ESRCH: it was killed, and waitpid will say so.
+    ptrace(static_cast<__ptrace_request>(request), traced->first, nullptr, static_cast<long>(signal));
+}
+
+void Tracer::letGo(Threads::iterator traced, int signal)
+{
+    if (traced->second.signalMask) {
+        ptrace(PTRACE_SETSIGMASK, traced->first, sizeof *traced->second.signalMask, &*traced->second.signalMask);
+    }
+    ptrace(PTRACE_DETACH, traced->first, nullptr, static_cast<long>(signal));
+    threads_.erase(traced);
+}
+
+void Tracer::killUnrestricted(Threads::iterator traced, const std::string& why)
+{
+    kill(traced->first, SIGKILL);  // stopped and ours: its number is nobody else's
+    log_.tell(LOG_ERR, "process " + std::to_string(traced->first) + " is killed: " + why);
+    threads_.erase(traced);
 }
 
 void Tracer::executed(pid_t task, int status)
 {
     // A thread that executes something takes its leader's id over.
     unsigned long former = 0;
-    if (ptrace(PTRACE_GETEVENTMSG, task, nullptr, &former) == 0) {
-        traced_.erase(static_cast<pid_t>(former));
+    if (ptrace(PTRACE_GETEVENTMSG, task, nullptr, &former) == 0 && static_cast<pid_t>(former) != task) {
+        threads_.erase(task);
+        if (auto thread = threads_.extract(static_cast<pid_t>(former))) {
+            thread.key() = task;
+            threads_.insert(std::move(thread));
+        }
     }
-    traced_.erase(task);
-    oll_take_debt debt{};
-    debt.pid = static_cast<std::uint32_t>(task);
-    sys::runProgram(takeDebtProgram_.get(), debt, "see what an exec is owed");
-    if (debt.entries == 0) {
-        ptrace(PTRACE_DETACH, task, nullptr, nullptr);
+    const auto traced = threads_.try_emplace(task).first;
+    Debt debt;
+    try {
+        debt = verdicts_.owed(task);
+    } catch (const sys::Error& error) {
+        killUnrestricted(traced, error.what());
         return;
+    }
+    if (debt.entries == 0) {
+        letGo(traced);
+        return;
+    }
+    if (traced->second.signalMask) {
+        if (ptrace(PTRACE_SETSIGMASK, task, sizeof *traced->second.signalMask, &*traced->second.signalMask) != 0) {
+            killUnrestricted(traced, "its signals cannot be given back");
+            return;
+        }
+        traced->second.signalMask.reset();
     }
     std::vector<InjectedLayer> layers;
     std::uint32_t covered = 0;
@@ -354,17 +353,17 @@ void Tracer::executed(pid_t task, int status)
         }
     }
     if (debt.generation != held_.generation || covered != debt.entries) {
-        kill(task, SIGKILL);
-        tell(LOG_ERR, "process " + std::to_string(task) + " is killed: it is owed what is not held for it");
+        killUnrestricted(traced, "it is owed what is not held for it");
         return;
     }
-    const auto traced = traced_.try_emplace(task).first;
-    traced->second.injection.emplace(task, std::move(layers));
+    traced->second.at = Traced::At::injection;
+    traced->second.deadline = Clock::time_point::max();
     traced->second.firstEntry = static_cast<std::uint32_t>(__builtin_ctz(debt.entries));
+    traced->second.injection.emplace(task, std::move(layers), [this, task] { verdicts_.settle(task); });
     step(traced, status);
 }
 
-void Tracer::step(std::map<pid_t, Traced>::iterator traced, int status)
+void Tracer::step(Threads::iterator traced, int status)
 {
     Injection& injection = *traced->second.injection;
     const Injection::State state = injection.step(status);
@@ -372,76 +371,62 @@ void Tracer::step(std::map<pid_t, Traced>::iterator traced, int status)
         return;
     }
     if (state == Injection::State::failed) {
-        oll_report_failure failure{};
-        failure.cgroup_id = held_.cgroupId;
-        failure.pid = static_cast<std::uint32_t>(traced->first);
-        failure.error = -injection.errorCode();
-        failure.entry = traced->second.firstEntry;
-        failure.reason = injection.refused() ? OLL_REASON_RESTRICT : OLL_REASON_INJECTION;
-        sys::runProgram(reportFailureProgram_.get(), failure, "report a failure");
-        tell(LOG_ERR, "process " + std::to_string(traced->first) + " is killed, for it could not be restricted: " +
-                          injection.error());
+        verdicts_.reportFailure(traced->first, traced->second.firstEntry,
+                                injection.refused() ? OLL_REASON_RESTRICT : OLL_REASON_INJECTION,
+                                injection.errorCode());
+        log_.tell(LOG_ERR, "process " + std::to_string(traced->first) + " is killed, for it could not be restricted: " +
+                               injection.error());
     }
-    traced_.erase(traced);
+    threads_.erase(traced);
+}
+
+// What is due is done; how long until something is.
+milliseconds Tracer::dueTime()
+{
+    const Clock::time_point now = Clock::now();
+    Clock::time_point next = end_;
+    for (auto& [thread, traced] : threads_) {
+        if (traced.deadline <= now) {
+            traced.at = Traced::At::leaving;
+            traced.deadline = Clock::time_point::max();
+            ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
+        }
+        next = std::min(next, traced.deadline);
+    }
+    return next == Clock::time_point::max() ? milliseconds::max()
+                                            : std::chrono::ceil<milliseconds>(std::max(next - now, {}));
 }
 
 int Tracer::run()
 {
-    registerSelf();
-    const char ready = controlReady;
-    if (send(control_.get(), &ready, 1, MSG_NOSIGNAL) != 1) {
+    verdicts_.registerTracer();
+    const ControlMessage ready{controlReady};
+    if (send(control_.get(), &ready, sizeof ready, MSG_NOSIGNAL) != sizeof ready) {
         return 0;
     }
-    Clock::time_point end = Clock::time_point::max();
-    while (!closing_ || (!traced_.empty() && Clock::now() < end)) {
+    while (!closing_ || (!threads_.empty() && Clock::now() < end_)) {
         if (cgroupEmpty()) {
             return 0;
         }
-        std::array<epoll_event, 8> events{};
-        const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), closing_ ? 10 : -1);
-        if (count < 0 && errno != EINTR) {
-            throw sys::errnoError("event loop of the tracer");
-        }
-        for (int i = 0; i < count; ++i) {
-            switch (events[static_cast<std::size_t>(i)].data.u32) {
-                case fromEvents:
-                    takeEvents();
-                    break;
-                case fromSignals:
-                    reap();
-                    break;
-                case fromTimer: {
-                    std::uint64_t expirations = 0;
-                    if (read(timer_.get(), &expirations, sizeof expirations) > 0) {
-                        retryBusy();
-                    }
-                    break;
-                }
-                case fromControl:
-                    if (!closing_ && !control()) {
-                        // What is under way is brought to its end; whoever comes now waits for the next tracer.
-                        closing_ = true;
-                        end = Clock::now() + closingPatience;
-                        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, held_.events.get(), nullptr);
-                        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_.get(), nullptr);
-                    }
-                    break;
-                default:
-                    break;  // cgroupEmpty() looks
-            }
-        }
+        loop_.wait(dueTime());
     }
     return 0;
 }
 
 }  // namespace
 
+int trace(Held held, sys::Fd control, Verdicts& verdicts)
+{
+    return Tracer(std::move(held), std::move(control), verdicts).run();
+}
+
 int trace(Held held, sys::Fd control)
 {
     const std::string id = held.containerId;
     try {
-        return Tracer(std::move(held), std::move(control)).run();
-    } catch (const sys::Error& error) {
+        PinnedVerdicts verdicts(held.generation, held.cgroupId);
+        return trace(std::move(held), std::move(control), verdicts);
+    } catch (const std::exception& error) {
         sys::tell(LOG_ERR, id, std::string("tracer: ") + error.what());
         return 1;
     }

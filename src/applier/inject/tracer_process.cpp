@@ -3,9 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sys/fanotify.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -23,23 +21,7 @@ namespace applier::inject {
 
 namespace {
 
-// So that the numbers that a tracer gets for the files in fanotify events are known to its successor.
-constexpr rlim_t tracerFiles = 4096;
-
-// Events that a tracer had read and not answered when it died would block their execs for as long as the group is
-// open: nobody gets to read them again. Let them pass; the gate refuses the execs that need a tracer. The kernel knows
-// an event by the number of the descriptor that its reader got.
-void answerForPredecessor(int events)
-{
-    for (int fd = 0; fd < static_cast<int>(tracerFiles); ++fd) {
-        const fanotify_response response{fd, FAN_ALLOW};
-        while (write(events, &response, sizeof response) == sizeof response) {
-        }
-    }
-}
-
-// Leaves standard input, output and error, and `kept`. Other containers' descriptors would keep their fanotify groups
-// open.
+// Leaves standard input, output and error, and `kept`: it has what belongs to its own container.
 bool closeAllBut(std::vector<int> kept)
 {
     std::ranges::sort(kept);
@@ -59,7 +41,6 @@ Held copyOf(const Held& held)
     copy.generation = held.generation;
     copy.cgroupId = held.cgroupId;
     copy.containerId = held.containerId;
-    copy.events = sys::Fd(held.events.get());
     copy.cgroup = sys::Fd(held.cgroup.get());
     for (const HeldLayer& layer : held.layers) {
         copy.layers.push_back({sys::Fd(layer.ruleset.get()), layer.entry, layer.restrictFlags});
@@ -69,7 +50,7 @@ Held copyOf(const Held& held)
 
 }  // namespace
 
-[[noreturn]] void becomeTracer(Trace* trace, const Held& held, int control, pid_t parent, bool successor)
+[[noreturn]] void becomeTracer(Trace* trace, const Held& held, int control, pid_t parent)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
         _exit(1);
@@ -77,7 +58,7 @@ Held copyOf(const Held& held)
     try {
         prctl(PR_SET_NAME, "landlock-tracer");
         closelog();  // or it would go on using, and close, the number that its descriptor had
-        std::vector<int> kept{control, held.events.get(), held.cgroup.get()};
+        std::vector<int> kept{control, held.cgroup.get()};
         for (const HeldLayer& layer : held.layers) {
             kept.push_back(layer.ruleset.get());
         }
@@ -90,22 +71,11 @@ Held copyOf(const Held& held)
             throw sys::errnoError("prepare the tracer's descriptors");
         }
         nothing.reset();
-        rlimit files{};
-        if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
-            throw sys::errnoError("limit of open files");
-        }
-        files.rlim_cur = std::min(files.rlim_max, tracerFiles);
-        if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
-            throw sys::errnoError("limit of open files");
-        }
         // A terminal's Ctrl-C is for the supervisor, which ends its tracers in order.
         signal(SIGINT, SIG_IGN);
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, nullptr);
-        if (successor) {
-            answerForPredecessor(held.events.get());
-        }
         _exit(trace(copyOf(held), sys::Fd(control)));
     } catch (const std::exception& error) {
         sys::tell(LOG_ERR, held.containerId, error.what());

@@ -14,7 +14,6 @@ using Trace = int(Held held, sys::Fd control);
 
 // For a child of `parent` that was just forked, and has one thread: dies with its parent; keeps nothing open but
 // `held`, `control`, and standard error; then runs `trace`. The objects of its parent are never destroyed in it.
-// `successor`: another tracer had these events before.
-[[noreturn]] void becomeTracer(Trace* trace, const Held& held, int control, pid_t parent, bool successor);
+[[noreturn]] void becomeTracer(Trace* trace, const Held& held, int control, pid_t parent);
 
 }  // namespace applier::inject

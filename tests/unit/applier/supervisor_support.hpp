@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/fanotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -97,16 +96,10 @@ inline std::vector<std::string> descriptorsOf(pid_t pid)
     return found;
 }
 
-inline int newEvents()
-{
-    return fanotify_init(FAN_CLASS_CONTENT | FAN_REPORT_TID | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
-}
-
 // A cgroup with one process in it, and what a hook would have made for it.
 class Box {
 public:
-    // `events`: borrowed; else it gets a fanotify group of its own, of which a user may have few.
-    explicit Box(const std::string& id, unsigned layers = 1, int events = -1) : id_(id)
+    explicit Box(const std::string& id, unsigned layers = 1) : id_(id)
     {
         static unsigned count = 0;
         path_ = cgroupRoot() + "/oci-landlock-test." + std::to_string(getpid()) + "." + std::to_string(++count);
@@ -122,7 +115,6 @@ public:
         }
         within([&] { return contentOf(path_ + "/cgroup.events").find("populated 1") != std::string::npos; });
         cgroup_ = sys::Fd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        events_ = sys::Fd(events >= 0 ? fcntl(events, F_DUPFD_CLOEXEC, 3) : newEvents());
         for (unsigned i = 0; i < layers; ++i) {
             rulesets_.push_back(std::make_unique<landlock::Ruleset>(landlock::RulesetAttributes{.handledFs = 1}));
         }
@@ -153,7 +145,6 @@ public:
     // As if the hook had ended.
     void forgetDescriptors()
     {
-        events_.reset();
         cgroup_.reset();
         rulesets_.clear();
     }
@@ -166,7 +157,6 @@ public:
         offer.generation = generation_;
         offer.cgroupId = st.st_ino;
         offer.containerId = id_;
-        offer.events = events_.get();
         offer.cgroup = cgroup_.get();
         for (std::size_t i = 0; i < rulesets_.size(); ++i) {
             offer.layers.push_back({rulesets_[i]->fd(), static_cast<std::uint32_t>(i % 2), 16});
@@ -181,7 +171,7 @@ private:
     std::string path_;
     std::uint64_t generation_ = 0;
     pid_t process_ = -1;
-    sys::Fd cgroup_, events_;
+    sys::Fd cgroup_;
     std::vector<std::unique_ptr<landlock::Ruleset>> rulesets_;
 };
 
@@ -193,7 +183,6 @@ private:
 //   crash       is ready and ends
 //   stuck       is ready and does nothing more, not even when its container or the supervisor ends
 //   babble      the first one says what it should not, the others are good
-//   read        the first one reads an event and does nothing more, the others are good
 //   list        writes what it has open
 int fakeTrace(inject::Held held, sys::Fd control);
 
@@ -269,7 +258,7 @@ public:
     {
         inject::Offer wrong;
         wrong.generation = 1;
-        wrong.events = wrong.cgroup = STDIN_FILENO;
+        wrong.cgroup = STDIN_FILENO;
         EXPECT_THROW(inject::Handover(wrong, socket()), sys::Error);
         std::vector<std::string> found;
         // All clients are gone: the one socket is what it listens at.

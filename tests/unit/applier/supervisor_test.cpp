@@ -37,17 +37,13 @@ int fakeTrace(inject::Held held, sys::Fd control)
     } else if (!path.empty()) {
         append(path, std::to_string(getpid()) + "\n");
     }
-    const auto say = [&](char what) { return send(control.get(), &what, 1, MSG_NOSIGNAL) == 1; };
+    const auto say = [&](inject::Control what) {
+        const inject::ControlMessage message{what};
+        return send(control.get(), &message, sizeof message, MSG_NOSIGNAL) == sizeof message;
+    };
     say(inject::controlReady);
     if (word == "crash") {
         return 7;
-    }
-    if (word == "read" && first) {
-        fanotify_event_metadata event{};
-        if (read(held.events.get(), &event, sizeof event) > 0) {
-            append(path + ".read", "1");
-        }
-        pause();
     }
     if (word == "stuck") {
         for (;;) {
@@ -55,7 +51,7 @@ int fakeTrace(inject::Held held, sys::Fd control)
         }
     }
     if (word == "babble" && first) {
-        say('?');
+        say(static_cast<inject::Control>('?'));
     }
     const sys::Fd events(openat(held.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
     for (;;) {
@@ -65,12 +61,12 @@ int fakeTrace(inject::Held held, sys::Fd control)
         if (pread(events.get(), text, sizeof text - 1, 0) < 0 || std::strstr(text, "populated 0") != nullptr) {
             return 0;
         }
-        char message = 0;
+        inject::ControlMessage message;
         if (waiting[0].revents != 0) {
-            if (recv(control.get(), &message, 1, 0) != 1) {
+            if (recv(control.get(), &message, sizeof message, 0) != sizeof message) {
                 return 0;
             }
-            if (message == inject::controlPing && !(word == "deaf" && first)) {
+            if (message.word == inject::controlPing && !(word == "deaf" && first)) {
                 say(inject::controlPing);
             }
         }
@@ -88,8 +84,8 @@ class Supervisor : public testing::Test {
 protected:
     void SetUp() override
     {
-        if (getuid() != 0 || cgroupRoot().empty() || landlock::kernelAbi() == 0 || !sys::Fd(newEvents())) {
-            GTEST_SKIP() << "needs root, a writable cgroup v2, Landlock and fanotify";
+        if (getuid() != 0 || cgroupRoot().empty() || landlock::kernelAbi() == 0) {
+            GTEST_SKIP() << "needs root, a writable cgroup v2 and Landlock";
         }
     }
 
@@ -175,8 +171,8 @@ TEST_F(Supervisor, HoldsWhatIsKeptUntilItsCgroupIsEmpty)
     EXPECT_EQ(started(), 1U);
     EXPECT_FALSE(isGone(lastTracer()));
     box.forgetDescriptors();
-    // events, cgroup, three rulesets, the description, the control socket
-    EXPECT_TRUE(daemon.comesBackTo(before + 7));
+    // cgroup, three rulesets, the description, the control socket
+    EXPECT_TRUE(daemon.comesBackTo(before + 6));
     EXPECT_TRUE(daemon.holds(1));
     box.empty();
     EXPECT_TRUE(daemon.holds(0));
@@ -240,10 +236,9 @@ TEST_F(Supervisor, RefusesWhatIsNotAContainer)
         change(offer);
         expectError([&] { const Handover handover(offer, daemon.socket()); }, part);
     };
-    refused("not a fanotify", [](inject::Offer& offer) { offer.events = offer.cgroup; });
     refused("not the directory", [](inject::Offer& offer) { offer.cgroup = STDERR_FILENO; });
     refused("not the directory", [](inject::Offer& offer) { ++offer.cgroupId; });
-    refused("not a landlock-ruleset", [](inject::Offer& offer) { offer.layers[1].ruleset = offer.events; });
+    refused("not a landlock-ruleset", [](inject::Offer& offer) { offer.layers[1].ruleset = offer.cgroup; });
     refused("twice", [](inject::Offer& offer) { offer.layers[1].ruleset = offer.layers[0].ruleset; });
     refused("entry", [](inject::Offer& offer) { offer.layers[1].entry = OLL_MAX_ENTRIES; });
     refused("generation", [](inject::Offer& offer) { offer.generation = 0; });
@@ -273,11 +268,10 @@ TEST_F(Supervisor, LeavesNothingWhenDescriptorsRunOut)
     });
     ASSERT_TRUE(daemon.answers());
     const std::size_t before = daemon.descriptors();
-    const int events = newEvents();
     std::vector<std::unique_ptr<Box>> boxes;
     std::string why;
     while (why.empty() && boxes.size() < 64) {
-        boxes.push_back(std::make_unique<Box>("good", 2, events));
+        boxes.push_back(std::make_unique<Box>("good", 2));
         try {
             daemon.keep(*boxes.back());
         } catch (const sys::Error& error) {
@@ -289,7 +283,6 @@ TEST_F(Supervisor, LeavesNothingWhenDescriptorsRunOut)
     EXPECT_TRUE(daemon.holds(static_cast<unsigned>(boxes.size()) - 1));
     boxes.clear();
     EXPECT_TRUE(daemon.holds(0));
-    close(events);
     EXPECT_TRUE(daemon.comesBackTo(before));
     const Box box("good", 2);
     daemon.keep(box);
@@ -301,10 +294,9 @@ TEST_F(Supervisor, TwoHundredHooksAtOnce)
     const Daemon daemon(options_);
     ASSERT_TRUE(daemon.answers());
     const std::size_t before = daemon.descriptors();
-    const sys::Fd events(newEvents());
     std::vector<std::unique_ptr<Box>> boxes;
     for (unsigned i = 0; i < count; ++i) {
-        boxes.push_back(std::make_unique<Box>("good", 1, events.get()));
+        boxes.push_back(std::make_unique<Box>("good", 1));
     }
     std::vector<pid_t> hooks;
     for (const auto& box : boxes) {
@@ -408,7 +400,7 @@ TEST_F(Supervisor, RefusesMalformedMessages)
     good.description.layerCount = 2;
     const auto refused = [&](const char* part, std::string_view bytes, std::size_t descriptors) {
         const sys::Fd client(rawClient(daemon.socket()));
-        sendRaw(client.get(), bytes, descriptors, offer.events);
+        sendRaw(client.get(), bytes, descriptors, offer.cgroup);
         const std::string why = refusalOf(client.get());
         EXPECT_NE(why.find(part), why.npos) << part << ": " << why;
     };
@@ -468,10 +460,10 @@ TEST_F(Supervisor, RefusesMalformedMessages)
         request.description.cgroupId = slow.offer().cgroupId;
         request.description.layerCount = 0;
         request.description.generation = slow.generation();
-        const int descriptors[] = {slow.offer().events, slow.offer().cgroup};
-        ASSERT_TRUE(inject::send(client.get(), request, {descriptors[0], descriptors[1]}));
+        const int cgroup = slow.offer().cgroup;
+        ASSERT_TRUE(inject::send(client.get(), request, {cgroup}));
         ASSERT_TRUE(daemon.holds(1));
-        ASSERT_TRUE(inject::send(client.get(), request, {descriptors[0], descriptors[1]}));
+        ASSERT_TRUE(inject::send(client.get(), request, {cgroup}));
         EXPECT_EQ(refusalOf(client.get()), "message out of order");
     }
     EXPECT_TRUE(daemon.holds(0));
@@ -504,7 +496,7 @@ TEST_F(Supervisor, SurvivesAnyBytes)
         }
         const sys::Fd client(rawClient(daemon.socket()));
         ASSERT_TRUE(client);
-        sendRaw(client.get(), bytes, random() % 24, i % 3 == 0 ? box.offer().cgroup : box.offer().events);
+        sendRaw(client.get(), bytes, random() % 24, i % 3 == 0 ? box.offer().cgroup : STDERR_FILENO);
         if (i % 5 == 0) {
             refusalOf(client.get());
         }
@@ -653,10 +645,9 @@ TEST_F(Supervisor, ATracerHasItsOwnDescriptorsAlone)
 {
     const Daemon daemon(options_);
     ASSERT_TRUE(daemon.answers());
-    const sys::Fd events(newEvents());
     std::vector<std::unique_ptr<Box>> others;
     for (int i = 0; i < 5; ++i) {
-        others.push_back(std::make_unique<Box>("good", 2, events.get()));
+        others.push_back(std::make_unique<Box>("good", 2));
         daemon.keep(*others.back());
     }
     const Box box("list:" + pids(), 2);
@@ -671,7 +662,6 @@ TEST_F(Supervisor, ATracerHasItsOwnDescriptorsAlone)
         return number;
     };
     EXPECT_EQ(count("/dev/null\n"), 2U) << found;
-    EXPECT_EQ(count("anon_inode:[fanotify]\n"), 1U) << found;
     EXPECT_EQ(count("anon_inode:[landlock-ruleset]\n"), 2U) << found;
     EXPECT_EQ(count("oci-landlock-test."), 1U + (found.find("run.error") != found.npos)) << found;
     EXPECT_EQ(count("socket:["), 1U) << found;
@@ -679,31 +669,8 @@ TEST_F(Supervisor, ATracerHasItsOwnDescriptorsAlone)
     EXPECT_EQ(count("signalfd"), 0U) << found;
     EXPECT_EQ(count("memfd"), 0U) << found;
     EXPECT_EQ(count("/run/lock"), 0U) << found;
-    // Two of /dev/null, standard error, events, cgroup, two rulesets, control, the directory that it lists.
-    EXPECT_EQ(std::ranges::count(found, '\n'), 10) << found;
-}
-
-TEST_F(Supervisor, LetsGoOfExecsThatADeadTracerHadRead)
-{
-    const Daemon daemon(options_);
-    ASSERT_TRUE(daemon.answers());
-    const std::string program = directory_.path("program");
-    std::filesystem::copy_file("/bin/true", program);
-    const Box box("read:" + pids());
-    ASSERT_EQ(fanotify_mark(box.offer().events, FAN_MARK_ADD, FAN_OPEN_EXEC_PERM, AT_FDCWD, program.c_str()), 0);
-    daemon.keep(box);
-    const pid_t child = fork();
-    if (child == 0) {
-        execl(program.c_str(), program.c_str(), nullptr);
-        _exit(100);
-    }
-    ASSERT_TRUE(within([&] { return contentOf(pids() + ".read") == "1"; }));
-    // The first one does not answer pings either.
-    EXPECT_TRUE(within([&] { return started() == 2; }));
-    int status = -1;
-    EXPECT_TRUE(within([&] { return waitpid(child, &status, WNOHANG) == child; }));
-    EXPECT_EQ(status, 0);
-    kill(child, SIGKILL);
+    // Two of /dev/null, standard error, cgroup, two rulesets, control, the directory that it lists.
+    EXPECT_EQ(std::ranges::count(found, '\n'), 9) << found;
 }
 
 // ---- The supervisor's own life
@@ -966,7 +933,7 @@ TEST_F(SupervisorUnderSystemd, TellsItsState)
     EXPECT_EQ(daemon->end(SIGTERM), 0);
     EXPECT_TRUE(within([&] { return systemd_.count("STOPPING=1") == 1; }));
     EXPECT_EQ(access(options_.paths.socket.c_str(), F_OK), 0) << "hooks wait for the next one";
-    EXPECT_EQ(systemd_.names().size(), 4U);
+    EXPECT_EQ(systemd_.names().size(), 3U);
 }
 
 TEST_F(SupervisorUnderSystemd, TakesBackWhatItHeldBeforeItWasKilled)
@@ -1008,14 +975,13 @@ TEST_F(SupervisorUnderSystemd, KeepsAreAnsweredWhenSystemdHasThem)
     systemd_.stalled = false;
     EXPECT_TRUE(within([&] { return systemd_.names().empty(); }));
     daemon->keep(box);
-    EXPECT_EQ(systemd_.names().size(), 4U);
+    EXPECT_EQ(systemd_.names().size(), 3U);
 }
 
 TEST_F(SupervisorUnderSystemd, DropsWhatIsBrokenOrGone)
 {
     std::unique_ptr<Daemon> daemon = start();
     ASSERT_TRUE(isReady());
-    const sys::Fd events(newEvents());
     std::vector<std::unique_ptr<Box>> boxes;
     const auto nameOf = [&](std::size_t i, const char* which) {
         std::ostringstream name;
@@ -1023,11 +989,11 @@ TEST_F(SupervisorUnderSystemd, DropsWhatIsBrokenOrGone)
         return name.str();
     };
     for (int i = 0; i < 12; ++i) {
-        boxes.push_back(std::make_unique<Box>("good", 2, events.get()));
+        boxes.push_back(std::make_unique<Box>("good", 2));
         daemon->keep(*boxes.back());
     }
     const std::set<std::string> whole = systemd_.names();
-    EXPECT_EQ(whole.size(), 60U);
+    EXPECT_EQ(whole.size(), 48U);
     daemon->end(SIGKILL);
     std::set<std::string> left;
     for (const char* which : {"m", "e", "c", "0", "1"}) {
@@ -1074,16 +1040,15 @@ TEST_F(SupervisorUnderSystemd, TakesNoMoreThanSystemdKeeps)
 {
     const Daemon daemon(options_, [this] {
         systemd_.prepare();
-        setenv("FDSTORE", "9", 1);
+        setenv("FDSTORE", "7", 1);
     });
     ASSERT_TRUE(isReady());
-    const sys::Fd events(newEvents());
     std::vector<std::unique_ptr<Box>> boxes;
     for (int i = 0; i < 2; ++i) {
-        boxes.push_back(std::make_unique<Box>("good", 1, events.get()));
+        boxes.push_back(std::make_unique<Box>("good", 1));
         daemon.keep(*boxes.back());
     }
-    const Box third("good", 1, events.get());
+    const Box third("good", 1);
     expectError([&] { daemon.offer(third); }, "than systemd can keep");
     boxes[0]->empty();
     EXPECT_TRUE(daemon.holds(1));

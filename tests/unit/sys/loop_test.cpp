@@ -2,13 +2,13 @@
 #include "sys/loop.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <array>
 #include <memory>
 
 #include "sys/error.hpp"
+#include "sys/fd.hpp"
 
 namespace {
 
@@ -20,11 +20,11 @@ TEST(Loop, CallsWhatIsReady)
     const sys::Fd ready(eventfd(1, EFD_CLOEXEC));
     const sys::Fd idle(eventfd(0, EFD_CLOEXEC));
     int calls = 0;
-    const auto watch = loop.watch(ready.get(), EPOLLIN, [&](std::uint32_t events) {
-        EXPECT_EQ(events, static_cast<std::uint32_t>(EPOLLIN));
+    const auto watch = loop.watch(ready.get(), POLLIN, [&](short events) {
+        EXPECT_EQ(events, POLLIN);
         ++calls;
     });
-    const auto other = loop.watch(idle.get(), EPOLLIN, [](std::uint32_t) { ADD_FAILURE(); });
+    const auto other = loop.watch(idle.get(), POLLIN, [](short) { ADD_FAILURE(); });
     loop.wait(milliseconds(1000));
     loop.wait(milliseconds(1000));
     EXPECT_EQ(calls, 2);
@@ -40,7 +40,7 @@ TEST(Loop, WhatWasTakenOutIsNotCalled)
         ready[i] = sys::Fd(eventfd(1, EFD_CLOEXEC));
         // Each takes both out, itself as well.
         auto token = std::make_shared<int>(0);
-        watches[i] = loop.watch(ready[i].get(), EPOLLIN, [&, token](std::uint32_t) {
+        watches[i] = loop.watch(ready[i].get(), POLLIN, [&, token](short) {
             ++calls;
             watches[0].reset();
             watches[1].reset();
@@ -58,20 +58,20 @@ TEST(Loop, ADescriptorOfTheSameNumberIsAnother)
     sys::Loop loop;
     sys::Fd first(eventfd(1, EFD_CLOEXEC));
     const int number = first.get();
-    sys::Loop::Watch watch = loop.watch(number, EPOLLIN, [](std::uint32_t) { ADD_FAILURE(); });
-    const sys::Fd copy(dup(number));  // keeps the open file in epoll, were it not taken out
+    sys::Loop::Watch watch = loop.watch(number, POLLIN, [](short) { ADD_FAILURE(); });
+    const sys::Fd copy(dup(number));  // keeps the open file
     watch.reset();
     first.reset();
     const sys::Fd second(eventfd(0, EFD_CLOEXEC));
     ASSERT_EQ(second.get(), number);
-    watch = loop.watch(number, EPOLLIN, [](std::uint32_t) { ADD_FAILURE(); });
+    watch = loop.watch(number, POLLIN, [](short) { ADD_FAILURE(); });
     loop.wait(milliseconds(0));
 }
 
-TEST(Loop, RefusesFiles)
+TEST(Loop, RefusesWhatIsNoDescriptor)
 {
     sys::Loop loop;
-    EXPECT_THROW(auto watch = loop.watch(-1, EPOLLIN, {}), sys::Error);
+    EXPECT_THROW(auto watch = loop.watch(-1, POLLIN, {}), sys::Error);
 }
 
 }  // namespace

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "applier/inject/gate.hpp"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "bpf/abi.h"
+#include "sys/bpf.hpp"
+#include "sys/error.hpp"
+#include "sys/places.hpp"
+
+namespace applier::inject {
+
+namespace {
+
+// As in the kernel's Documentation/bpf/ringbuf.rst: a page for the reader, one for the writers, the data twice.
+std::size_t pageSize()
+{
+    return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint32_t idOf(const sys::Fd& map)
+{
+    bpf_map_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(map.get(), &info, &size) != 0) {
+        throw sys::errnoError(sys::pinned("calls"));
+    }
+    return info.id;
+}
+
+template <typename Key>
+void removeAll(const sys::Fd& map, const char* what)
+{
+    Key key{};
+    while (bpf_map_get_next_key(map.get(), nullptr, &key) == 0) {
+        if (bpf_map_delete_elem(map.get(), &key) != 0 && errno != ENOENT) {
+            throw sys::errnoError(what);
+        }
+    }
+    if (errno != ENOENT) {
+        throw sys::errnoError(what);
+    }
+}
+
+}  // namespace
+
+PinnedGate::PinnedGate()
+{
+    open();
+}
+
+PinnedGate::~PinnedGate()
+{
+    close();
+}
+
+// By hand: libbpf's reader needs an epoll watch, of which a container whose root is root can leave us none.
+void PinnedGate::open()
+{
+    ring_ = sys::openPin(sys::pinned("calls"));
+    id_ = idOf(ring_);
+    tracers_ = sys::openPin(sys::pinned("tracers"));
+    guarded_ = sys::openPin(sys::pinned("guarded"));
+    findHeldProgram_ = sys::openPin(sys::pinned("find_held"));
+    guardProgram_ = sys::openPin(sys::pinned("guard"));
+    const std::size_t page = pageSize();
+    void* const reader = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, ring_.get(), 0);
+    if (reader == MAP_FAILED) {
+        throw sys::errnoError(sys::pinned("calls"));
+    }
+    consumed_ = static_cast<unsigned long*>(reader);
+    void* const writers = mmap(nullptr, page + 2UL * OLL_RING_SIZE, PROT_READ, MAP_SHARED, ring_.get(),
+                               static_cast<off_t>(page));
+    if (writers == MAP_FAILED) {
+        const sys::Error error = sys::errnoError(sys::pinned("calls"));
+        close();
+        throw error;
+    }
+    produced_ = static_cast<const unsigned long*>(writers);
+    data_ = static_cast<const char*>(writers) + page;
+}
+
+void PinnedGate::close() noexcept
+{
+    if (consumed_ != nullptr) {
+        munmap(consumed_, pageSize());
+    }
+    if (produced_ != nullptr) {
+        munmap(const_cast<unsigned long*>(produced_), pageSize() + 2UL * OLL_RING_SIZE);
+    }
+    consumed_ = nullptr;
+    produced_ = nullptr;
+}
+
+bool PinnedGate::renew()
+{
+    const sys::Fd now = sys::openPin(sys::pinned("calls"));
+    if (idOf(now) == id_) {
+        return false;
+    }
+    close();
+    open();
+    return true;
+}
+
+std::vector<Call> PinnedGate::takeCalls()
+{
+    std::vector<Call> calls;
+    unsigned long position = *consumed_;
+    while (position < std::atomic_ref(*const_cast<unsigned long*>(produced_)).load(std::memory_order_acquire)) {
+        const char* const record = data_ + (position & (OLL_RING_SIZE - 1));
+        const std::uint32_t header = std::atomic_ref(*reinterpret_cast<std::uint32_t*>(const_cast<char*>(record)))
+                                         .load(std::memory_order_acquire);
+        if ((header & BPF_RINGBUF_BUSY_BIT) != 0) {
+            break;  // it is being written; the descriptor becomes readable again
+        }
+        const std::uint32_t size = header & ~BPF_RINGBUF_DISCARD_BIT;
+        if ((header & BPF_RINGBUF_DISCARD_BIT) == 0 && size == sizeof(oll_call)) {
+            oll_call call;
+            std::memcpy(&call, record + BPF_RINGBUF_HDR_SZ, sizeof call);
+            calls.push_back({call.generation, static_cast<pid_t>(call.thread)});
+        }
+        position += (size + BPF_RINGBUF_HDR_SZ + 7UL) & ~7UL;
+        std::atomic_ref(*consumed_).store(position, std::memory_order_release);
+    }
+    // There is room for their containers' next ones; who is not held any more need not be looked after.
+    std::erase_if(calls, [this](const Call& call) {
+        oll_find_held context{};
+        context.generation = call.generation;
+        context.thread = static_cast<std::uint32_t>(call.thread);
+        context.taken = 1;
+        sys::runProgram(findHeldProgram_.get(), context, "take a call");
+        return context.error == 0 && context.held == 0;
+    });
+    return calls;
+}
+
+void PinnedGate::guard(int ruleset)
+{
+    oll_guard context{};
+    context.ruleset = ruleset;
+    sys::runProgram(guardProgram_.get(), context, "guard a ruleset");
+    if (context.error != 0) {
+        throw sys::errnoError("guard a ruleset", -context.error);
+    }
+}
+
+void PinnedGate::release(int ruleset) noexcept
+{
+    try {
+        oll_guard context{};
+        context.ruleset = ruleset;
+        context.release = 1;
+        sys::runProgram(guardProgram_.get(), context, "release a ruleset");
+    } catch (const sys::Error&) {
+        // The node is gone, and the guard with it.
+    }
+}
+
+void PinnedGate::forget(std::uint64_t generation) noexcept
+{
+    bpf_map_delete_elem(tracers_.get(), &generation);
+}
+
+void PinnedGate::clear()
+{
+    removeAll<std::uint64_t>(guarded_, "rulesets of a predecessor");
+    removeAll<std::uint64_t>(tracers_, "tracers of a predecessor");
+}
+
+}  // namespace applier::inject

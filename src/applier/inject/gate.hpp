@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's side of the supervisor: calls from targets that are held, and the guard on rulesets
+// (bpf/inject.bpf.c).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "sys/fd.hpp"
+
+namespace applier::inject {
+
+// A thread of that container is held on its way into a target.
+struct Call {
+    std::uint64_t generation = 0;
+    pid_t thread = -1;
+};
+
+class Gate {
+public:
+    virtual ~Gate() = default;
+    // Readable when there are calls. Another one after renew().
+    virtual int descriptor() const = 0;
+    // Those that there are. Throws sys::Error.
+    virtual std::vector<Call> takeCalls() = 0;
+    // From here on nobody in a container can receive this ruleset but a target that is about to enforce it. Throws
+    // sys::Error.
+    virtual void guard(int ruleset) = 0;
+    // Before it is closed.
+    virtual void release(int ruleset) noexcept = 0;
+    // Targets of this container are denied from now on.
+    virtual void forget(std::uint64_t generation) noexcept = 0;
+    // What a predecessor left is gone: rulesets, and tracers. Throws sys::Error.
+    virtual void clear() = 0;
+    // Whether the node was loaded anew since, and this is about the new one now. Throws sys::Error.
+    virtual bool renew() = 0;
+};
+
+// That of the node's pins.
+class PinnedGate : public Gate {
+public:
+    // Throws sys::Error.
+    PinnedGate();
+    ~PinnedGate() override;
+    PinnedGate(const PinnedGate&) = delete;
+    PinnedGate& operator=(const PinnedGate&) = delete;
+
+    int descriptor() const override { return ring_.get(); }
+    std::vector<Call> takeCalls() override;
+    void guard(int ruleset) override;
+    void release(int ruleset) noexcept override;
+    void forget(std::uint64_t generation) noexcept override;
+    void clear() override;
+    bool renew() override;
+
+private:
+    void open();
+    void close() noexcept;
+
+    sys::Fd ring_, tracers_, guarded_;          // maps
+    sys::Fd findHeldProgram_, guardProgram_;
+    std::uint32_t id_ = 0;                      // of the ring, for the kernel
+    unsigned long* consumed_ = nullptr;         // mapped: how far we have read,
+    const unsigned long* produced_ = nullptr;   // how far they have written,
+    const char* data_ = nullptr;                // and what, twice in a row
+};
+
+}  // namespace applier::inject
