@@ -11,6 +11,7 @@
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
+#include "cli/request.hpp"
 #include "cli/settings.hpp"
 #include "landlock/access.hpp"
 #include "landlock/ruleset.hpp"
@@ -97,22 +98,15 @@ json checkAnnotations(const Wish& wish)
 {
     return check(sys::printable(wish.bundle) + "/config.json", wish, [&] {
         const auto request = oci::requestOf(oci::readBundle(wish.bundle));
-        if (!request || !request->profile) {
+        if (!request) {
             throw sys::Error("no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
         }
-        const std::string& value = *request->profile;
-        const std::size_t start = value.find_first_not_of(" \t\r\n");
-        profile::Profile loaded;
-        if (start != std::string::npos && value[start] == '{') {
-            loaded = profile::load(value, "annotation " + request->profileKey, Origin::inlined, wish.abi);
-        } else {
-            const ProfileFile file = findProfile(readSettings(), value);
-            loaded = profile::loadFile(file.text, file.path, Origin::nodeFile, wish.abi);
-        }
-        if (request->program) {
-            profile::overrideProgram(loaded, *request->program);
-        }
-        return loaded;
+        const Parse parse{[&](std::string text, std::string source, Origin origin) {
+                              const auto load = origin == Origin::nodeFile ? profile::loadFile : profile::load;
+                              return load(text, std::move(source), origin, wish.abi);
+                          },
+                          [](std::string value) { return profile::programsOf(value); }};
+        return profileAskedFor(readSettings(), *request, parse);
     });
 }
 

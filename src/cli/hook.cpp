@@ -4,26 +4,24 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/outcome.hpp"
+#include "cli/prepare.hpp"
+#include "cli/request.hpp"
 #include "cli/settings.hpp"
 #include "confine/parser.hpp"
 #include "container/process.hpp"
-#include "container/rootfs.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "oci/bundle.hpp"
 #include "oci/state.hpp"
-#include "profile/load.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
 
 namespace cli {
 
 namespace {
-
-using nlohmann::json;
 
 constexpr const char* usage =
     "Usage: oci-landlock hook createRuntime|prestart|poststop\n"
@@ -36,211 +34,26 @@ constexpr const char* usage =
     "\n"
     "Exit status: 0 done, or nothing was asked for; 1 the container must not start; 2 wrong usage.\n";
 
-// The node's baseline first, then the container's own.
-profile::Profile effectiveProfile(confine::Parser& parser, const Settings& settings,
-                                  const std::optional<oci::Request>& request, unsigned abi)
+Parse parseWith(confine::Parser& parser, unsigned abi)
 {
-    profile::Profile all;
-    if (settings.baseline) {
-        const ProfileFile file = findProfile(settings, *settings.baseline);
-        all = parser.profile(file.text, file.path, profile::Origin::nodeFile, abi, std::nullopt);
-    }
-    if (!request) {
-        return all;
-    }
-    if (!request->profile) {
-        throw sys::Error("annotation io.landlock.program: needs io.landlock.profile, whose selection it replaces");
-    }
-    const std::string& value = *request->profile;
-    const bool inlined = value.find_first_not_of(" \t\r\n") != std::string::npos &&
-                         value[value.find_first_not_of(" \t\r\n")] == '{';
-    profile::Profile own;
-    if (inlined) {
-        if (!settings.allowInline) {
-            throw sys::Error("annotation " + request->profileKey + ": inline profiles are switched off on this node; "
-                             "name a profile from its profile directories");
-        }
-        own = parser.profile(value, "annotation " + request->profileKey, profile::Origin::inlined, abi,
-                             request->program);
-    } else {
-        const ProfileFile file = findProfile(settings, value);
-        own = parser.profile(file.text, file.path, profile::Origin::nodeFile, abi, request->program);
-    }
-    all.source += (all.source.empty() ? "" : " + ") + own.source;
-    std::ranges::move(own.entries, std::back_inserter(all.entries));
-    return all;
+    return {[&parser, abi](std::string text, std::string source, profile::Origin origin) {
+                return parser.profile(std::move(text), std::move(source), origin, abi);
+            },
+            [&parser](std::string value) { return parser.programs(std::move(value)); }};
 }
 
-// Everything that the node gets, and the descriptors it borrows.
-struct Prepared {
-    std::vector<landlock::Ruleset> rulesets;
-    std::vector<sys::Fd> files;
-    std::vector<node::Entry> entries;
-    std::vector<applier::Layer> layers;
-    std::vector<node::Program> programs;
-    std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
-};
-
-landlock::Ruleset buildRuleset(const profile::Layer& layer, const profile::Entry& entry,
-                               const container::Rootfs& rootfs, const std::string& cwd,
-                               std::vector<std::string>& skipped)
-{
-    landlock::Ruleset ruleset({layer.handledFs, layer.handledNet, layer.scoped, layer.quietFs, layer.quietNet,
-                               layer.quietScoped});
-    for (const profile::PathRule& rule : layer.paths) {
-        try {
-            const sys::Fd path = rootfs.resolve(rule.path, cwd);
-            ruleset.allowPath(path.get(), rule.access, rule.quiet);
-        } catch (const container::NotFound& error) {
-            if (entry.missingPaths == profile::MissingPaths::error) {
-                throw sys::Error(rule.pointer + ": " + error.what() + "; mend the path, or set \"missingPaths\": "
-                                 "\"skip\"");
-            }
-            skipped.push_back(rule.path);
-        } catch (const sys::Error& error) {
-            throw sys::Error(rule.pointer + ": " + sys::printable(rule.path) + ": " + error.what());
-        }
-    }
-    for (const profile::PortRule& rule : layer.ports) {
-        try {
-            ruleset.allowPort(rule.port, rule.access, rule.quiet);
-        } catch (const sys::Error& error) {
-            throw sys::Error(rule.pointer + ": " + error.what());
-        }
-    }
-    return ruleset;
-}
-
-void addProgram(Prepared& prepared, const std::string& path, int file, std::uint32_t entries)
-{
-    for (node::Program& known : prepared.programs) {
-        if (known.path == path) {
-            known.entries |= entries;
-            return;
-        }
-    }
-    prepared.programs.push_back({path, file, entries});
-}
-
-// A program counts by the name that the profile gives it and by the one that this leads to.
-void resolveProgram(Prepared& prepared, const container::Rootfs& rootfs, const std::string& path, std::uint32_t entries)
-{
-    try {
-        sys::Fd file = rootfs.resolve(path, "/");
-        const std::string resolved = rootfs.nameOf(file.get());
-        prepared.files.push_back(std::move(file));
-        addProgram(prepared, path, prepared.files.back().get(), entries);
-        addProgram(prepared, resolved, prepared.files.back().get(), entries);
-    } catch (const container::NotFound&) {
-        addProgram(prepared, path, -1, entries);  // it may appear later
-    }
-}
-
-oll_selector selectorOf(profile::Selector kind)
-{
-    switch (kind) {
-        case profile::Selector::entrypoint:
-            return OLL_SELECT_ENTRYPOINT;
-        case profile::Selector::program:
-            return OLL_SELECT_PROGRAM;
-        case profile::Selector::except:
-            return OLL_SELECT_EXCEPT;
-    }
-    throw sys::Error("unknown selection");
-}
-
-Prepared prepare(const profile::Profile& profile, const container::Rootfs& rootfs, const std::string& cwd)
-{
-    Prepared prepared;
-    for (const profile::Entry& entry : profile.entries) {
-        const auto index = static_cast<std::uint32_t>(prepared.entries.size());
-        prepared.skipped.emplace_back();
-        prepared.entries.push_back({selectorOf(entry.select.kind), entry.select.sessions});
-        for (const profile::Layer& layer : entry.layers) {
-            prepared.rulesets.push_back(buildRuleset(layer, entry, rootfs, cwd, prepared.skipped.back()));
-            prepared.layers.push_back({prepared.rulesets.back().fd(), index,
-                                       entry.restrictFlags | (entry.noNewPrivileges ? OLL_RESTRICT_NO_NEW_PRIVS : 0)});
-        }
-        for (const std::string& program : entry.select.programs) {
-            resolveProgram(prepared, rootfs, program, 1U << index);
-        }
-    }
-    return prepared;
-}
-
-// What `status` shows; the long lists are left out when they do not fit.
-std::string reportOf(const profile::Profile& profile, const Prepared& prepared)
-{
-    for (const bool withLists : {true, false}) {
-        json entries = json::array();
-        for (std::size_t i = 0; i < profile.entries.size(); ++i) {
-            const profile::Entry& entry = profile.entries[i];
-            json item = {{"name", entry.name},
-                         {"layers", entry.layers.size()},
-                         {"enforcement", entry.dropped.empty() && prepared.skipped[i].empty() ? "full" : "partial"}};
-            if (withLists) {
-                for (const profile::Dropped& dropped : entry.dropped) {
-                    item["dropped"].push_back(dropped.what);
-                }
-                if (!prepared.skipped[i].empty()) {
-                    item["missingPaths"] = prepared.skipped[i];
-                }
-            }
-            entries.push_back(std::move(item));
-        }
-        const json report = {{"profile", profile.source.substr(0, 200)}, {"entries", entries}};
-        std::string text = report.dump(-1, ' ', true, json::error_handler_t::replace);
-        if (text.size() < OLL_REPORT_SIZE) {
-            return text;
-        }
-    }
-    return "{}";
-}
-
-// What best effort or missingPaths: skip left out must not go unnoticed.
-void tellPartial(const std::string& id, const profile::Profile& profile, const Prepared& prepared)
-{
-    for (std::size_t i = 0; i < profile.entries.size(); ++i) {
-        std::string what;
-        for (const profile::Dropped& dropped : profile.entries[i].dropped) {
-            what += (what.empty() ? "" : ", ") + dropped.what;
-            what += dropped.abi == 0 ? " (unknown)" : " (needs Landlock ABI " + std::to_string(dropped.abi) + ")";
-        }
-        for (const std::string& path : prepared.skipped[i]) {
-            what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
-        }
-        if (!what.empty()) {
-            sys::tell(LOG_NOTICE, id,
-                 "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
-        }
-    }
-}
-
-container::Cgroup ownCgroup(const container::Process& init)
-{
-    container::Cgroup cgroup = container::Cgroup::of(init);
-    const container::Cgroup hooks = container::Cgroup::of(container::Process(getpid()));
-    if (cgroup.level == 0 || cgroup.contains(hooks)) {
-        throw sys::Error("the container has no cgroup of its own (it shares " + sys::printable(cgroup.path) +
-                         " with its runtime); start it with cgroups enabled");
-    }
-    // Seen from inside a cgroup namespace the true level is unknown; half of the bound is left for what is above.
-    const unsigned limit = cgroup.levelIsAbsolute ? OLL_MAX_CGROUP_LEVEL : OLL_MAX_CGROUP_LEVEL / 2;
-    if (cgroup.level > limit) {
-        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is nested deeper than " + std::to_string(limit) +
-                         " levels");
-    }
-    return cgroup;
-}
-
-// An entry that is there already: ours from the other hook stage, a dead predecessor's, or somebody else's. Throws
-// sys::Error when anybody else is in the cgroup: the entry would restrict them as well.
-bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init, pid_t pid)
+// Whether the other hook stage has done it all already.
+bool inForce(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init)
 {
     const auto standing = node.find(cgroup.id);
-    if (standing && standing->intact && node.marked(init.pidfd(), standing->record.generation)) {
-        return true;
-    }
+    return standing && standing->intact && node.marked(init.pidfd(), standing->record.generation);
+}
+
+// Takes away a dead predecessor's entry. Throws sys::Error when anybody else is in the cgroup: an entry would restrict
+// them as well.
+void makeRoom(const node::Node& node, const container::Cgroup& cgroup, pid_t pid)
+{
+    const auto standing = node.find(cgroup.id);
     if (!cgroup.holdsOnly(pid)) {
         throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is shared with " +
                          (standing ? "container " + sys::printable(standing->record.container_id)
@@ -250,7 +63,6 @@ bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const 
     if (standing) {
         node.forget(cgroup.id);
     }
-    return false;
 }
 
 void create(confine::Parser& parser, const oci::State& state)
@@ -269,24 +81,35 @@ void create(confine::Parser& parser, const oci::State& state)
     if (abi == 0) {
         throw sys::Error("Landlock is off on this kernel; boot with landlock in lsm=");
     }
-    const profile::Profile profile = effectiveProfile(parser, settings, request, abi);
     const container::Process init(state.pid);
     if (init.sharesMountNamespace()) {
         throw sys::Error("the container shares the mount namespace of its runtime, so that the two cannot be told "
                          "apart; give it a mount namespace of its own");
     }
-    const container::Cgroup cgroup = ownCgroup(init);
-    const container::Rootfs rootfs = container::Rootfs::of(init, bundle.rootPath);
-    const Prepared prepared = prepare(profile, rootfs, bundle.cwd);
+    const container::Cgroup cgroup = container::ownCgroup(init, OLL_MAX_CGROUP_LEVEL);
+    // Asked first: all that follows may be a lot of work, and none of it needs the lock.
+    if (node::Node::loaded()) {
+        const node::Lock lock;
+        if (inForce(node::Node(lock), cgroup, init)) {
+            return;
+        }
+    }
+    const Parse parse = parseWith(parser, abi);
+    profile::Profile profile = baselineOf(settings, parse);
+    if (request) {
+        profile = stacked(std::move(profile), profileAskedFor(settings, *request, parse));
+    }
+    const Prepared prepared = prepare(profile, init, bundle);
     tellPartial(state.id, profile, prepared);
 
     const node::Lock lock;
     node::load(lock);
     const node::Node node(lock);
-    if (alreadyDone(node, cgroup, init, state.pid)) {
+    if (inForce(node, cgroup, init)) {
         return;
     }
-    node.install({state.id, reportOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
+    makeRoom(node, cgroup, state.pid);
+    node.install({state.id, outcomeOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
                   prepared.entries, prepared.layers, prepared.programs});
 }
 
@@ -297,14 +120,7 @@ void remove(const oci::State& state)
     }
     node::requireAccess();
     const node::Lock lock;
-    const node::Node node(lock);
-    for (const node::Standing& standing : node.containers()) {
-        const bool same = state.id == standing.record.container_id;
-        if (same && standing.alive && !container::cgroupPopulated(standing.cgroupId)) {
-            node.forget(standing.cgroupId);
-        }
-    }
-    node.collectGarbage();
+    node::Node(lock).remove(state.id);
 }
 
 }  // namespace

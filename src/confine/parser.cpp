@@ -85,7 +85,7 @@ namespace {
 
 constexpr std::size_t maxMessage = 64UL << 20;
 
-enum class Kind : std::uint8_t { state, bundle, profile };
+enum class Kind : std::uint8_t { state, bundle, profile, programs };
 
 struct Request {
     Kind kind = Kind::state;
@@ -93,7 +93,6 @@ struct Request {
     std::string name;  // bundle: its directory; profile: its source
     profile::Origin origin = profile::Origin::inlined;
     unsigned abi = 0;
-    std::optional<std::string> program;
 };
 
 struct Answer {
@@ -104,7 +103,7 @@ struct Answer {
 template <typename Archive>
 void fields(Archive& archive, Request& request)
 {
-    archive(request.kind, request.text, request.name, request.origin, request.abi, request.program);
+    archive(request.kind, request.text, request.name, request.origin, request.abi);
 }
 
 template <typename Archive>
@@ -175,12 +174,10 @@ std::string parse(const Request& request)
             return pack(oci::parseBundle(request.text, request.name));
         case Kind::profile: {
             const auto load = request.origin == profile::Origin::nodeFile ? profile::loadFile : profile::load;
-            profile::Profile profile = load(request.text, request.name, request.origin, request.abi);
-            if (request.program) {
-                profile::overrideProgram(profile, *request.program);
-            }
-            return pack(std::move(profile));
+            return pack(load(request.text, request.name, request.origin, request.abi));
         }
+        case Kind::programs:
+            return pack(profile::programsOf(request.text));
     }
     throw sys::Error("unknown request");
 }
@@ -255,19 +252,23 @@ std::string Parser::ask(std::string_view request)
 
 oci::State Parser::state(std::string text)
 {
-    return unpack<oci::State>(ask(pack(Request{Kind::state, std::move(text), {}, {}, 0, {}})));
+    return unpack<oci::State>(ask(pack(Request{Kind::state, std::move(text), {}, {}, 0})));
 }
 
 oci::Bundle Parser::bundle(std::string config, std::string directory)
 {
-    return unpack<oci::Bundle>(ask(pack(Request{Kind::bundle, std::move(config), std::move(directory), {}, 0, {}})));
+    return unpack<oci::Bundle>(ask(pack(Request{Kind::bundle, std::move(config), std::move(directory), {}, 0})));
 }
 
-profile::Profile Parser::profile(std::string text, std::string source, profile::Origin origin, unsigned abi,
-                                 std::optional<std::string> program)
+profile::Profile Parser::profile(std::string text, std::string source, profile::Origin origin, unsigned abi)
 {
     return unpack<profile::Profile>(
-        ask(pack(Request{Kind::profile, std::move(text), std::move(source), origin, abi, std::move(program)})));
+        ask(pack(Request{Kind::profile, std::move(text), std::move(source), origin, abi})));
+}
+
+std::vector<std::string> Parser::programs(std::string value)
+{
+    return unpack<std::vector<std::string>>(ask(pack(Request{Kind::programs, std::move(value), {}, {}, 0})));
 }
 
 }  // namespace confine

@@ -4,9 +4,9 @@
 
 #include <sys/types.h>
 
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "oci/bundle.hpp"
 #include "oci/state.hpp"
@@ -27,9 +27,8 @@ public:
     // child ended.
     oci::State state(std::string text);
     oci::Bundle bundle(std::string config, std::string directory);
-    // `program`: what io.landlock.program says, if it is there.
-    profile::Profile profile(std::string text, std::string source, profile::Origin origin, unsigned abi,
-                             std::optional<std::string> program);
+    profile::Profile profile(std::string text, std::string source, profile::Origin origin, unsigned abi);
+    std::vector<std::string> programs(std::string value);
 
 private:
     std::string ask(std::string_view request);

@@ -175,6 +175,23 @@ bool Cgroup::holdsOnly(pid_t pid) const
            !hasPopulatedChild(directory.get());
 }
 
+Cgroup ownCgroup(const Process& init, unsigned maxLevel)
+{
+    Cgroup cgroup = Cgroup::of(init);
+    const Cgroup hooks = Cgroup::of(Process(getpid()));
+    if (cgroup.level == 0 || cgroup.contains(hooks)) {
+        throw sys::Error("the container has no cgroup of its own (it shares " + sys::printable(cgroup.path) +
+                         " with its runtime); start it with cgroups enabled");
+    }
+    // Seen from inside a cgroup namespace the true level is unknown; half of the bound is left for what is above.
+    const unsigned limit = cgroup.levelIsAbsolute ? maxLevel : maxLevel / 2;
+    if (cgroup.level > limit) {
+        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is nested deeper than " + std::to_string(limit) +
+                         " levels");
+    }
+    return cgroup;
+}
+
 sys::Fd openCgroup(std::uint64_t id)
 {
     const sys::Fd root = openHierarchy();

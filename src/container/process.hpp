@@ -51,6 +51,9 @@ struct Cgroup {
     bool holdsOnly(pid_t pid) const;
 };
 
+// The cgroup of a container's init, which must not be its runtime's and at most `maxLevel` deep. Throws sys::Error.
+Cgroup ownCgroup(const Process& init, unsigned maxLevel);
+
 // The directory of the cgroup with this id; empty when it is gone. Throws sys::Error when that cannot be told.
 sys::Fd openCgroup(std::uint64_t id);
 // Whether it exists and a process is in it or beneath it.

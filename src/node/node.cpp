@@ -243,6 +243,16 @@ void Node::forget(std::uint64_t cgroupId) const
     collectGarbage();
 }
 
+void Node::remove(const std::string& id) const
+{
+    for (const Standing& standing : containers()) {
+        if (id == standing.record.container_id && standing.alive && !container::cgroupPopulated(standing.cgroupId)) {
+            forget(standing.cgroupId);
+        }
+    }
+    collectGarbage();
+}
+
 unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
 {
     std::set<std::uint64_t> living{beingInstalled};

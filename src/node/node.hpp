@@ -106,6 +106,9 @@ public:
     // Takes the entry with its slots away. The container must not run any more.
     void forget(std::uint64_t cgroupId) const;
 
+    // Takes away what belongs to this container, unless a process is still in it, and what belongs to no living cgroup.
+    void remove(const std::string& id) const;
+
     // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
     // Spares the generation of the container that is being installed, whose slots belong to none yet. Returns how many
     // rulesets it freed.

@@ -246,12 +246,8 @@ Profile loadDocument(const json& document, std::string source, Origin origin, un
     return profile;
 }
 
-void overrideProgram(Profile& profile, std::string_view value)
+std::vector<std::string> programsOf(std::string_view value)
 {
-    if (profile.entries.size() != 1) {
-        throw sys::Error("io.landlock.program: the profile " + sys::printable(profile.source) + " has " +
-                         std::to_string(profile.entries.size()) + " entries; it can replace the selection of a single one only");
-    }
     std::vector<std::string> programs;
     for (const json& item : programList(value)) {
         const std::string& path = item.get_ref<const std::string&>();
@@ -262,6 +258,15 @@ void overrideProgram(Profile& profile, std::string_view value)
     }
     if (programs.size() > maxPrograms) {
         throw sys::Error("io.landlock.program: more than " + std::to_string(maxPrograms) + " programs");
+    }
+    return programs;
+}
+
+void selectPrograms(Profile& profile, std::vector<std::string> programs)
+{
+    if (profile.entries.size() != 1) {
+        throw sys::Error("io.landlock.program: the profile " + sys::printable(profile.source) + " has " +
+                         std::to_string(profile.entries.size()) + " entries; it can replace the selection of a single one only");
     }
     Selection& select = profile.entries.front().select;
     select.kind = Selector::program;

@@ -46,8 +46,10 @@ Profile loadFile(std::string_view text, std::string path, Origin origin, unsigne
 // "none": load() refuses that.
 std::string_view enforcementOf(const Entry& entry);
 
-// io.landlock.program: replaces the selection of a profile that has a single entry. `value` is one absolute path, or
-// a JSON array of them. Throws Error.
-void overrideProgram(Profile& profile, std::string_view value);
+// io.landlock.program: one absolute path, or a JSON array of them. Throws Error.
+std::vector<std::string> programsOf(std::string_view value);
+
+// Replaces the selection of a profile that has a single entry. Throws Error.
+void selectPrograms(Profile& profile, std::vector<std::string> programs);
 
 }  // namespace profile

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// io.landlock.program on a profile with a single entry.
+// io.landlock.program
 #include <cstdint>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "profile/load.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    profile::Profile profile;
-    profile.entries.emplace_back();
+    std::vector<std::string> programs;
     try {
-        profile::overrideProgram(profile, {reinterpret_cast<const char*>(data), size});
+        programs = profile::programsOf({reinterpret_cast<const char*>(data), size});
     } catch (const sys::Error&) {
         return 0;
     }
-    for (const std::string& program : profile.entries[0].select.programs) {
+    for (const std::string& program : programs) {
         if (!program.starts_with('/') || program.size() > profile::maxProgramBytes) {
             std::abort();
         }

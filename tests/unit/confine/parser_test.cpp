@@ -22,10 +22,11 @@ TEST(Parser, AnswersLikeTheFunctionsItStandsFor)
         parser.bundle(R"({"root": {"path": "r"}, "annotations": {"io.landlock.profile": "nginx"}})", "/b");
     EXPECT_EQ(bundle.rootPath, "/b/r");
     EXPECT_EQ(bundle.annotations.at("io.landlock.profile"), "nginx");
-    const auto profile = parser.profile(document, "test", profile::Origin::inlined, 6, "/bin/b");
+    const auto profile = parser.profile(document, "test", profile::Origin::inlined, 6);
     const auto direct = profile::load(document, "test", profile::Origin::inlined, 6);
     ASSERT_EQ(profile.entries.size(), 1U);
-    EXPECT_EQ(profile.entries[0].select.programs, std::vector<std::string>{"/bin/b"});
+    EXPECT_EQ(profile.entries[0].select.programs, std::vector<std::string>{"/bin/a"});
+    EXPECT_EQ(parser.programs("/bin/b"), std::vector<std::string>{"/bin/b"});
     EXPECT_EQ(profile.entries[0].layers[0].handledFs, direct.entries[0].layers[0].handledFs);
     EXPECT_EQ(profile.entries[0].layers[0].paths[1].pointer, direct.entries[0].layers[0].paths[1].pointer);
     EXPECT_EQ(profile.entries[0].layers[0].ports[0].port, 80U);
@@ -35,9 +36,9 @@ TEST(Parser, ReadsTomlFromTheNodeAlone)
 {
     constexpr const char* toml = "abi = 6\n[[ruleset]]\nhandled_access_net = [\"bind_tcp\"]\n";
     confine::Parser parser;
-    const auto profile = parser.profile(toml, "/p/a.toml", profile::Origin::nodeFile, 6, std::nullopt);
+    const auto profile = parser.profile(toml, "/p/a.toml", profile::Origin::nodeFile, 6);
     EXPECT_EQ(profile.entries.at(0).layers.at(0).handledNet, 1U);
-    EXPECT_THROW(parser.profile(toml, "annotation a.toml", profile::Origin::inlined, 6, std::nullopt), sys::Error);
+    EXPECT_THROW(parser.profile(toml, "annotation a.toml", profile::Origin::inlined, 6), sys::Error);
 }
 
 TEST(Parser, PassesErrorsOnAndGoesOn)

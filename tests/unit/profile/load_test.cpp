@@ -283,23 +283,21 @@ TEST(Load, MessagesAreOneBoundedLine)
     }
 }
 
-TEST(Load, OverrideProgram)
+TEST(Load, ProgramsOfTheAnnotation)
 {
     profile::Profile one = load(entry(R"("select":{"except":["/a"]},"sessions":false)"));
-    profile::overrideProgram(one, "/usr//bin/x");
+    profile::selectPrograms(one, profile::programsOf("/usr//bin/x"));
     EXPECT_EQ(one.entries[0].select.kind, Selector::program);
     EXPECT_EQ(one.entries[0].select.programs, std::vector<std::string>{"/usr/bin/x"});
     EXPECT_FALSE(one.entries[0].select.sessions);
-    profile::overrideProgram(one, R"( ["/a", "/b"])");
-    EXPECT_EQ(one.entries[0].select.programs, (std::vector<std::string>{"/a", "/b"}));
+    EXPECT_EQ(profile::programsOf(R"( ["/a", "/b"])"), (std::vector<std::string>{"/a", "/b"}));
     for (const char* bad : {"", "x", "[]", "[1]", "[\"x\"]", "[", "/..", "/", "[\"/a\",]"}) {
-        EXPECT_THROW(profile::overrideProgram(one, bad), sys::Error) << bad;
+        EXPECT_THROW(profile::programsOf(bad), sys::Error) << bad;
     }
-    EXPECT_THROW(profile::overrideProgram(one, std::string_view("/a\0b", 4)), sys::Error);
-    EXPECT_THROW(profile::overrideProgram(one, "[" + repeat("\"/a\"", 65) + "]"), sys::Error);
-    EXPECT_EQ(one.entries[0].select.programs.size(), 2u);
+    EXPECT_THROW(profile::programsOf(std::string_view("/a\0b", 4)), sys::Error);
+    EXPECT_THROW(profile::programsOf("[" + repeat("\"/a\"", 65) + "]"), sys::Error);
     profile::Profile two = load(R"({"entries":[{"policy":)" + policy + R"(},{"policy":)" + policy + "}]}");
-    EXPECT_THROW(profile::overrideProgram(two, "/a"), sys::Error);
+    EXPECT_THROW(profile::selectPrograms(two, {"/a"}), sys::Error);
 }
 
 }  // namespace

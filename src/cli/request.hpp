@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The profile that a container gets: what its annotations ask for, on top of the node's baseline.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/settings.hpp"
+#include "oci/bundle.hpp"
+#include "profile/load.hpp"
+
+namespace cli {
+
+// How documents are read: by `check` itself, for the hook in a process that can do nothing else.
+struct Parse {
+    std::function<profile::Profile(std::string text, std::string source, profile::Origin origin)> profile;
+    std::function<std::vector<std::string>(std::string value)> programs;  // of io.landlock.program
+};
+
+// What the node stacks under every container's own profile; without entries where it has none. Throws sys::Error.
+profile::Profile baselineOf(const Settings& settings, const Parse& parse);
+
+// Throws sys::Error.
+profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse);
+
+// Both, the baseline first.
+profile::Profile stacked(profile::Profile baseline, profile::Profile own);
+
+}  // namespace cli
