@@ -30,8 +30,8 @@
 #include <map>
 #include <optional>
 
-#include "applier/inject/injection.hpp"
 #include "applier/inject/look.hpp"
+#include "applier/injection/injection.hpp"
 #include "bpf/abi.h"
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
@@ -41,6 +41,8 @@ namespace applier::inject {
 
 namespace {
 
+using injection::InjectedLayer;
+using injection::Injection;
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* pins = "/sys/fs/bpf/oci-landlock/";
