@@ -29,7 +29,7 @@
 #include <map>
 #include <optional>
 
-#include "applier/inject/injection.hpp"
+#include "applier/injection/injection.hpp"
 #include "sys/error.hpp"
 #include "sys/log.hpp"
 #include "sys/loop.hpp"
@@ -38,6 +38,8 @@ namespace applier::inject {
 
 namespace {
 
+using injection::InjectedLayer;
+using injection::Injection;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
@@ -337,13 +339,6 @@ void Tracer::executed(pid_t task, int status)
         letGo(traced);
         return;
     }
-    if (traced->second.signalMask) {
-        if (ptrace(PTRACE_SETSIGMASK, task, sizeof *traced->second.signalMask, &*traced->second.signalMask) != 0) {
-            killUnrestricted(traced, "its signals cannot be given back");
-            return;
-        }
-        traced->second.signalMask.reset();
-    }
     std::vector<InjectedLayer> layers;
     std::uint32_t covered = 0;
     for (const HeldLayer& layer : held_.layers) {
@@ -359,7 +354,10 @@ void Tracer::executed(pid_t task, int status)
     traced->second.at = Traced::At::injection;
     traced->second.deadline = Clock::time_point::max();
     traced->second.firstEntry = static_cast<std::uint32_t>(__builtin_ctz(debt.entries));
-    traced->second.injection.emplace(task, std::move(layers), [this, task] { verdicts_.settle(task); });
+    traced->second.injection.emplace(
+        task, std::move(layers),
+        injection::Options{.signalMask = traced->second.signalMask,
+                           .beforeRelease = [this, task] { verdicts_.settle(task); }});
     step(traced, status);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be tested without a traced task; run-aarch64 runs the same under an emulator.
-#include "applier/inject/machine.hpp"
+#include "applier/injection/machine.hpp"
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -16,7 +16,7 @@
 
 namespace {
 
-using namespace applier::inject::machine;
+using namespace applier::injection::machine;
 
 // The instruction, in memory that can be executed, with a return behind it.
 class Code {

@@ -3,6 +3,7 @@
 // question; the answers go to standard output, one a line.
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,16 @@ void answer(std::string_view question, const char* argument)
     } else if (question == "input") {
         char byte;
         line += std::to_string(read(0, &byte, 1));
+    } else if (question == "open-files") {
+        rlimit limit{};
+        getrlimit(RLIMIT_NOFILE, &limit);
+        line += std::to_string(limit.rlim_cur) + " " + std::to_string(limit.rlim_max);
+    } else if (question == "blocked") {
+        sigset_t set;
+        sigprocmask(SIG_BLOCK, nullptr, &set);
+        for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+            line += sigismember(&set, signal) == 1 ? std::to_string(signal) + "," : "";
+        }
     } else if (question == "user") {
         line += std::to_string(getuid()) + " " + std::to_string(geteuid());
     } else if (question == "pending") {

@@ -22,7 +22,7 @@ namespace support {
 
 namespace {
 
-using applier::inject::Injection;
+using applier::injection::Injection;
 
 [[noreturn]] void fail(const std::string& what)
 {
@@ -190,7 +190,7 @@ void trace(const Plan& plan, int events, int statuses, Outcome& outcome)
 {
     pid_t task = seize(events, statuses);
     int status = waitForExec(task);
-    Injection injection(task, plan.layers);
+    Injection injection(task, plan.layers, plan.options);
     bool reaped = false;
     for (;;) {
         reaped = ended(status);

@@ -9,14 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "applier/inject/injection.hpp"
+#include "applier/injection/injection.hpp"
 
 namespace support {
 
 struct Plan {
     std::vector<std::string> command;  // the first is the program's path
     std::vector<std::string> environment;
-    std::vector<applier::inject::InjectedLayer> layers;
+    std::vector<applier::injection::InjectedLayer> layers;
+    applier::injection::Options options = {};
     bool trace = true;  // false: nobody interferes, for comparison
     // When the parent has seen its child stop, it waits until it is not traced any more, and sends SIGCONT unless it
     // has written something. The child's standard input ends when the parent sees it continue.
@@ -31,7 +32,7 @@ struct Plan {
 };
 
 struct Outcome {
-    applier::inject::Injection::State state = applier::inject::Injection::State::underWay;
+    applier::injection::Injection::State state = applier::injection::Injection::State::underWay;
     std::string error;
     int errorCode = 0;
     int stops = 0;              // that the injection got

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-namespace applier::inject::machine {
+namespace applier::injection::machine {
 
 // The general registers of a task, as ptrace(2) gives them; room for the largest set.
 struct Registers {
@@ -36,4 +36,4 @@ Registers forCall(const Registers& saved, const Call& call);
 bool readRegisters(pid_t task, Registers& registers);
 bool writeRegisters(pid_t task, const Registers& registers);
 
-}  // namespace applier::inject::machine
+}  // namespace applier::injection::machine

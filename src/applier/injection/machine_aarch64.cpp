@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "applier/inject/machine.hpp"
+#include "applier/injection/machine.hpp"
 
-namespace applier::inject::machine {
+namespace applier::injection::machine {
 
 namespace {
 
@@ -69,4 +69,4 @@ bool writeRegisters(pid_t task, const Registers& registers)
     return ptrace(PTRACE_SETREGSET, task, NT_ARM_SYSTEM_CALL, &range) == 0;
 }
 
-}  // namespace applier::inject::machine
+}  // namespace applier::injection::machine

@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "applier/inject/machine.hpp"
+#include "applier/injection/machine.hpp"
 
-namespace applier::inject::machine {
+namespace applier::injection::machine {
 
 namespace {
 
@@ -58,4 +58,4 @@ bool writeRegisters(pid_t task, const Registers& registers)
     return ptrace(PTRACE_SETREGS, task, nullptr, registers.words.data()) == 0;
 }
 
-}  // namespace applier::inject::machine
+}  // namespace applier::injection::machine
