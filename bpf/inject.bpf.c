@@ -94,33 +94,54 @@ static __always_inline __u32 look_ahead(struct oll_preview *ctx, struct task_str
 					struct oll_container *container)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	__u32 origin = OLL_ORIGIN_NONE, applied = 0;
+	struct whereabouts here = { .mount_ns = mount_ns_id(task) };
+	struct oll_membership member = {};
 	struct task_struct *executing;
-	struct choice choice = {};
+	struct match match = {};
+	__u32 place, wanted;
 	struct file *file;
-	__u32 entries;
 
 	if (!own) {
 		bpf_rcu_read_lock();
 		own = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
 		bpf_rcu_read_unlock();
 	}
-	if (own && own->generation == container->generation) {
-		origin = own->origin;
-		applied = own->applied;
+	if (own) {
+		place = place_of(own, container->generation);
+		if (place < OLL_MAX_MEMBERSHIPS)
+			member = own->of[place];
 	}
-	if (still_outside(task, container, own))
+	member.staged = 0;
+	if (member.origin != OLL_ORIGIN_INIT && member.origin != OLL_ORIGIN_SESSION && still_outside(&here, container))
 		return OLL_PREVIEW_PASS;
-	if (origin == OLL_ORIGIN_HOOK && !container->started)
-		return OLL_PREVIEW_PASS;
-	file = file_of(ctx->file);
-	if (!file || choose(container, origin, applied, file, ctx->given, false, &choice))
-		return OLL_PREVIEW_PASS;
-	entries = choice.entries;
-	/* What is not said by this file: other names for it, and interpreters. */
-	if (ctx->flags & OLL_PREVIEW_ANY_NAME && choice.origin == OLL_ORIGIN_INIT)
-		entries |= container->selected_by[OLL_SELECT_PROGRAM] & ~applied;
-	if (!entries)
+	switch (member.origin) {
+	case OLL_ORIGIN_INIT_PENDING:
+		member.staged = container->selected_by[OLL_SELECT_ENTRYPOINT];
+		/* fallthrough */
+	case OLL_ORIGIN_INIT:
+		wanted = container->selected_by[OLL_SELECT_PROGRAM] | container->selected_by[OLL_SELECT_EXCEPT];
+		file = file_of(ctx->file);
+		if (!wanted || !file)
+			break;
+		if (take_names(file, ctx->given, false))
+			return OLL_PREVIEW_PASS;
+		if (match_programs(container, file, &match))
+			match.named = 0;
+		release_names();
+		/* What is not said by this file: other names for it, and interpreters. */
+		if (ctx->flags & OLL_PREVIEW_ANY_NAME)
+			match.named = ~0U;
+		member.staged |= (container->selected_by[OLL_SELECT_PROGRAM] & match.named) |
+				 container->selected_by[OLL_SELECT_EXCEPT];
+		break;
+	case OLL_ORIGIN_HOOK:
+		if (!container->started)
+			return OLL_PREVIEW_PASS;
+		/* fallthrough */
+	default:
+		member.staged = container->sessions;
+	}
+	if (!(member.staged & ~member.applied))
 		return OLL_PREVIEW_PASS;
 	executing = executing_thread(task);
 	if (executing == task)
@@ -129,17 +150,19 @@ static __always_inline __u32 look_ahead(struct oll_preview *ctx, struct task_str
 }
 
 /* Of the container, or of none. */
-static __always_inline bool belongs(struct task_struct *task, struct cgroup *cgroup, __u64 generation)
+static __always_inline bool belongs(struct task_struct *task, struct cgroup *cgroup, struct oll_container *container)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
 
-	return bpf_task_under_cgroup(task, cgroup) || (own && own->generation == generation);
+	return bpf_task_under_cgroup(task, cgroup) || mount_ns_id(task) == container->mount_ns ||
+	       (own && place_of(own, container->generation) < OLL_MAX_MEMBERSHIPS);
 }
 
 SEC("syscall")
 int preview(struct oll_preview *ctx)
 {
-	struct oll_container *container = NULL;
+	__u64 id = ctx->cgroup_id;
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
 	struct task_struct *task;
 	struct cgroup *cgroup;
 
@@ -149,11 +172,7 @@ int preview(struct oll_preview *ctx)
 		return 0;
 	cgroup = bpf_cgroup_from_id(ctx->cgroup_id);
 	if (cgroup) {
-		bpf_rcu_read_lock();
-		container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
-		bpf_rcu_read_unlock();
-		if (container && container->generation == ctx->generation &&
-		    belongs(task, cgroup, ctx->generation))
+		if (container && container->generation == ctx->generation && belongs(task, cgroup, container))
 			ctx->verdict = look_ahead(ctx, task, container);
 		bpf_cgroup_release(cgroup);
 	}
@@ -173,9 +192,10 @@ int take_debt(struct oll_take_debt *ctx)
 		return 0;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (own) {
-		ctx->generation = own->generation;
-		ctx->entries = own->owed;
-		own->owed = 0;
+		__u64 generation = 0;
+
+		ctx->entries = take_owed(own, &generation);
+		ctx->generation = generation;
 	}
 	bpf_task_release(task);
 	return 0;
@@ -184,26 +204,19 @@ int take_debt(struct oll_take_debt *ctx)
 SEC("syscall")
 int report_failure(struct oll_report_failure *ctx)
 {
-	struct cgroup *cgroup = bpf_cgroup_from_id(ctx->cgroup_id);
-	struct oll_container *container;
+	__u64 id = ctx->cgroup_id;
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
+	struct task_struct *task;
 
-	if (!cgroup)
+	if (!container)
 		return 0;
-	bpf_rcu_read_lock();
-	container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
-	bpf_rcu_read_unlock();
-	if (container) {
-		struct task_struct *task = bpf_task_from_pid(ctx->pid);
-
-		__sync_fetch_and_sub(&container->applied, 1);
-		deny(container, ctx->reason, ctx->entry, ctx->error);
-		container->last_denial.tgid = ctx->pid;
-		if (task) {
-			bpf_probe_read_kernel_str(container->last_denial.comm, sizeof(container->last_denial.comm),
-						  task->comm);
-			bpf_task_release(task);
-		}
+	__sync_fetch_and_sub(&container->applied, 1);
+	deny(container, ctx->reason, ctx->entry, ctx->error);
+	container->denied.last.tgid = ctx->pid;
+	task = bpf_task_from_pid(ctx->pid);
+	if (task) {
+		bpf_probe_read_kernel_str(container->denied.last.comm, sizeof(container->denied.last.comm), task->comm);
+		bpf_task_release(task);
 	}
-	bpf_cgroup_release(cgroup);
 	return 0;
 }

@@ -26,7 +26,23 @@ struct super_block {
 struct inode {
 	unsigned long i_ino;
 	__u32 i_generation;
+	__s64 i_size;
 	struct super_block *i_sb;
+	void *i_private;
+};
+
+struct inode___with_parts {
+	__s64 i_ctime_sec; /* 6.11+ */
+	__u32 i_ctime_nsec;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+struct inode___with_whole {
+	struct timespec64 __i_ctime; /* until 6.10 */
 };
 
 struct qstr {
@@ -70,8 +86,13 @@ struct linux_binprm___with_check {
 	unsigned int is_check : 1;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
 struct cgroup {
 	int level;
+	struct kernfs_node *kn;
 };
 
 typedef struct {
@@ -90,6 +111,10 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
 struct ns_common___with_id {
 	__u64 ns_id; /* 6.18+ */
 };
@@ -99,6 +124,7 @@ struct mnt_namespace___with_id {
 };
 
 struct mnt_namespace {
+	struct ns_common ns;
 	__u64 seq; /* until 6.17: unique, never reused */
 };
 
@@ -123,6 +149,7 @@ struct files_struct {
 };
 
 struct task_struct {
+	unsigned int flags;
 	unsigned int ptrace;
 	int tgid;
 	__u64 start_boottime;
@@ -138,11 +165,8 @@ struct task_struct {
 #pragma clang attribute pop
 
 #define CLONE_THREAD 0x00010000
+#define PF_EXITING 0x00000004
 
-/* uapi, Linux 6.2: newer than the headers of Debian 12. */
-#define BPF_MAP_TYPE_CGRP_STORAGE 32
-
-extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __ksym;
 extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;

@@ -148,7 +148,7 @@ void loadSkeletonOf(const std::string& directory)
 
 // What remembers before what selects: no exec may be selected and then forgotten.
 const std::vector<std::string> requiredLinks{"link_forget",           "link_inherit",          "link_commit_exec",
-                                             "link_select_interpreter", "link_find_interpreter", "link_select_exec"};
+                                             "link_restrict_exec",    "link_select_file",      "link_select_exec"};
 
 void load(oll_applier applier, const std::string& directory)
 {

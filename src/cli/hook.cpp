@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock hook`: from the state on stdin to the container's entry in the kernel.
+#include <fcntl.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -225,26 +227,28 @@ container::Cgroup ownCgroup(const container::Process& init)
         throw sys::Error("the container has no cgroup of its own (it shares " + sys::printable(cgroup.path) +
                          " with its runtime); start it with cgroups enabled");
     }
-    // Seen from inside a cgroup namespace the true level is unknown; half of the bound is left for what is above.
-    const unsigned limit = cgroup.levelIsAbsolute ? OLL_MAX_CGROUP_LEVEL : OLL_MAX_CGROUP_LEVEL / 2;
-    if (cgroup.level > limit) {
-        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is nested deeper than " + std::to_string(limit) +
-                         " levels");
-    }
     return cgroup;
 }
 
 // An entry that is there already: ours from the other hook stage, a dead predecessor's, or somebody else's. Throws
 // sys::Error when anybody else is in the cgroup: the entry would restrict them as well.
-bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init, pid_t pid)
+bool alreadyDone(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init,
+                 const oci::State& state, const sys::Digest& digest)
 {
     const auto standing = node.find(cgroup.id);
-    if (standing && standing->intact && node.marked(init.pidfd(), standing->record.generation)) {
+    if (standing && standing->intact && node.marked(init.pidfd(), standing->entry.generation)) {
+        const oll_record& record = standing->entry.record;
+        if (state.id != record.container_id || !std::ranges::equal(digest, record.digest)) {
+            throw sys::Error("process " + std::to_string(state.pid) + " is the init of container " +
+                             sys::printable(record.container_id) + " already" +
+                             (state.id == record.container_id ? ", with another profile" : "") +
+                             "; each container needs an init of its own, and each of its hooks the same profile");
+        }
         return true;
     }
-    if (!cgroup.holdsOnly(pid)) {
+    if (!cgroup.holdsOnly(state.pid)) {
         throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is shared with " +
-                         (standing ? "container " + sys::printable(standing->record.container_id)
+                         (standing ? "container " + sys::printable(standing->entry.record.container_id)
                                    : "processes that are not the container's") +
                          "; give each container a cgroup of its own");
     }
@@ -272,10 +276,6 @@ void create(confine::Parser& parser, const oci::State& state)
     }
     const profile::Profile profile = effectiveProfile(parser, settings, request, abi);
     const container::Process init(state.pid);
-    if (init.sharesMountNamespace()) {
-        throw sys::Error("the container shares the mount namespace of its runtime, so that the two cannot be told "
-                         "apart; give it a mount namespace of its own");
-    }
     const container::Cgroup cgroup = ownCgroup(init);
     const container::Rootfs rootfs = container::Rootfs::of(init, bundle.rootPath);
     const Prepared prepared = prepare(profile, rootfs, bundle.cwd);
@@ -284,7 +284,8 @@ void create(confine::Parser& parser, const oci::State& state)
     const node::Lock lock;
     node::load(lock);
     const node::Node node(lock);
-    if (alreadyDone(node, cgroup, init, state.pid)) {
+    const sys::Digest digest = sys::digest(confine::bytesOf(profile));
+    if (alreadyDone(node, cgroup, init, state, digest)) {
         return;
     }
     std::vector<container::Mount> mounts;
@@ -295,8 +296,18 @@ void create(confine::Parser& parser, const oci::State& state)
             offered.push_back({mount.root.get(), mount.ownFileSystem});
         }
     }
-    node.install({state.id, reportOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
-                  prepared.entries, prepared.layers, prepared.programs, offered});
+    const sys::Fd mountNamespace = init.open("ns/mnt", O_RDONLY);
+    node.install({.id = state.id,
+                  .digest = digest,
+                  .report = reportOf(profile, prepared),
+                  .init = init.pidfd(),
+                  .mountNamespace = mountNamespace.get(),
+                  .cgroup = cgroup.directory.get(),
+                  .cgroupId = cgroup.id,
+                  .entries = prepared.entries,
+                  .layers = prepared.layers,
+                  .programs = prepared.programs,
+                  .mounts = offered});
 }
 
 void remove(const oci::State& state)
@@ -307,13 +318,7 @@ void remove(const oci::State& state)
     node::requireAccess();
     const node::Lock lock;
     const node::Node node(lock);
-    for (const node::Standing& standing : node.containers()) {
-        const bool same = state.id == standing.record.container_id;
-        if (same && standing.alive && !container::cgroupPopulated(standing.cgroupId)) {
-            node.forget(standing.cgroupId);
-        }
-    }
-    node.collectGarbage();
+    node.forgetDead(state.id);
 }
 
 }  // namespace

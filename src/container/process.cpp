@@ -118,25 +118,6 @@ sys::Fd Process::open(const char* name, int flags) const
     return fd;
 }
 
-bool Process::sharesMountNamespace() const
-{
-    struct stat its {};
-    struct stat other {};
-    const sys::Fd ns = open("ns/mnt", O_RDONLY);
-    if (fstat(ns.get(), &its) != 0) {
-        throw sys::errnoError("stat mount namespace");
-    }
-    for (const char* path : {"/proc/self/ns/mnt", "/proc/1/ns/mnt"}) {
-        if (stat(path, &other) != 0) {
-            throw sys::errnoError(path);
-        }
-        if (other.st_ino == its.st_ino && other.st_dev == its.st_dev) {
-            return true;
-        }
-    }
-    return false;
-}
-
 Cgroup Cgroup::of(const Process& process)
 {
     const sys::Fd hierarchy = openHierarchy();
@@ -155,7 +136,6 @@ Cgroup Cgroup::of(const Process& process)
         throw sys::Error("the container's init changed its cgroup meanwhile");
     }
     cgroup.id = inodeOf(cgroup.directory.get());
-    cgroup.levelIsAbsolute = inodeOf(hierarchy.get()) == 1;
     cgroup.level = cgroup.path == "/" ? 0 : static_cast<unsigned>(std::ranges::count(cgroup.path, '/'));
     return cgroup;
 }

@@ -22,9 +22,6 @@ public:
     // gone by then, so that what is returned belongs to it and not to the next owner of its pid.
     sys::Fd open(const char* name, int flags) const;
 
-    // Whether it is still in the mount namespace of this process or of pid 1: not in a container of its own, then.
-    bool sharesMountNamespace() const;
-
 private:
     void requireAlive() const;
 
@@ -37,8 +34,7 @@ private:
 struct Cgroup {
     sys::Fd directory;
     std::uint64_t id = 0;   // 64 bits, never reused (kernfs, Linux 5.5)
-    unsigned level = 0;     // 0: root
-    bool levelIsAbsolute = true;  // false: seen from inside of a cgroup namespace
+    unsigned level = 0;     // 0: root, of the cgroup namespace
     std::string path;       // from the root of the hierarchy
 
     // Throws sys::Error when there is no cgroup v2 or the process is in none.

@@ -11,6 +11,7 @@
 
 #include "applier/applier.hpp"
 #include "bpf/abi.h"
+#include "sys/digest.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 
@@ -66,9 +67,11 @@ struct Program {
 
 struct Container {
     std::string id;
-    std::string report;   // JSON for `status`
-    int init = -1;        // pidfd, borrowed
-    int cgroup = -1;      // directory, borrowed
+    sys::Digest digest{};      // of its profile
+    std::string report;        // JSON for `status`
+    int init = -1;             // pidfd, borrowed
+    int mountNamespace = -1;   // of the init, /proc/PID/ns/mnt, borrowed
+    int cgroup = -1;           // directory, borrowed
     std::uint64_t cgroupId = 0;
     std::vector<Entry> entries;
     std::vector<applier::Layer> layers;
@@ -79,10 +82,20 @@ struct Container {
 // A container as it stands in the pinned maps.
 struct Standing {
     std::uint64_t cgroupId = 0;
-    oll_record record{};
-    bool alive = false;        // its cgroup exists
-    bool intact = false;       // and the entry in it is this one; else every exec in the cgroup is denied
-    oll_container entry{};     // zero when !intact
+    oll_container entry{};
+    bool alive = false;   // its cgroup exists, or its init does, which may have left it
+    bool intact = false;  // each program that it lists is there; else its execs are denied
+
+    // Whether its init has executed anything inside. One that never does (restored from a checkpoint, a handler inside
+    // of the runtime) is never restricted.
+    bool started() const { return entry.started != 0; }
+};
+
+// How much is taken of what containers share.
+struct Usage {
+    std::string what;
+    unsigned used = 0;
+    unsigned total = 0;
 };
 
 // The pinned objects, opened. Throws sys::Error when they are not there or of another version.
@@ -103,23 +116,33 @@ public:
     bool marked(int init, std::uint64_t generation) const;
 
     std::vector<Standing> containers() const;
+    std::vector<Usage> usage() const;
+    // Execs that were denied where there is no container to count them for.
+    oll_denials strays() const;
 
     // Takes the entry with its slots away. The container must not run any more.
     void forget(std::uint64_t cgroupId) const;
+    // The same for containers with this id whose cgroup nobody is in.
+    void forgetDead(const std::string& id) const;
 
     // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
-    // Spares the generation of the container that is being installed, whose slots belong to none yet. Returns how many
-    // rulesets it freed.
-    unsigned collectGarbage(std::uint64_t beingInstalled = 0) const;
+    // Returns how much that was. Walks over everything there is.
+    unsigned collectGarbage() const;
 
 private:
+    oll_survey survey(const Container& container) const;
     std::uint64_t nextGeneration() const;
+    void put(const Container& container, const oll_survey& where) const;
     std::unique_ptr<applier::Kept> keep(const Container& container, std::uint64_t generation) const;
     void writePrograms(const Container& container, std::uint64_t generation) const;
-    void writeEntry(const Container& container, std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
+    void mark(const Container& container, std::uint64_t generation, const oll_task& before) const;
+    void writeEntry(const Container& container, std::uint64_t generation, const oll_survey& where,
+                    const std::vector<std::uint32_t>& slots) const;
+    bool lives(const oll_container& entry) const;
+    void takeAway(const oll_container& entry) const;
 
-    sys::Fd node_, records_, containers_, programs_, tasks_;  // maps
-    sys::Fd identifyProgram_, mountNamespacesProgram_;
+    sys::Fd node_, containers_, namespaces_, programs_, tasks_, strays_;  // maps
+    sys::Fd identifyProgram_, surveyProgram_, lookForInitProgram_;
     std::unique_ptr<applier::Keeper> keeper_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;
     std::string version_;

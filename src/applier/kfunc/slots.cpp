@@ -69,10 +69,12 @@ std::unique_ptr<Kept> Slots::keep(const Offer& offer) const
     return kept;
 }
 
-void Slots::revoke(std::uint64_t generation, std::uint32_t slot) const
+// What cannot be emptied now is garbage: its generation belongs to no container.
+void Slots::revoke(std::uint64_t generation, std::uint32_t slot) const noexcept
 {
     oll_revoke context{generation, slot, 0};
-    sys::runProgram(revokeProgram_.get(), context, "revoke a ruleset");
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof context);
+    bpf_prog_test_run_opts(revokeProgram_.get(), &options);
 }
 
 // Everything in the array, in one system call where memory allows.

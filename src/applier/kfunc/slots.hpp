@@ -17,7 +17,7 @@ public:
     unsigned collectGarbage(const std::set<std::uint64_t>& living) const override;
     unsigned inUse() const;
 
-    void revoke(std::uint64_t generation, std::uint32_t slot) const;
+    void revoke(std::uint64_t generation, std::uint32_t slot) const noexcept;
 
 private:
     std::uint32_t handOver(const Offer& offer, int ruleset) const;
