@@ -19,12 +19,14 @@ enum oll_limit {
 	OLL_MAX_ENTRIES = 16,
 	OLL_MAX_LAYERS = 16,
 	OLL_MAX_PROGRAMS = 128, /* a path and what it resolves to count apart */
+	OLL_MAX_MEMBERSHIPS = 4, /* containers that one task can belong to, one inside the other */
 	OLL_MAX_CGROUP_LEVEL = 24, /* of a container's own cgroup; what it makes beneath does not count */
 	OLL_PATH_SIZE = 512, /* of a program's path, with its NUL */
 	OLL_ID_SIZE = 256,
 	OLL_REPORT_SIZE = 2048,
 	OLL_MAX_CALLS = 4, /* of one container in the ring at a time, so that there is room for everybody's */
 	OLL_RING_SIZE = 1 << 21, /* bytes: that many of each container; one takes 8 more than its size */
+	OLL_DIGEST_SIZE = 32,
 };
 
 enum oll_applier {
@@ -69,10 +71,14 @@ enum oll_reason {
 	OLL_REASON_TRACER = 4, /* the container's tracer does not trace the task, or there is none */
 	OLL_REASON_INJECTION = 5, /* the program could not be made to restrict itself, and was killed */
 	OLL_REASON_OWED = 6, /* the task has not got the domain of its last exec yet */
-	OLL_REASON_NO_TRACER = 7, /* nobody holds the container's rulesets any more */
+	OLL_REASON_NO_TRACER = 11, /* nobody holds the container's rulesets any more */
+	OLL_REASON_GONE = 7, /* a container that the task belongs to has no entry any more */
+	OLL_REASON_MEMBERSHIPS = 8, /* the task would belong to more than OLL_MAX_MEMBERSHIPS containers */
+	OLL_REASON_PROGRAMS = 9, /* a program that the container lists is missing from the map */
+	OLL_REASON_NAMESPACE = 10, /* the init is in the mount namespace of another container */
 };
 
-/* The last exec that was denied in a container. Times: CLOCK_BOOTTIME, nanoseconds. */
+/* An exec that was denied. Times: CLOCK_BOOTTIME, nanoseconds. */
 struct oll_denial {
 	__u64 time;
 	__u32 tgid; /* in the initial pid namespace */
@@ -82,15 +88,32 @@ struct oll_denial {
 	char comm[16];
 };
 
+struct oll_denials {
+	__u64 count; /* execs that were denied because they could not get their domain */
+	struct oll_denial last;
+};
+
+/* For people and for the hook; the selector does not decide by it. */
+struct oll_record {
+	__u64 created; /* CLOCK_REALTIME, seconds */
+	__u8 digest[OLL_DIGEST_SIZE]; /* of the profile that the entry was made from */
+	char container_id[OLL_ID_SIZE];
+	char report[OLL_REPORT_SIZE]; /* JSON: what `status` shows about the entries */
+};
+
 /*
- * A container's entry: cgroup-local storage, so that it dies with the cgroup. Written once by the hook, before the
- * init may run; afterwards only the selector changes it (from `started` on).
+ * A container, by the id of its cgroup. Written once by the hook, before the init may run; afterwards only the selector
+ * changes it (mount_ns, and from `started` on).
  */
 struct oll_container {
 	__u64 generation; /* never 0, never used twice while the node is loaded */
 	__u64 cgroup_id;
 	__u64 hook_mount_ns; /* unique ids, not inode numbers */
 	__u64 host_mount_ns;
+	__u64 mount_ns; /* where the init did its first exec; 0: not yet, and then the next two as well */
+	__u64 init_start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
+	__u32 init_tgid; /* in the initial pid namespace */
+	__u32 reserved;
 	__u32 selected_by[OLL_SELECT_COUNT]; /* entries with each selector, a bit each */
 	__u32 sessions; /* entries that exec sessions are targets of, likewise */
 	__u32 layer_count;
@@ -99,15 +122,25 @@ struct oll_container {
 	__u32 started; /* the init has done its first exec inside the container */
 	__u32 reserved2;
 	__u64 applied; /* execs that got a domain */
-	__u64 denied; /* execs that were denied because they could not get it */
-	struct oll_denial last_denial;
+	struct oll_denials denied;
+	struct oll_record record;
 };
 
-/* A file, wherever it is reached from. */
+/* Which container a mount namespace is. */
+struct oll_place {
+	__u64 generation;
+	__u64 cgroup_id;
+};
+
+/* A file, wherever it is reached from, and what changes when somebody writes to it. */
 struct oll_file_id {
 	__u64 inode;
 	__u32 device; /* of the superblock, as the kernel encodes it */
 	__u32 inode_generation;
+	__u64 size;
+	__s64 changed; /* ctime */
+	__u32 changed_nsec;
+	__u32 reserved;
 };
 
 struct oll_program_key {
@@ -123,17 +156,22 @@ struct oll_program {
 	char path[OLL_PATH_SIZE]; /* from the container's root; NUL-padded */
 };
 
-/* A task's line of descent: task-local storage, inherited at fork. */
-struct oll_task {
-	__u64 generation; /* of the container it belongs to */
-	__u64 cgroup_id; /* likewise */
+/* A container that a task belongs to. */
+struct oll_membership {
+	__u64 generation; /* 0: none */
+	__u64 cgroup_id;
 	__u32 origin; /* enum oll_origin */
 	__u32 applied; /* bit i: entry i restricts this task */
 	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
 	__u32 staged; /* likewise, for `applied` */
-	__u32 exec_under_way;
-	__u32 by_interpreter; /* bit i: entry i lists an interpreter that the exec under way runs on */
 	__u32 owed; /* bit i: the tracer must still apply entry i; until then the task may not fork or execute */
+	__u32 reserved;
+};
+
+/* A task's line of descent: task-local storage, inherited at fork. In the order of entering. */
+struct oll_task {
+	struct oll_membership of[OLL_MAX_MEMBERSHIPS];
+	__u32 exec_under_way;
 	__u32 reserved;
 };
 
@@ -149,14 +187,6 @@ struct oll_call {
 	__u64 generation; /* of the container */
 	__u32 thread; /* in the initial pid namespace */
 	__u32 reserved;
-};
-
-/* For people and for gc, by cgroup id; the selector does not decide by it. */
-struct oll_record {
-	__u64 generation;
-	__u64 created; /* CLOCK_REALTIME, seconds */
-	char container_id[OLL_ID_SIZE];
-	char report[OLL_REPORT_SIZE]; /* JSON: what `status` shows about the entries */
 };
 
 /* The single element of the map `node`; written last when a node is loaded. */
@@ -193,14 +223,27 @@ struct oll_revoke {
 /* `identify`: what the selector will see of a file. */
 struct oll_identify {
 	__s32 file; /* descriptor */
-	__u32 reserved;
+	__s32 error; /* out */
 	struct oll_file_id id; /* out */
 };
 
-/* `mount_namespaces`: of the caller, and of the host's pid 1. */
-struct oll_mount_namespaces {
-	__u64 own;
-	__u64 host;
+/* `survey`: where a container to be is, as the kernel sees it. */
+struct oll_survey {
+	__u64 cgroup_id;
+	__s32 mount_namespace; /* descriptor of its init's namespace, /proc/PID/ns/mnt */
+	__s32 error; /* out */
+	__u64 container_mount_ns; /* out: its id, that of the caller's, and that of the host's pid 1 */
+	__u64 own_mount_ns;
+	__u64 host_mount_ns;
+	__u32 cgroup_level; /* out: from the true root */
+	__u32 reserved;
+};
+
+/* `look_for_init`: whether the container's init lives. */
+struct oll_look_for_init {
+	__u64 start_time;
+	__u32 tgid;
+	__u32 alive; /* out */
 };
 
 /* `register_tracer`: the caller is the tracer of this container from now on. */
@@ -259,15 +302,22 @@ struct oll_slot_view {
 #endif
 OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
-OLL_ASSERT(sizeof(struct oll_container) == 56 + 24 * OLL_MAX_LAYERS + 24 + 40, "layout");
-OLL_ASSERT(sizeof(struct oll_program) == 32 + OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_task) == 48, "layout");
-OLL_ASSERT(sizeof(struct oll_record) == 16 + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_denials) == 48, "layout");
+OLL_ASSERT(sizeof(struct oll_record) == 8 + OLL_DIGEST_SIZE + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_container) == 80 + 24 * OLL_MAX_LAYERS + 16 + sizeof(struct oll_denials) +
+						   sizeof(struct oll_record), "layout");
+OLL_ASSERT(sizeof(struct oll_place) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_file_id) == 40, "layout");
+OLL_ASSERT(sizeof(struct oll_program_key) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_program) == 56 + OLL_PATH_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_membership) == 40, "layout");
+OLL_ASSERT(sizeof(struct oll_task) == 8 + 40 * OLL_MAX_MEMBERSHIPS, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
 OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");
 OLL_ASSERT(sizeof(struct oll_revoke) == 16, "layout");
-OLL_ASSERT(sizeof(struct oll_identify) == 24, "layout");
-OLL_ASSERT(sizeof(struct oll_mount_namespaces) == 16, "layout");
+OLL_ASSERT(sizeof(struct oll_identify) == 48, "layout");
+OLL_ASSERT(sizeof(struct oll_survey) == 48, "layout");
+OLL_ASSERT(sizeof(struct oll_look_for_init) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_tracer) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_register_tracer) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_call) == 16, "layout");

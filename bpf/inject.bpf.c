@@ -227,14 +227,23 @@ SEC("lsm/ptrace_access_check")
 int BPF_PROG(guard_owed, struct task_struct *child, unsigned int mode, int ret)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, child, NULL, 0);
-	struct oll_tracer *tracer;
-	__u64 generation;
+	struct task_struct *leader;
+	__u32 i;
 
-	if (ret || !own || !own->owed)
+	if (ret || !own || !in_debt(own))
 		return ret;
-	generation = own->generation;
-	tracer = bpf_map_lookup_elem(&tracers, &generation);
-	return tracer && is_tracer(BPF_CORE_READ(bpf_get_current_task_btf(), group_leader), tracer) ? 0 : -EPERM;
+	leader = BPF_CORE_READ(bpf_get_current_task_btf(), group_leader);
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		__u64 generation = own->of[i].generation;
+		struct oll_tracer *tracer;
+
+		if (!own->of[i].owed)
+			continue;
+		tracer = bpf_map_lookup_elem(&tracers, &generation);
+		if (tracer && is_tracer(leader, tracer))
+			return 0;
+	}
+	return -EPERM;
 }
 
 /*
@@ -245,9 +254,9 @@ SEC("lsm/file_receive")
 int BPF_PROG(guard_ruleset, struct file *file, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 key = (__u64)file, *behind;
-	struct oll_container *container;
+	__u64 key = (__u64)file, *behind, mount_ns;
 	struct oll_task *own;
+	__u32 i;
 
 	if (ret)
 		return ret;
@@ -255,9 +264,14 @@ int BPF_PROG(guard_ruleset, struct file *file, int ret)
 	if (!behind || *behind != (__u64)BPF_CORE_READ(file, private_data))
 		return 0;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (own && own->owed)
+	if (own && in_debt(own))
 		return 0;
-	return find_container(task, own, &container) == OUT_OF_SCOPE ? 0 : -EPERM;
+	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
+		if (own->of[i].generation)
+			return -EPERM;
+	}
+	mount_ns = mount_ns_id(task);
+	return find_by_cgroup(task) || bpf_map_lookup_elem(&namespaces, &mount_ns) ? -EPERM : 0;
 }
 
 SEC("syscall")
@@ -329,10 +343,19 @@ int debt(struct oll_debt *ctx)
 	ctx->error = -ENOENT;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (own) {
-		ctx->generation = own->generation;
-		ctx->entries = own->owed;
-		if (ctx->settle)
-			own->owed = 0;
+		__u32 i;
+
+		for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+			__u32 owed = own->of[i].owed;
+
+			if (!owed)
+				continue;
+			if (ctx->settle)
+				own->of[i].owed = 0;
+			/* Only one container's tracer can have passed the gate with it. */
+			ctx->entries = owed;
+			ctx->generation = own->of[i].generation;
+		}
 		ctx->error = 0;
 	}
 	bpf_task_release(task);
@@ -342,26 +365,19 @@ int debt(struct oll_debt *ctx)
 SEC("syscall")
 int report_failure(struct oll_report_failure *ctx)
 {
-	struct cgroup *cgroup = bpf_cgroup_from_id(ctx->cgroup_id);
-	struct oll_container *container;
+	__u64 id = ctx->cgroup_id;
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
+	struct task_struct *task;
 
-	if (!cgroup)
+	if (!container)
 		return 0;
-	bpf_rcu_read_lock();
-	container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
-	bpf_rcu_read_unlock();
-	if (container) {
-		struct task_struct *task = bpf_task_from_pid(ctx->pid);
-
-		__sync_fetch_and_sub(&container->applied, 1);
-		deny(container, ctx->reason, ctx->entry, ctx->error);
-		container->last_denial.tgid = ctx->pid;
-		if (task) {
-			bpf_probe_read_kernel_str(container->last_denial.comm, sizeof(container->last_denial.comm),
-						  task->comm);
-			bpf_task_release(task);
-		}
+	__sync_fetch_and_sub(&container->applied, 1);
+	deny(container, ctx->reason, ctx->entry, ctx->error);
+	container->denied.last.tgid = ctx->pid;
+	task = bpf_task_from_pid(ctx->pid);
+	if (task) {
+		bpf_probe_read_kernel_str(container->denied.last.comm, sizeof(container->denied.last.comm), task->comm);
+		bpf_task_release(task);
 	}
-	bpf_cgroup_release(cgroup);
 	return 0;
 }

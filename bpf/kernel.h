@@ -26,7 +26,23 @@ struct super_block {
 struct inode {
 	unsigned long i_ino;
 	__u32 i_generation;
+	__s64 i_size;
 	struct super_block *i_sb;
+	void *i_private;
+};
+
+struct inode___with_parts {
+	__s64 i_ctime_sec; /* 6.11+ */
+	__u32 i_ctime_nsec;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+struct inode___with_whole {
+	struct timespec64 __i_ctime; /* until 6.10 */
 };
 
 struct qstr {
@@ -71,12 +87,21 @@ struct linux_binprm___with_check {
 	unsigned int is_check : 1;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
 struct cgroup {
 	int level;
+	struct kernfs_node *kn;
 };
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
+};
+
+struct ns_common {
+	unsigned int inum;
 };
 
 struct ns_common___with_id {
@@ -88,6 +113,7 @@ struct mnt_namespace___with_id {
 };
 
 struct mnt_namespace {
+	struct ns_common ns;
 	__u64 seq; /* until 6.17: unique, never reused */
 };
 
@@ -117,6 +143,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	unsigned int ptrace;
 	int pid;
 	int tgid;
@@ -132,6 +159,7 @@ struct task_struct {
 #pragma clang attribute pop
 
 #define CLONE_THREAD 0x00010000
+#define PF_EXITING 0x00000004
 
 /* arch: asm/thread_info.h */
 #if defined(__TARGET_ARCH_x86)
@@ -145,10 +173,6 @@ struct task_struct {
 #define SIGCONT 18
 #define SIGSTOP 19
 
-/* uapi, Linux 6.2: newer than the headers of Debian 12. */
-#define BPF_MAP_TYPE_CGRP_STORAGE 32
-
-extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __ksym;
 extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;

@@ -25,7 +25,7 @@ struct {
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline int restrict_with(struct linux_binprm *bprm, struct oll_container *container,
-					 struct oll_layer *layer)
+					 struct oll_layer *layer, __u32 flags)
 {
 	struct bpf_landlock_ruleset *ruleset;
 	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &layer->slot);
@@ -48,15 +48,22 @@ static __always_inline int restrict_with(struct linux_binprm *bprm, struct oll_c
 		bpf_landlock_put_ruleset(ruleset);
 		return deny(container, OLL_REASON_SLOT, layer->entry, -ESTALE);
 	}
-	error = bpf_landlock_restrict_binprm(bprm, ruleset, layer->restrict_flags);
+	error = bpf_landlock_restrict_binprm(bprm, ruleset, flags);
 	bpf_landlock_put_ruleset(ruleset);
 	return error ? deny(container, OLL_REASON_RESTRICT, layer->entry, error) : 0;
 }
 
 static __always_inline int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries)
 {
-	__u32 i;
+	__u32 i, privileges = 0;
 
+	/* The kernel asks each layer for itself, of the task as it is; but what one of them sets holds for all. */
+	for (i = 0; i < OLL_MAX_LAYERS; i++) {
+		if (i >= container->layer_count)
+			break;
+		if (entries & (1U << (container->layers[i].entry & 31)))
+			privileges |= container->layers[i].restrict_flags & OLL_RESTRICT_NO_NEW_PRIVS;
+	}
 	for (i = 0; i < OLL_MAX_LAYERS; i++) {
 		struct oll_layer *layer = &container->layers[i];
 
@@ -64,7 +71,7 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 			break;
 		if (!(entries & (1U << (layer->entry & 31))))
 			continue;
-		if (restrict_with(bprm, container, layer))
+		if (restrict_with(bprm, container, layer, layer->restrict_flags | privileges))
 			return -EPERM;
 	}
 	return 0;

@@ -3,8 +3,8 @@
  * Is the file that is executed one of the programs that a container's entries list?
  *
  * Three names are compared: the one given to execve(2), the one that the task sees from its own root, and the one
- * from the root of its mount namespace (a chroot does not change that one). And the file itself, so that hard links
- * and bind mounts match as well.
+ * from the root of its mount namespace (a chroot does not change that one). And the file itself, as it was when the
+ * container started, so that hard links to it and bind mounts of it match as well.
  */
 #ifndef OCI_LANDLOCK_MATCH_H
 #define OCI_LANDLOCK_MATCH_H
@@ -46,7 +46,8 @@ struct match {
 	__u64 generation;
 	struct oll_file_id file;
 	__u32 named; /* bit i: entry i lists the program, by any of its names or by the file */
-	__u32 surely; /* bit i: entry i lists it by name from the root *and* by the file */
+	__u32 surely; /* bit i: entry i lists it by name from the root *and* by the file, which nobody has changed */
+	int error;
 };
 
 static __always_inline struct oll_file_id file_id(struct file *file)
@@ -56,9 +57,34 @@ static __always_inline struct oll_file_id file_id(struct file *file)
 		.inode = BPF_CORE_READ(inode, i_ino),
 		.device = BPF_CORE_READ(inode, i_sb, s_dev),
 		.inode_generation = BPF_CORE_READ(inode, i_generation),
+		.size = BPF_CORE_READ(inode, i_size),
 	};
 
+	if (bpf_core_field_exists(struct inode___with_parts, i_ctime_sec)) {
+		struct inode___with_parts *parts = (void *)inode;
+
+		id.changed = BPF_CORE_READ(parts, i_ctime_sec);
+		/* The top bit is the kernel's own mark (Linux 6.13). */
+		id.changed_nsec = BPF_CORE_READ(parts, i_ctime_nsec) & 0x7fffffff;
+	} else {
+		struct inode___with_whole *whole = (void *)inode;
+
+		id.changed = BPF_CORE_READ(whole, __i_ctime.tv_sec);
+		id.changed_nsec = BPF_CORE_READ(whole, __i_ctime.tv_nsec);
+	}
 	return id;
+}
+
+static __always_inline bool same_file(const struct oll_file_id *left, const struct oll_file_id *right)
+{
+	return left->inode == right->inode && left->device == right->device &&
+	       left->inode_generation == right->inode_generation;
+}
+
+static __always_inline bool unchanged(const struct oll_file_id *left, const struct oll_file_id *right)
+{
+	return left->changed == right->changed && left->changed_nsec == right->changed_nsec &&
+	       left->size == right->size;
 }
 
 static __always_inline struct names *own_names(void)
@@ -151,26 +177,29 @@ static long match_program(__u64 index, struct match *match)
 	struct oll_program *program = bpf_map_lookup_elem(&programs, &key);
 	struct names *names = own_names();
 	const struct name *listed;
-	bool same_file, from_root;
+	bool by_file, from_root;
 
-	if (!program || !names)
-		return 0;
+	/* No answer is not "no". */
+	if (!program || program->generation != match->generation || !names) {
+		match->error = -ENOENT;
+		return 1;
+	}
 	listed = (const struct name *)program->path;
-	same_file = program->has_file && program->file.inode == match->file.inode &&
-		    program->file.device == match->file.device &&
-		    program->file.inode_generation == match->file.inode_generation;
+	by_file = program->has_file && same_file(&program->file, &match->file);
 	from_root = same_name(listed, &names->of[NAME_FROM_ROOT]);
-	if (same_file && from_root)
+	if (by_file && from_root && unchanged(&program->file, &match->file))
 		match->surely |= program->entries;
-	if (same_file || from_root || same_name(listed, &names->of[NAME_GIVEN]) ||
+	if (by_file || from_root || same_name(listed, &names->of[NAME_GIVEN]) ||
 	    same_name(listed, &names->of[NAME_SEEN]))
 		match->named |= program->entries;
 	return 0;
 }
 
-/* 0, or -ENOMEM. `given` may be NULL. `executes`: it is the current task that executes the file. */
-static __always_inline int find_programs(struct oll_container *container, struct file *file, const char *given,
-					 bool executes, struct match *match)
+/*
+ * Takes down the names of a file, for match_programs(); release_names() must follow. `given` may be NULL. `executes`: it
+ * is the current task that executes the file. 0, or -ENOMEM.
+ */
+static __always_inline int take_names(struct file *file, const char *given, bool executes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct names *names;
@@ -184,14 +213,24 @@ static __always_inline int find_programs(struct oll_container *container, struct
 	if (executes && bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
 		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
 	name_from_root(file, names);
+	return 0;
+}
 
+static __always_inline void release_names(void)
+{
+	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
+}
+
+/* Which of the container's entries list the file whose names were taken. 0, or -ENOENT: a listed program is missing. */
+static __always_inline int match_programs(struct oll_container *container, struct file *file, struct match *match)
+{
 	match->generation = container->generation;
 	match->file = file_id(file);
 	match->named = 0;
 	match->surely = 0;
+	match->error = 0;
 	bpf_loop(container->program_count, match_program, match, 0);
-	bpf_task_storage_delete(&scratch, task);
-	return 0;
+	return match->error;
 }
 
 #endif

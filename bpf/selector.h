@@ -2,6 +2,11 @@
 /*
  * The selector: looks at every exec on the node and finds the ones that a container's entries select. What is done
  * with them is the applier's part: it includes this file and defines the functions declared below.
+ *
+ * A task belongs to every container that it or one of its ancestors has entered, and each of them decides for itself.
+ * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in),
+ * select_file (what they want for each file: the script, its interpreters, the program), restrict_exec (all of it is
+ * applied), commit_exec (it has succeeded, and what was staged is so).
  */
 #ifndef OCI_LANDLOCK_SELECTOR_H
 #define OCI_LANDLOCK_SELECTOR_H
@@ -9,7 +14,7 @@
 #include "maps.h"
 #include "match.h"
 
-/* 0, or denies the exec with a negative errno after deny(). */
+/* Once for each exec and container, before the point of no return. 0, or denies the exec with what deny() returns. */
 static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
 /* Of the entries that apply() let pass, those that are not in force when the exec is done. */
 static __u32 still_owed(__u32 entries);
@@ -19,11 +24,11 @@ static int wait_turn(struct task_struct *task);
 static void drop(struct oll_container *container);
 
 /* Two writers at once may mix their records; the counter is exact. */
-static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
+static __always_inline int note_denial(struct oll_denials *denials, __u32 reason, __u32 entry, int error)
 {
-	struct oll_denial *last = &container->last_denial;
+	struct oll_denial *last = &denials->last;
 
-	__sync_fetch_and_add(&container->denied, 1);
+	__sync_fetch_and_add(&denials->count, 1);
 	last->time = bpf_ktime_get_boot_ns();
 	last->tgid = bpf_get_current_pid_tgid() >> 32;
 	last->reason = reason;
@@ -33,151 +38,147 @@ static __always_inline int deny(struct oll_container *container, __u32 reason, _
 	return -EPERM;
 }
 
-static __always_inline __u64 mount_ns_id(struct task_struct *task)
+static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
 {
-	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	return note_denial(&container->denied, reason, entry, error);
+}
 
+/* There is no container to count it for. */
+static __always_inline int deny_stray(__u32 reason, int error)
+{
+	__u32 zero = 0;
+	struct oll_denials *denials = bpf_map_lookup_elem(&strays, &zero);
+
+	return denials ? note_denial(denials, reason, 0, error) : -EPERM;
+}
+
+static __always_inline __u64 id_of_mount_ns(struct mnt_namespace *ns)
+{
 	if (bpf_core_field_exists(struct mnt_namespace___with_id, ns.ns_id))
 		return BPF_CORE_READ((struct mnt_namespace___with_id *)ns, ns.ns_id);
 	return BPF_CORE_READ(ns, seq);
 }
 
-enum scope {
-	OUT_OF_SCOPE,
-	IN_SCOPE,
-	BROKEN, /* there must be an entry, but it is gone or cannot be read */
+static __always_inline __u64 mount_ns_id(struct task_struct *task)
+{
+	return id_of_mount_ns(BPF_CORE_READ(task, nsproxy, mnt_ns));
+}
+
+/* Where a task is, whoever it is. */
+struct whereabouts {
+	__u64 mount_ns;
+	struct oll_container *by_cgroup; /* of the nearest ancestor that has an entry, of its cgroup; or NULL */
+	struct oll_container *by_mount_ns; /* of its mount namespace; or NULL */
 };
 
-/* The entry of the nearest ancestor that has one, of the current task's cgroup. */
-static __always_inline enum scope find_by_cgroup(struct task_struct *task, struct oll_container **container)
+static __always_inline struct oll_container *find_by_cgroup(struct task_struct *task)
 {
-	struct cgroup *cgroup, *ancestor;
-	int found = 0;
-	int level;
+	struct oll_container *nearest = NULL;
+	int level, own_level;
 
-	*container = NULL;
 	bpf_rcu_read_lock();
-	cgroup = task->cgroups->dfl_cgrp;
+	own_level = task->cgroups->dfl_cgrp->level;
+	bpf_rcu_read_unlock();
 	/* Downwards: a container that nests cgroups deeper than we look cannot hide its own from us. */
-	for (level = 1; level <= OLL_MAX_CGROUP_LEVEL && level <= cgroup->level; level++) {
+	for (level = 1; level <= OLL_MAX_CGROUP_LEVEL && level <= own_level; level++) {
 		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		struct oll_container *found = bpf_map_lookup_elem(&containers, &id);
 
-		if (bpf_map_lookup_elem(&records, &id))
-			found = level;
+		if (found)
+			nearest = found;
 	}
-	if (found) {
-		ancestor = bpf_cgroup_ancestor(cgroup, found);
-		if (ancestor) {
-			*container = bpf_cgrp_storage_get(&containers, ancestor, NULL, 0);
-			bpf_cgroup_release(ancestor);
-		}
-	}
-	bpf_rcu_read_unlock();
-	if (!found)
-		return OUT_OF_SCOPE;
-	return *container ? IN_SCOPE : BROKEN;
+	return nearest;
 }
 
-/*
- * The container that an exec of this task belongs to; `own` may be NULL. That of its cgroup; but a task that has run
- * inside a container stays that container's, also when it found a way into a cgroup elsewhere.
- */
-static __always_inline enum scope find_container(struct task_struct *task, struct oll_task *own,
-						 struct oll_container **container)
+/* A membership's container; NULL when it is gone. */
+static __always_inline struct oll_container *container_of_member(struct oll_membership *member)
 {
-	enum scope scope = find_by_cgroup(task, container);
-	struct cgroup *cgroup;
+	__u64 id = member->cgroup_id;
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
 
-	if (!own || (own->origin != OLL_ORIGIN_INIT && own->origin != OLL_ORIGIN_SESSION))
-		return scope;
-	if (*container && (*container)->generation == own->generation)
-		return scope;
-	*container = NULL;
-	cgroup = bpf_cgroup_from_id(own->cgroup_id);
-	if (!cgroup)
-		return BROKEN;
-	bpf_rcu_read_lock();
-	*container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
-	bpf_rcu_read_unlock();
-	bpf_cgroup_release(cgroup);
-	return *container && (*container)->generation == own->generation ? IN_SCOPE : BROKEN;
+	return container && container->generation == member->generation ? container : NULL;
 }
 
-/*
- * The task's line of descent; its own storage, made when needed. A thread that was there before its process was
- * marked by the hook has none: its leader's counts.
- */
-static __always_inline struct oll_task *own_descent(struct task_struct *task)
+/* 0, or -EPERM: the namespace is a container's that is gone. */
+static __always_inline int find_by_mount_ns(struct whereabouts *here)
 {
-	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	struct oll_task *leaders;
+	__u64 mount_ns = here->mount_ns;
+	struct oll_place *place = bpf_map_lookup_elem(&namespaces, &mount_ns);
+	__u64 id;
 
-	if (own)
-		return own;
-	own = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!own)
-		return NULL;
-	bpf_rcu_read_lock();
-	leaders = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
-	if (leaders && leaders != own) {
-		own->generation = leaders->generation;
-		own->cgroup_id = leaders->cgroup_id;
-		own->origin = leaders->origin;
-		own->applied = leaders->applied;
-	}
-	bpf_rcu_read_unlock();
-	return own;
-}
-
-/* What an exec would be a target of, and what the task is when it has succeeded. */
-struct choice {
-	__u32 origin;
-	__u32 entries;
-};
-
-/* `origin`, `applied`: of the task so far. 0, or -ENOMEM. */
-static __always_inline int choose(struct oll_container *container, __u32 origin, __u32 applied, struct file *file,
-				  const char *given, bool executes, struct choice *choice)
-{
-	struct match match = {};
-	__u32 program, except;
-
-	choice->origin = origin;
-	choice->entries = 0;
-	switch (origin) {
-	case OLL_ORIGIN_NONE:
-	case OLL_ORIGIN_HOOK: /* the container has started, and the hook is still there */
-		choice->origin = OLL_ORIGIN_SESSION;
-		/* fallthrough */
-	case OLL_ORIGIN_SESSION:
-		choice->entries = container->sessions & ~applied;
+	here->by_mount_ns = NULL;
+	if (!place)
 		return 0;
-	case OLL_ORIGIN_INIT_PENDING:
-		choice->origin = OLL_ORIGIN_INIT;
-		choice->entries = container->selected_by[OLL_SELECT_ENTRYPOINT] & ~applied;
-		break;
-	}
-	program = container->selected_by[OLL_SELECT_PROGRAM] & ~applied;
-	except = container->selected_by[OLL_SELECT_EXCEPT] & ~applied;
-	if (!(program | except))
-		return 0;
-	if (find_programs(container, file, given, executes, &match))
-		return -ENOMEM;
-	choice->entries |= (program & match.named) | (except & ~match.surely);
+	id = place->cgroup_id;
+	here->by_mount_ns = bpf_map_lookup_elem(&containers, &id);
+	if (!here->by_mount_ns || here->by_mount_ns->generation != place->generation)
+		return deny_stray(OLL_REASON_GONE, -ENOENT);
 	return 0;
 }
 
-static __always_inline int stage(struct linux_binprm *bprm, struct oll_container *container, struct oll_task *own,
-				 __u32 entries)
+/* The place of a container among a task's memberships; a free one for generation 0; OLL_MAX_MEMBERSHIPS: there is none. */
+static __always_inline __u32 place_of(struct oll_task *own, __u64 generation)
 {
-	int error;
+	__u32 i;
 
-	entries &= ~(own->applied | own->staged);
-	if (!entries)
-		return 0;
-	error = apply(bprm, container, entries);
-	if (!error)
-		own->staged |= entries;
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		if (own->of[i].generation == generation)
+			break;
+	}
+	return i;
+}
+
+static __always_inline bool in_debt(struct oll_task *own)
+{
+	__u32 i, owed = 0;
+
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++)
+		owed |= own->of[i].owed;
+	return owed;
+}
+
+/* What `from` belongs to and `own` does not, `own` belongs to as well. 0, or -EPERM: it would be too many. */
+static __always_inline int take_over(struct oll_task *own, struct oll_task *from)
+{
+	__u32 i;
+
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		__u64 generation = from->of[i].generation;
+		__u32 place;
+
+		if (!generation || from->of[i].origin == OLL_ORIGIN_NONE)
+			continue;
+		if (place_of(own, generation) < OLL_MAX_MEMBERSHIPS)
+			continue;
+		place = place_of(own, 0);
+		if (place >= OLL_MAX_MEMBERSHIPS)
+			return -EPERM;
+		own->of[place].generation = generation;
+		own->of[place].cgroup_id = from->of[i].cgroup_id;
+		own->of[place].origin = from->of[i].origin;
+		own->of[place].applied = from->of[i].applied;
+	}
+	return 0;
+}
+
+/*
+ * The current task's line of descent. What its process was marked for by the hook, when it had threads already, is in
+ * its leader's storage only.
+ */
+static __always_inline int own_descent(struct task_struct *task, struct oll_task **found)
+{
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct oll_task *leaders;
+	int error = 0;
+
+	*found = own;
+	if (!own)
+		return -ENOMEM;
+	bpf_rcu_read_lock();
+	leaders = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+	if (leaders && leaders != own)
+		error = take_over(own, leaders);
+	bpf_rcu_read_unlock();
 	return error;
 }
 
@@ -188,28 +189,97 @@ static __always_inline bool check_only(struct linux_binprm *bprm)
 	return bpf_core_field_exists(with_check->is_check) && BPF_CORE_READ_BITFIELD_PROBED(with_check, is_check);
 }
 
-/*
- * The runtime, on its way in. A process that has been inside and joins the host's mount namespace is none of it.
- */
-static __always_inline bool still_outside(struct task_struct *task, struct oll_container *container,
-					  struct oll_task *own)
+/* The runtime's, on its way in. */
+static __always_inline bool still_outside(struct whereabouts *here, struct oll_container *container)
 {
-	__u64 mount_ns = mount_ns_id(task);
-
-	if (mount_ns != container->hook_mount_ns && mount_ns != container->host_mount_ns)
-		return false;
-	return !own || own->generation != container->generation ||
-	       (own->origin != OLL_ORIGIN_INIT && own->origin != OLL_ORIGIN_SESSION);
+	return here->mount_ns == container->hook_mount_ns || here->mount_ns == container->host_mount_ns;
 }
 
-/* Sees the file that execve(2) names: the script, where it is one. */
+/*
+ * From here on whoever is found in this mount namespace is in the container, whatever its cgroup: where the host's
+ * cgroups are writable inside, the init can leave its own, and sessions are put where the init is.
+ */
+static __always_inline int claim_mount_ns(struct whereabouts *here, struct oll_container *container)
+{
+	struct oll_place place = { .generation = container->generation, .cgroup_id = container->cgroup_id };
+	__u64 mount_ns = here->mount_ns, before = container->mount_ns;
+	struct task_struct *leader;
+	int error;
+
+	if (here->by_mount_ns && here->by_mount_ns->generation != container->generation)
+		return deny(container, OLL_REASON_NAMESPACE, 0, -EEXIST);
+	error = bpf_map_update_elem(&namespaces, &mount_ns, &place, BPF_ANY);
+	if (error)
+		return deny(container, OLL_REASON_MEMORY, 0, error);
+	if (before && before != mount_ns)
+		bpf_map_delete_elem(&namespaces, &before);
+	container->mount_ns = mount_ns;
+	leader = bpf_get_current_task_btf()->group_leader;
+	container->init_tgid = BPF_CORE_READ(leader, tgid);
+	container->init_start_time = BPF_CORE_READ(leader, start_boottime);
+	return 0;
+}
+
+/* What a container wants of this exec for how the task came in, staged for when the exec succeeds. 0, or denies it. */
+static __always_inline int judge(struct whereabouts *here, struct oll_container *container,
+				 struct oll_membership *member)
+{
+	switch (member->origin) {
+	case OLL_ORIGIN_INIT_PENDING:
+		if (still_outside(here, container))
+			return 0;
+		if (claim_mount_ns(here, container))
+			return -EPERM;
+		member->staged_origin = OLL_ORIGIN_INIT;
+		member->staged = container->selected_by[OLL_SELECT_ENTRYPOINT] & ~member->applied;
+		break;
+	case OLL_ORIGIN_INIT:
+		break;
+	case OLL_ORIGIN_HOOK:
+		if (!container->started || still_outside(here, container))
+			return 0;
+		/* fallthrough */
+	default:
+		member->staged_origin = OLL_ORIGIN_SESSION;
+		member->staged = container->sessions & ~member->applied;
+	}
+	return 0;
+}
+
+/* The task is in a container: it belongs to it from this exec on, if it is not one of its own already. */
+static __always_inline int enter(struct whereabouts *here, struct oll_task *own, struct oll_container *container)
+{
+	struct oll_membership *member;
+	__u32 place;
+
+	if (place_of(own, container->generation) < OLL_MAX_MEMBERSHIPS)
+		return 0;
+	if (still_outside(here, container))
+		return 0;
+	/* On the way from one container into another: put into its cgroup, but not inside yet. */
+	if (here->by_mount_ns && here->by_mount_ns->generation != container->generation)
+		return 0;
+	place = place_of(own, 0);
+	if (place >= OLL_MAX_MEMBERSHIPS)
+		return deny(container, OLL_REASON_MEMBERSHIPS, 0, -EUSERS);
+	member = &own->of[place];
+	member->generation = container->generation;
+	member->cgroup_id = container->cgroup_id;
+	member->origin = OLL_ORIGIN_NONE;
+	member->applied = 0;
+	member->staged = 0;
+	return judge(here, container, member);
+}
+
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct oll_container *container;
+	struct whereabouts here = {};
 	struct oll_task *own;
-	struct choice choice;
+	bool known;
+	__u32 i;
+	int error;
 
 	if (ret)
 		return ret;
@@ -217,91 +287,141 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	if (ret)
 		return ret;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (own)
+	known = own;
+	if (own) {
 		own->exec_under_way = 0;
-	switch (find_container(task, own, &container)) {
-	case OUT_OF_SCOPE:
-		return 0;
-	case BROKEN:
-		return -EPERM;
-	default:
-		if (!container)
-			return -EPERM;
+	} else {
+		bpf_rcu_read_lock();
+		known = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+		bpf_rcu_read_unlock();
 	}
+	here.mount_ns = mount_ns_id(task);
+	here.by_cgroup = find_by_cgroup(task);
+	if (find_by_mount_ns(&here))
+		return -EPERM;
+	if (!known && !here.by_cgroup && !here.by_mount_ns)
+		return 0;
 	if (check_only(bprm))
 		return 0;
-	if (still_outside(task, container, own))
-		return 0;
 
-	own = own_descent(task);
-	if (!own)
-		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-	if (own->generation != container->generation) {
-		own->generation = container->generation;
-		own->cgroup_id = container->cgroup_id;
-		own->origin = OLL_ORIGIN_NONE;
-		own->applied = 0;
+	error = own_descent(task, &own);
+	if (error || !own)
+		return deny_stray(error == -EPERM ? OLL_REASON_MEMBERSHIPS : OLL_REASON_MEMORY, error);
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+
+		member->staged = 0;
+		member->staged_origin = member->origin;
+		if (!member->generation)
+			continue;
+		if (member->origin == OLL_ORIGIN_NONE) {
+			member->generation = 0; /* an exec that failed had got it this far */
+			continue;
+		}
+		container = container_of_member(member);
+		if (!container && member->origin == OLL_ORIGIN_HOOK) {
+			member->generation = 0; /* what a hook left behind was never inside */
+			continue;
+		}
+		if (!container)
+			return deny_stray(OLL_REASON_GONE, -ENOENT);
+		if (member->owed)
+			return deny(container, OLL_REASON_OWED, 0, -EBUSY);
+		if (judge(&here, container, member))
+			return -EPERM;
 	}
-	if (own->origin == OLL_ORIGIN_HOOK && !container->started)
-		return 0;
-	if (own->owed)
-		return deny(container, OLL_REASON_OWED, 0, -EBUSY);
-	if (choose(container, own->origin, own->applied, bprm->file, BPF_CORE_READ(bprm, filename), true, &choice))
-		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-	own->staged = 0;
-	own->by_interpreter = 0;
-	own->staged_origin = choice.origin;
+	if (here.by_cgroup && enter(&here, own, here.by_cgroup))
+		return -EPERM;
+	if (here.by_mount_ns && enter(&here, own, here.by_mount_ns))
+		return -EPERM;
 	own->exec_under_way = 1;
-	return stage(bprm, container, own, choice.entries);
-}
-
-/*
- * Sees the file that execve(2) names, and then each interpreter: that of a script may be a script itself. It is too
- * early here to know that the exec has found its last one, and the credentials cannot be changed.
- */
-SEC("lsm.s/bprm_check_security")
-int BPF_PROG(find_interpreter, struct linux_binprm *bprm, int ret)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	struct oll_container *container;
-	struct match match = {};
-	__u32 program;
-
-	if (ret)
-		return ret;
-	if (!own || !own->exec_under_way || own->staged_origin != OLL_ORIGIN_INIT)
-		return 0;
-	if (BPF_CORE_READ(bprm, interp) == BPF_CORE_READ(bprm, filename))
-		return 0; /* no interpreter yet, and select_exec has seen the file */
-	if (find_container(task, own, &container) != IN_SCOPE || !container ||
-	    container->generation != own->generation)
-		return -EPERM; /* it was there a moment ago */
-	program = container->selected_by[OLL_SELECT_PROGRAM] & ~(own->applied | own->staged);
-	if (!program)
-		return 0;
-	if (find_programs(container, bprm->file, NULL, true, &match))
-		return deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-	own->by_interpreter |= program & match.named;
 	return 0;
 }
 
-/* The last file is found. */
-SEC("lsm.s/bprm_creds_from_file")
-int BPF_PROG(select_interpreter, struct linux_binprm *bprm, const struct file *file, int ret)
+/*
+ * Sees the file that execve(2) names, and then each interpreter: that of a script may be a script itself, and other
+ * kinds of files may have one, too. Every one of them counts: a program that is listed selects, and what is to be
+ * excepted must be listed all along.
+ */
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(select_file, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	struct oll_container *container;
+	bool named = false;
+	int error = 0;
+	__u32 i;
 
 	if (ret)
 		return ret;
-	if (!own || !own->exec_under_way || !own->by_interpreter)
+	if (!own || !own->exec_under_way)
 		return 0;
-	if (find_container(task, own, &container) != IN_SCOPE || !container ||
-	    container->generation != own->generation)
-		return -EPERM; /* it was there a moment ago */
-	return stage(bprm, container, own, own->by_interpreter);
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS && !error; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+		struct match match = {};
+		__u32 program, except;
+
+		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
+			continue;
+		container = container_of_member(member);
+		if (!container) {
+			error = deny_stray(OLL_REASON_GONE, -ENOENT);
+			break;
+		}
+		program = container->selected_by[OLL_SELECT_PROGRAM] & ~(member->applied | member->staged);
+		except = container->selected_by[OLL_SELECT_EXCEPT] & ~(member->applied | member->staged);
+		if (!(program | except))
+			continue;
+		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp), true)) {
+			error = deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+			break;
+		}
+		named = true;
+		if (match_programs(container, bprm->file, &match)) {
+			error = deny(container, OLL_REASON_PROGRAMS, 0, -ENOENT);
+			break;
+		}
+		member->staged |= (program & match.named) | (except & ~match.surely);
+	}
+	if (named)
+		release_names();
+	return error;
+}
+
+/* The last file is found, and the exec can still fail. */
+SEC("lsm.s/bprm_creds_from_file")
+int BPF_PROG(restrict_exec, struct linux_binprm *bprm, const struct file *file, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	__u32 i;
+
+	if (ret)
+		return ret;
+	if (!own || !own->exec_under_way)
+		return 0;
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+		int error;
+
+		if (!member->generation)
+			continue;
+		/* Also where nothing is wanted: what was read above must have been this container's. */
+		container = container_of_member(member);
+		if (!container)
+			return deny_stray(OLL_REASON_GONE, -ENOENT);
+		if (!member->staged)
+			continue;
+		error = apply(bprm, container, member->staged);
+		if (error)
+			return error;
+		if (container->generation != member->generation)
+			return deny_stray(OLL_REASON_GONE, -ENOENT);
+	}
+	return 0;
 }
 
 /* The exec has succeeded: what was staged is now so. */
@@ -310,21 +430,28 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	struct oll_container *container;
+	__u32 i;
 
 	if (!own || !own->exec_under_way)
 		return;
 	own->exec_under_way = 0;
-	own->origin = own->staged_origin;
-	own->applied |= own->staged;
-	own->owed = still_owed(own->staged);
-	if (find_container(task, own, &container) != IN_SCOPE || !container ||
-	    container->generation != own->generation)
-		return;
-	if (own->origin == OLL_ORIGIN_INIT)
-		container->started = 1;
-	if (own->staged)
-		__sync_fetch_and_add(&container->applied, 1);
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+
+		if (!member->generation)
+			continue;
+		member->origin = member->staged_origin;
+		member->applied |= member->staged;
+		member->owed = still_owed(member->staged);
+		container = container_of_member(member);
+		if (!container)
+			continue;
+		if (member->origin == OLL_ORIGIN_INIT)
+			container->started = 1;
+		if (member->staged)
+			__sync_fetch_and_add(&container->applied, 1);
+	}
 }
 
 /* A child is what its parent is. Not a tracepoint: this one can refuse, and is never skipped. */
@@ -333,27 +460,38 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 {
 	struct task_struct *parent = bpf_get_current_task_btf();
 	struct oll_task *parents = bpf_task_storage_get(&tasks, parent, NULL, 0);
-	struct oll_task *own;
+	struct oll_task *leaders = NULL, *own;
+	__u32 i;
 
 	if (ret)
 		return ret;
-	if (!parents) {
-		parents = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
-		if (!parents)
-			return 0;
+	if (parents) {
+		if (in_debt(parents))
+			return -EPERM;
+		own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!own)
+			return -ENOMEM;
+		if (take_over(own, parents))
+			return -EPERM;
 	}
-	if (parents->owed)
-		return -EPERM;
-	own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	/* As in own_descent(). */
+	if (parent->group_leader != parent)
+		leaders = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
+	if (leaders) {
+		own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!own)
+			return -ENOMEM;
+		if (take_over(own, leaders))
+			return -EPERM;
+	}
+	own = bpf_task_storage_get(&tasks, child, NULL, 0);
 	if (!own)
-		return -ENOMEM;
-	own->generation = parents->generation;
-	own->cgroup_id = parents->cgroup_id;
-	own->origin = parents->origin;
-	own->applied = parents->applied;
+		return 0;
 	/* Its threads are still the init. */
-	if (own->origin == OLL_ORIGIN_INIT_PENDING && !(clone_flags & CLONE_THREAD))
-		own->origin = OLL_ORIGIN_HOOK;
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS && !(clone_flags & CLONE_THREAD); i++) {
+		if (own->of[i].origin == OLL_ORIGIN_INIT_PENDING)
+			own->of[i].origin = OLL_ORIGIN_HOOK;
+	}
 	return 0;
 }
 

@@ -5,16 +5,32 @@
 
 #include "selector.h"
 
-/* A cgroup is gone, and with it its container: nothing of it stays, whether or not a poststop hook ever runs. */
+static __always_inline bool is_alive(__u32 tgid, __u64 start_time)
+{
+	struct task_struct *task = tgid ? bpf_task_from_pid(tgid) : NULL;
+	bool alive;
+
+	if (!task)
+		return false;
+	alive = BPF_CORE_READ(task, start_boottime) == start_time && !(BPF_CORE_READ(task, flags) & PF_EXITING);
+	bpf_task_release(task);
+	return alive;
+}
+
+/*
+ * A cgroup is gone, and with it its container: nothing of it stays, whether or not a poststop hook ever runs. But not
+ * while the init lives: it has left its cgroup and removed it, and there can be sessions.
+ */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
 {
-	struct oll_container *container = bpf_cgrp_storage_get(&containers, cgroup, NULL, 0);
+	__u64 id = BPF_CORE_READ(cgroup, kn, id);
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
+	__u64 mount_ns;
 	__u32 i;
 
-	if (!container)
+	if (!container || is_alive(container->init_tgid, container->init_start_time))
 		return 0;
-	bpf_map_delete_elem(&records, &container->cgroup_id);
 	drop(container);
 	for (i = 0; i < OLL_MAX_PROGRAMS; i++) {
 		struct oll_program_key key = { .generation = container->generation, .index = i };
@@ -23,6 +39,18 @@ int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
 			break;
 		bpf_map_delete_elem(&programs, &key);
 	}
+	mount_ns = container->mount_ns;
+	if (mount_ns)
+		bpf_map_delete_elem(&namespaces, &mount_ns);
+	/* Last: its memory may be another's from here on. */
+	bpf_map_delete_elem(&containers, &id);
+	return 0;
+}
+
+SEC("syscall")
+int look_for_init(struct oll_look_for_init *ctx)
+{
+	ctx->alive = is_alive(ctx->tgid, ctx->start_time);
 	return 0;
 }
 
@@ -45,26 +73,47 @@ int identify(struct oll_identify *ctx)
 	struct file *file = file_of(ctx->file);
 	struct oll_file_id id;
 
+	ctx->error = -EBADF;
 	if (!file)
 		return 0;
 	id = file_id(file);
 	ctx->id.inode = id.inode;
 	ctx->id.device = id.device;
 	ctx->id.inode_generation = id.inode_generation;
+	ctx->id.size = id.size;
+	ctx->id.changed = id.changed;
+	ctx->id.changed_nsec = id.changed_nsec;
+	ctx->error = 0;
 	return 0;
 }
 
 SEC("syscall")
-int mount_namespaces(struct oll_mount_namespaces *ctx)
+int survey(struct oll_survey *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pid_namespace *ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children);
+	struct file *file = file_of(ctx->mount_namespace);
+	struct cgroup *cgroup;
+	void *common;
 	int i;
 
+	ctx->error = -EBADF;
+	if (!file)
+		return 0;
+	common = BPF_CORE_READ(file, f_inode, i_private);
+	ctx->container_mount_ns = id_of_mount_ns(common - bpf_core_field_offset(struct mnt_namespace, ns));
 	for (i = 0; i < 33 && BPF_CORE_READ(ns, level) > 0; i++) /* MAX_PID_NS_LEVEL is 32 */
 		ns = BPF_CORE_READ(ns, parent);
-	ctx->own = mount_ns_id(task);
-	ctx->host = mount_ns_id(BPF_CORE_READ(ns, child_reaper));
+	ctx->own_mount_ns = mount_ns_id(task);
+	ctx->host_mount_ns = mount_ns_id(BPF_CORE_READ(ns, child_reaper));
+	ctx->error = -ENOENT;
+	cgroup = bpf_cgroup_from_id(ctx->cgroup_id);
+	if (!cgroup)
+		return 0;
+	ctx->cgroup_level = BPF_CORE_READ(cgroup, level);
+	bpf_cgroup_release(cgroup);
+	if (common && ctx->container_mount_ns && ctx->own_mount_ns && ctx->host_mount_ns)
+		ctx->error = 0;
 	return 0;
 }
 

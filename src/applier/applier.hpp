@@ -51,8 +51,9 @@ struct Offer {
 class Kept {
 public:
     virtual ~Kept() = default;
-    // Of each layer; 0 where the applier has none.
-    virtual std::vector<std::uint32_t> slots() const = 0;
+    // With the node's lock held: the slot of each layer, 0 where the applier has none. Throws Full or sys::Error, and
+    // may be called again then.
+    virtual std::vector<std::uint32_t> place() = 0;
     // The container's entry is written. Throws sys::Error.
     virtual void confirm() = 0;
 };
@@ -67,7 +68,8 @@ public:
 class Keeper {
 public:
     virtual ~Keeper() = default;
-    // Throws Full or sys::Error, and then nothing is kept.
+    // May take another process's time, so that nobody else must wait for it. What is offered is borrowed until it is
+    // confirmed. Throws sys::Error, and then nothing is kept.
     virtual std::unique_ptr<Kept> keep(const Offer& offer) const = 0;
     // The container with that generation is gone.
     virtual void release(std::uint64_t generation) const = 0;
@@ -75,10 +77,10 @@ public:
     virtual unsigned collectGarbage(const std::set<std::uint64_t>& living) const = 0;
 };
 
-// Of a node that is loaded, with its pins in `directory`. Throws sys::Error.
-std::unique_ptr<Keeper> makeKeeper(oll_applier applier, const std::string& directory);
+// Of a node that is loaded. What it has kept must not outlive it. Throws sys::Error.
+std::unique_ptr<Keeper> makeKeeper(oll_applier applier);
 
 // kfunc only: how many slots are taken.
-unsigned slotsInUse(const std::string& directory);
+unsigned slotsInUse();
 
 }  // namespace applier

@@ -153,8 +153,8 @@ std::vector<std::string> requiredLinks(oll_applier applier)
     if (applier == OLL_APPLIER_INJECT) {
         links = {"link_guard_owed", "link_guard_ruleset"};
     }
-    links.insert(links.end(), {"link_forget", "link_inherit", "link_commit_exec", "link_select_interpreter",
-                               "link_find_interpreter", "link_select_exec"});
+    links.insert(links.end(), {"link_forget", "link_inherit", "link_commit_exec", "link_restrict_exec",
+                               "link_select_file", "link_select_exec"});
     return links;
 }
 
@@ -169,17 +169,17 @@ void load(oll_applier applier, const std::string& directory)
     }
 }
 
-std::unique_ptr<Keeper> makeKeeper(oll_applier applier, const std::string& directory)
+std::unique_ptr<Keeper> makeKeeper(oll_applier applier)
 {
     if (applier == OLL_APPLIER_INJECT) {
         return std::make_unique<inject::Supervised>();
     }
-    return std::make_unique<Slots>(directory);
+    return std::make_unique<Slots>();
 }
 
-unsigned slotsInUse(const std::string& directory)
+unsigned slotsInUse()
 {
-    return Slots(directory).inUse();
+    return Slots().inUse();
 }
 
 }  // namespace applier

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock hook`: from the state on stdin to the container's entry in the kernel.
+#include <fcntl.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/commands.hpp"
@@ -16,6 +18,7 @@
 #include "node/node.hpp"
 #include "oci/bundle.hpp"
 #include "oci/state.hpp"
+#include "sys/digest.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
 
@@ -42,11 +45,23 @@ Parse parseWith(confine::Parser& parser, unsigned abi)
             [&parser](std::string value) { return parser.programs(std::move(value)); }};
 }
 
-// Whether the other hook stage has done it all already.
-bool inForce(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init)
+// Whether the other hook stage has done it all already. Throws sys::Error when the process is somebody else's init, or
+// has another profile.
+bool inForce(const node::Node& node, const container::Cgroup& cgroup, const container::Process& init,
+             const oci::State& state, const sys::Digest& digest)
 {
     const auto standing = node.find(cgroup.id);
-    return standing && standing->intact && node.marked(init.pidfd(), standing->record.generation);
+    if (!standing || !standing->intact || !node.marked(init.pidfd(), standing->entry.generation)) {
+        return false;
+    }
+    const oll_record& record = standing->entry.record;
+    if (state.id != record.container_id || !std::ranges::equal(digest, record.digest)) {
+        throw sys::Error("process " + std::to_string(state.pid) + " is the init of container " +
+                         sys::printable(record.container_id) + " already" +
+                         (state.id == record.container_id ? ", with another profile" : "") +
+                         "; each container needs an init of its own, and each of its hooks the same profile");
+    }
+    return true;
 }
 
 // Takes away a dead predecessor's entry. Throws sys::Error when anybody else is in the cgroup: an entry would restrict
@@ -56,7 +71,7 @@ void makeRoom(const node::Node& node, const container::Cgroup& cgroup, pid_t pid
     const auto standing = node.find(cgroup.id);
     if (!cgroup.holdsOnly(pid)) {
         throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is shared with " +
-                         (standing ? "container " + sys::printable(standing->record.container_id)
+                         (standing ? "container " + sys::printable(standing->entry.record.container_id)
                                    : "processes that are not the container's") +
                          "; give each container a cgroup of its own");
     }
@@ -65,6 +80,7 @@ void makeRoom(const node::Node& node, const container::Cgroup& cgroup, pid_t pid
     }
 }
 
+// What waits for the container's files, or for another process, waits without the node's lock.
 void create(confine::Parser& parser, const oci::State& state)
 {
     const Settings settings = readSettings();
@@ -81,36 +97,45 @@ void create(confine::Parser& parser, const oci::State& state)
     if (abi == 0) {
         throw sys::Error("Landlock is off on this kernel; boot with landlock in lsm=");
     }
-    const container::Process init(state.pid);
-    if (init.sharesMountNamespace()) {
-        throw sys::Error("the container shares the mount namespace of its runtime, so that the two cannot be told "
-                         "apart; give it a mount namespace of its own");
-    }
-    const container::Cgroup cgroup = container::ownCgroup(init, OLL_MAX_CGROUP_LEVEL);
-    // Asked first: all that follows may be a lot of work, and none of it needs the lock.
-    if (node::Node::loaded()) {
-        const node::Lock lock;
-        if (inForce(node::Node(lock), cgroup, init)) {
-            return;
-        }
-    }
     const Parse parse = parseWith(parser, abi);
     profile::Profile profile = baselineOf(settings, parse);
     if (request) {
         profile = stacked(std::move(profile), profileAskedFor(settings, *request, parse));
     }
+    const sys::Digest digest = sys::digest(confine::bytesOf(profile));
+    const container::Process init(state.pid);
+    const container::Cgroup cgroup = container::ownCgroup(init);
+    {
+        const node::Lock lock;
+        node::load(lock);
+        if (inForce(node::Node(lock), cgroup, init, state, digest)) {
+            return;
+        }
+    }
     const Prepared prepared = prepare(profile, init, bundle);
     tellPartial(state.id, profile, prepared);
-
-    const node::Lock lock;
-    node::load(lock);
-    const node::Node node(lock);
-    if (inForce(node, cgroup, init)) {
-        return;
+    const sys::Fd mountNamespace = init.open("ns/mnt", O_RDONLY);
+    const node::Container container{.id = state.id,
+                                    .digest = digest,
+                                    .report = outcomeOf(profile, prepared),
+                                    .init = init.pidfd(),
+                                    .mountNamespace = mountNamespace.get(),
+                                    .cgroup = cgroup.directory.get(),
+                                    .cgroupId = cgroup.id,
+                                    .entries = prepared.entries,
+                                    .layers = prepared.layers,
+                                    .programs = prepared.programs};
+    const node::Reservation reservation(container);
+    {
+        const node::Lock lock;
+        const node::Node node(lock);
+        if (inForce(node, cgroup, init, state, digest)) {
+            return;
+        }
+        makeRoom(node, cgroup, state.pid);
+        node.install(container, reservation);
     }
-    makeRoom(node, cgroup, state.pid);
-    node.install({state.id, outcomeOf(profile, prepared), init.pidfd(), cgroup.directory.get(), cgroup.id,
-                  prepared.entries, prepared.layers, prepared.programs});
+    reservation.confirm();
 }
 
 void remove(const oci::State& state)
@@ -120,7 +145,7 @@ void remove(const oci::State& state)
     }
     node::requireAccess();
     const node::Lock lock;
-    node::Node(lock).remove(state.id);
+    node::Node(lock).forgetDead(state.id);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ int runLoad(const Arguments& arguments)
     node::requireAccess();
     const node::Lock lock;
     node::load(lock, choice);
+    node::Node(lock).collectGarbage();
     return exitOk;
 }
 

@@ -31,12 +31,22 @@ const char* reasonOf(const oll_denial& denial)
         case OLL_REASON_MEMORY:
             return "out of memory";
         case OLL_REASON_TRACER:
-            return denial.error == -ESRCH ? "no supervisor holds the container's rulesets; start the container anew"
-                                          : "the supervisor does not trace the program";
+            return denial.error == -ETIMEDOUT ? "the supervisor did not attach to the program in time"
+                                              : "somebody else traces the program";
+        case OLL_REASON_NO_TRACER:
+            return "no supervisor holds the container's rulesets; start the container anew";
         case OLL_REASON_INJECTION:
             return "the program could not be restricted, and was killed";
         case OLL_REASON_OWED:
             return "the program has not got the domain of its last exec";
+        case OLL_REASON_GONE:
+            return "a container that the task belongs to is gone";
+        case OLL_REASON_MEMBERSHIPS:
+            return "the task would belong to too many containers, one inside the other";
+        case OLL_REASON_PROGRAMS:
+            return "a program that the profile lists is missing on the node";
+        case OLL_REASON_NAMESPACE:
+            return "the container is in the mount namespace of another one";
     }
     return "unknown";
 }
@@ -53,7 +63,7 @@ json describeDenial(const oll_denial& denial)
 
 json describe(const node::Standing& standing)
 {
-    const oll_record& record = standing.record;
+    const oll_record& record = standing.entry.record;
     json report = json::parse(record.report, record.report + strnlen(record.report, sizeof record.report), nullptr,
                               false);
     if (!report.is_object()) {
@@ -67,9 +77,9 @@ json describe(const node::Standing& standing)
                  {"intact", standing.intact},
                  {"started", standing.entry.started != 0},
                  {"applied", standing.entry.applied},
-                 {"denied", standing.entry.denied}};
-    if (standing.entry.denied > 0) {
-        item["lastDenial"] = describeDenial(standing.entry.last_denial);
+                 {"denied", standing.entry.denied.count}};
+    if (standing.entry.denied.count > 0) {
+        item["lastDenial"] = describeDenial(standing.entry.denied.last);
     }
     return item;
 }
@@ -103,18 +113,24 @@ json collect()
     if (!status["loaded"]) {
         return status;
     }
-    const node::Lock lock;
-    const node::Node node(lock);
-    status["applier"] = applier::nameOf(node.applier());
-    status["loadedVersion"] = node.version();
-    if (node.applier() == OLL_APPLIER_KFUNC) {
-        status["slots"] = {{"used", applier::slotsInUse(node::pinDirectory)},
-                           {"total", static_cast<unsigned>(OLL_MAX_SLOTS)}};
-    } else {
+    std::vector<node::Standing> containers;
+    {
+        const node::Lock lock;
+        const node::Node node(lock);
+        node.collectGarbage();
+        status["applier"] = applier::nameOf(node.applier());
+        status["loadedVersion"] = node.version();
+        for (const node::Usage& usage : node.usage()) {
+            status[usage.what == "slots" ? "slots" : "places"] = {{"used", usage.used}, {"total", usage.total}};
+        }
+        containers = node.containers();
+    }
+    // It may be asked for a while, and nobody else has to wait for that.
+    if (status["applier"] == applier::nameOf(OLL_APPLIER_INJECT)) {
         status["supervisor"] = describeSupervisor();
     }
     status["containers"] = json::array();
-    for (const node::Standing& standing : node.containers()) {
+    for (const node::Standing& standing : containers) {
         if (standing.alive) {
             status["containers"].push_back(describe(standing));
         }
@@ -163,7 +179,7 @@ void print(const json& status)
                 out += "\n";
             }
             if (!item["intact"]) {
-                out += "  broken   its entry is gone, so that every exec in it is denied; remove the container\n";
+                out += "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
             }
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {

@@ -210,6 +210,11 @@ Answer answer(std::string_view message)
 
 }  // namespace
 
+std::string bytesOf(const profile::Profile& profile)
+{
+    return pack(profile);
+}
+
 Parser::Parser()
 {
     signal(SIGPIPE, SIG_IGN);  // a child that was killed is an error like any other

@@ -15,6 +15,9 @@
 
 namespace confine {
 
+// All that a profile says, the same for the same profile.
+std::string bytesOf(const profile::Profile& profile);
+
 class Parser {
 public:
     // Starts the child. Throws sys::Error.

@@ -118,25 +118,6 @@ sys::Fd Process::open(const char* name, int flags) const
     return fd;
 }
 
-bool Process::sharesMountNamespace() const
-{
-    struct stat its {};
-    struct stat other {};
-    const sys::Fd ns = open("ns/mnt", O_RDONLY);
-    if (fstat(ns.get(), &its) != 0) {
-        throw sys::errnoError("stat mount namespace");
-    }
-    for (const char* path : {"/proc/self/ns/mnt", "/proc/1/ns/mnt"}) {
-        if (stat(path, &other) != 0) {
-            throw sys::errnoError(path);
-        }
-        if (other.st_ino == its.st_ino && other.st_dev == its.st_dev) {
-            return true;
-        }
-    }
-    return false;
-}
-
 Cgroup Cgroup::of(const Process& process)
 {
     const sys::Fd hierarchy = openHierarchy();
@@ -155,7 +136,6 @@ Cgroup Cgroup::of(const Process& process)
         throw sys::Error("the container's init changed its cgroup meanwhile");
     }
     cgroup.id = inodeOf(cgroup.directory.get());
-    cgroup.levelIsAbsolute = inodeOf(hierarchy.get()) == 1;
     cgroup.level = cgroup.path == "/" ? 0 : static_cast<unsigned>(std::ranges::count(cgroup.path, '/'));
     return cgroup;
 }
@@ -175,19 +155,13 @@ bool Cgroup::holdsOnly(pid_t pid) const
            !hasPopulatedChild(directory.get());
 }
 
-Cgroup ownCgroup(const Process& init, unsigned maxLevel)
+Cgroup ownCgroup(const Process& init)
 {
     Cgroup cgroup = Cgroup::of(init);
     const Cgroup hooks = Cgroup::of(Process(getpid()));
     if (cgroup.level == 0 || cgroup.contains(hooks)) {
         throw sys::Error("the container has no cgroup of its own (it shares " + sys::printable(cgroup.path) +
                          " with its runtime); start it with cgroups enabled");
-    }
-    // Seen from inside a cgroup namespace the true level is unknown; half of the bound is left for what is above.
-    const unsigned limit = cgroup.levelIsAbsolute ? maxLevel : maxLevel / 2;
-    if (cgroup.level > limit) {
-        throw sys::Error("cgroup " + sys::printable(cgroup.path) + " is nested deeper than " + std::to_string(limit) +
-                         " levels");
     }
     return cgroup;
 }

@@ -22,9 +22,6 @@ public:
     // gone by then, so that what is returned belongs to it and not to the next owner of its pid.
     sys::Fd open(const char* name, int flags) const;
 
-    // Whether it is still in the mount namespace of this process or of pid 1: not in a container of its own, then.
-    bool sharesMountNamespace() const;
-
 private:
     void requireAlive() const;
 
@@ -37,8 +34,7 @@ private:
 struct Cgroup {
     sys::Fd directory;
     std::uint64_t id = 0;   // 64 bits, never reused (kernfs, Linux 5.5)
-    unsigned level = 0;     // 0: root
-    bool levelIsAbsolute = true;  // false: seen from inside of a cgroup namespace
+    unsigned level = 0;     // 0: root, of the cgroup namespace
     std::string path;       // from the root of the hierarchy
 
     // Throws sys::Error when there is no cgroup v2 or the process is in none.
@@ -51,8 +47,8 @@ struct Cgroup {
     bool holdsOnly(pid_t pid) const;
 };
 
-// The cgroup of a container's init, which must not be its runtime's and at most `maxLevel` deep. Throws sys::Error.
-Cgroup ownCgroup(const Process& init, unsigned maxLevel);
+// The cgroup of a container's init, which must not be its runtime's. Throws sys::Error.
+Cgroup ownCgroup(const Process& init);
 
 // The directory of the cgroup with this id; empty when it is gone. Throws sys::Error when that cannot be told.
 sys::Fd openCgroup(std::uint64_t id);

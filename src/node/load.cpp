@@ -8,6 +8,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -16,13 +17,13 @@
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "sys/file.hpp"
+#include "sys/places.hpp"
 #include "version.hpp"
 
 namespace node {
 
 namespace {
 
-constexpr const char* bpffs = "/sys/fs/bpf";
 // Where it is made ready, to be renamed when complete, and where it goes to be removed. Only the holder of the lock
 // touches it.
 constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock-new";  // bpffs takes no dots
@@ -142,24 +143,54 @@ void requireAccess()
         throw sys::Error("needs root in the initial user namespace; rootless containers cannot be restricted this way");
     }
     struct statfs fs {};
-    if (statfs(bpffs, &fs) != 0 || fs.f_type != BPF_FS_MAGIC) {
+    if (statfs(sys::bpffs, &fs) != 0 || fs.f_type != BPF_FS_MAGIC) {
         throw sys::Error("no bpffs at /sys/fs/bpf; run `mount -t bpf bpf /sys/fs/bpf`");
     }
 }
 
+namespace {
+
+constexpr std::chrono::seconds lockPatience{10};
+
+// "process 12 (oci-landlock)", of a number that somebody wrote.
+std::string nameOfProcess(const std::string& pid)
+{
+    if (pid.empty() || pid.find_first_not_of("0123456789") != std::string::npos) {
+        return "a process";
+    }
+    const sys::Fd file(open(("/proc/" + pid + "/comm").c_str(), O_RDONLY | O_CLOEXEC));
+    std::string name = file ? sys::readAll(file.get(), 64, "comm") : "";
+    name = name.substr(0, name.find('\n'));
+    return "process " + pid + (name.empty() ? "" : " (" + sys::printable(name) + ")");
+}
+
+}  // namespace
+
 Lock::Lock()
 {
-    if (mkdir("/run/oci-landlock", 0700) != 0 && errno != EEXIST) {
-        throw sys::errnoError("make /run/oci-landlock");
+    if (mkdir(sys::runDirectory, 0700) != 0 && errno != EEXIST) {
+        throw sys::errnoError(std::string("make ") + sys::runDirectory);
     }
-    file_ = sys::Fd(open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    const std::string path = sys::inRunDirectory("lock");
+    file_ = sys::Fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file_) {
-        throw sys::errnoError(lockFile);
+        throw sys::errnoError(path);
     }
-    while (flock(file_.get(), LOCK_EX) != 0) {
-        if (errno != EINTR) {
-            throw sys::errnoError(std::string("lock ") + lockFile);
+    const auto end = std::chrono::steady_clock::now() + lockPatience;
+    while (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            throw sys::errnoError("lock " + path);
         }
+        if (std::chrono::steady_clock::now() >= end) {
+            const std::string holder = sys::readAll(file_.get(), 64, path);
+            throw sys::Error(nameOfProcess(holder.substr(0, holder.find('\n'))) + " has held " + path + " for " +
+                             std::to_string(lockPatience.count()) +
+                             " s; end it if it hangs, then start the container again");
+        }
+        usleep(5000);
+    }
+    if (ftruncate(file_.get(), 0) != 0 || !sys::writeAll(file_.get(), std::to_string(getpid()) + "\n")) {
+        throw sys::errnoError("write " + path);
     }
 }
 
@@ -202,8 +233,8 @@ void load(const Lock& lock, Choice choice)
     try {
         applier::load(applier, stagingDirectory);
         writeNode(stagingDirectory, applier);
-        if (rename(stagingDirectory, pinDirectory) != 0) {
-            throw sys::Error(sys::errnoError(std::string("rename to ") + pinDirectory).what() +
+        if (rename(stagingDirectory, sys::pinDirectory) != 0) {
+            throw sys::Error(sys::errnoError(std::string("rename to ") + sys::pinDirectory).what() +
                              std::string("; run `oci-landlock unload`"));
         }
     } catch (...) {
@@ -216,7 +247,7 @@ bool unload(const Lock& lock, bool force)
 {
     removePins(stagingDirectory);
     if (!Node::loaded()) {
-        removePins(pinDirectory);
+        removePins(sys::pinDirectory);
         return false;
     }
     if (!force) {
@@ -229,8 +260,8 @@ bool unload(const Lock& lock, bool force)
         }
     }
     // At once: were it done pin by pin, a kill half way would leave a node that looks loaded and selects nothing.
-    if (rename(pinDirectory, stagingDirectory) != 0) {
-        throw sys::errnoError(std::string("rename ") + pinDirectory);
+    if (rename(sys::pinDirectory, stagingDirectory) != 0) {
+        throw sys::errnoError(std::string("rename ") + sys::pinDirectory);
     }
     removePins(stagingDirectory);
     return true;

@@ -12,40 +12,66 @@
 
 #include "container/process.hpp"
 #include "sys/bpf.hpp"
+#include "sys/places.hpp"
 
 namespace node {
 
 namespace {
 
-std::string pinned(const char* name)
-{
-    return std::string(pinDirectory) + "/" + name;
-}
+using sys::pinned;
 
 void update(const sys::Fd& map, const void* key, const void* value, std::uint64_t flags, const char* what)
 {
     if (bpf_map_update_elem(map.get(), key, value, flags) != 0) {
-        throw errno == E2BIG || errno == ENOSPC ? sys::Error(std::string(what) + ": the map is full")
-                                                : sys::errnoError(what);
+        if (errno == E2BIG || errno == ENOSPC) {
+            throw applier::Full(std::string(what) + ": the map is full; `oci-landlock status` lists the containers");
+        }
+        throw sys::errnoError(what);
     }
 }
 
-std::vector<std::uint64_t> keysOf(const sys::Fd& map)
+// All of a hash map at the time, in one walk over its buckets: what is removed meanwhile neither makes it start again
+// nor end early. Throws sys::Error when it cannot see everything.
+template <typename Key, typename Value, typename Visit>
+void forEach(const sys::Fd& map, const char* what, Visit visit)
 {
-    std::vector<std::uint64_t> keys;
-    std::uint64_t key = 0;
-    const void* previous = nullptr;
-    std::uint64_t next = 0;
-    // Bounded: a key that is removed meanwhile makes the walk start again.
-    while (keys.size() < 4UL * OLL_MAX_CONTAINERS && bpf_map_get_next_key(map.get(), previous, &next) == 0) {
-        keys.push_back(next);
-        key = next;
-        previous = &key;
+    constexpr std::uint32_t atOnce = 256;
+    std::vector<Key> keys(atOnce);
+    std::vector<Value> values(atOnce);
+    std::uint32_t place = 0;
+    for (bool first = true, last = false; !last; first = false) {
+        std::uint32_t count = atOnce;
+        if (bpf_map_lookup_batch(map.get(), first ? nullptr : &place, &place, keys.data(), values.data(), &count,
+                                 nullptr) != 0) {
+            if (errno != ENOENT) {
+                throw sys::errnoError(std::string("walk over ") + what);
+            }
+            last = true;
+        }
+        for (std::uint32_t i = 0; i < count; ++i) {
+            visit(keys[i], values[i]);
+        }
     }
-    std::ranges::sort(keys);
-    const auto rest = std::ranges::unique(keys);
-    keys.erase(rest.begin(), rest.end());
-    return keys;
+}
+
+void requireAtMost(std::size_t number, std::size_t limit, const std::string& what)
+{
+    if (number > limit) {
+        throw sys::Error(what + ": " + std::to_string(number) + ", and a container can have " + std::to_string(limit));
+    }
+}
+
+void requireFits(const Container& container)
+{
+    requireAtMost(container.entries.size(), OLL_MAX_ENTRIES, "entries of the profile and the node's baseline");
+    requireAtMost(container.layers.size(), OLL_MAX_LAYERS, "policies of the profile and the node's baseline");
+    requireAtMost(container.programs.size(), OLL_MAX_PROGRAMS, "programs of the profile and the node's baseline, where "
+                                                               "a name and what it leads to count apart");
+    requireAtMost(container.id.size(), OLL_ID_SIZE - 1, "bytes of the container's id");
+    for (const Program& program : container.programs) {
+        requireAtMost(program.path.size(), OLL_PATH_SIZE - 1, "bytes of the path of program " +
+                                                                  sys::printable(program.path));
+    }
 }
 
 }  // namespace
@@ -71,19 +97,47 @@ Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
                          "`oci-landlock load`");
     }
     applier_ = static_cast<oll_applier>(state.applier);
-    records_ = sys::openPin(pinned("records"));
     containers_ = sys::openPin(pinned("containers"));
+    namespaces_ = sys::openPin(pinned("namespaces"));
     programs_ = sys::openPin(pinned("programs"));
     tasks_ = sys::openPin(pinned("tasks"));
+    strays_ = sys::openPin(pinned("strays"));
     for (const std::string& link : applier::requiredLinks(applier_)) {
-        if (access(pinned(link.c_str()).c_str(), F_OK) != 0) {
-            throw sys::Error(pinned(link.c_str()) + " is missing, so that nothing would be restricted; run "
+        if (access(pinned(link).c_str(), F_OK) != 0) {
+            throw sys::Error(pinned(link) + " is missing, so that nothing would be restricted; run "
                              "`oci-landlock unload --force` and `oci-landlock load`");
         }
     }
     identifyProgram_ = sys::openPin(pinned("identify"));
-    mountNamespacesProgram_ = sys::openPin(pinned("mount_namespaces"));
-    keeper_ = applier::makeKeeper(applier_, pinDirectory);
+    surveyProgram_ = sys::openPin(pinned("survey"));
+    lookForInitProgram_ = sys::openPin(pinned("look_for_init"));
+    keeper_ = applier::makeKeeper(applier_);
+}
+
+// Whether the selector can find the container and tell it from its runtime, by what the kernel says: this process may
+// be in namespaces of its own.
+oll_survey Node::survey(const Container& container) const
+{
+    oll_survey where{};
+    where.cgroup_id = container.cgroupId;
+    where.mount_namespace = container.mountNamespace;
+    sys::runProgram(surveyProgram_.get(), where, "see where the container is");
+    if (where.error != 0) {
+        throw sys::errnoError("see where the container is", -where.error);
+    }
+    if (where.container_mount_ns == where.own_mount_ns || where.container_mount_ns == where.host_mount_ns) {
+        throw sys::Error("the container shares the mount namespace of its runtime or of the host, so that it cannot be "
+                         "told apart from them; give it a mount namespace of its own");
+    }
+    oll_place place{};
+    if (bpf_map_lookup_elem(namespaces_.get(), &where.container_mount_ns, &place) == 0) {
+        throw sys::Error("the container shares the mount namespace of another container; give it one of its own");
+    }
+    if (where.cgroup_level > OLL_MAX_CGROUP_LEVEL) {
+        throw sys::Error("the container's cgroup is nested " + std::to_string(where.cgroup_level) + " levels deep, of " +
+                         std::to_string(OLL_MAX_CGROUP_LEVEL) + " that are looked at; place it further up");
+    }
+    return where;
 }
 
 // Only the holder of the lock changes it.
@@ -99,16 +153,37 @@ std::uint64_t Node::nextGeneration() const
     return state.next_generation;
 }
 
-std::unique_ptr<applier::Kept> Node::keep(const Container& container, std::uint64_t generation) const
+std::uint32_t Node::loadedAs() const
 {
-    const applier::Offer offer{generation, container.cgroupId, container.id, container.cgroup, container.layers};
+    bpf_map_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(node_.get(), &info, &size) != 0) {
+        throw sys::errnoError(pinned("node"));
+    }
+    return info.id;
+}
+
+Reservation::Reservation(const Container& container) : cgroupId_(container.cgroupId)
+{
+    requireFits(container);
+    {
+        const Lock lock;
+        Node node(lock);
+        generation_ = node.nextGeneration();
+        loaded_ = node.loadedAs();
+        keeper_ = std::move(node.keeper_);
+    }
+    kept_ = keeper_->keep({generation_, container.cgroupId, container.id, container.cgroup, container.layers});
+}
+
+void Reservation::confirm() const
+{
     try {
-        return keeper_->keep(offer);
-    } catch (const applier::Full&) {
-        if (collectGarbage(generation) == 0) {
-            throw;
-        }
-        return keeper_->keep(offer);
+        kept_->confirm();
+    } catch (const sys::Error&) {
+        const Lock lock;
+        Node(lock).forget(cgroupId_);
+        throw;
     }
 }
 
@@ -124,6 +199,9 @@ void Node::writePrograms(const Container& container, std::uint64_t generation) c
             oll_identify identify{};
             identify.file = program.file;
             sys::runProgram(identifyProgram_.get(), identify, "identify a program");
+            if (identify.error != 0) {
+                throw sys::errnoError("identify program " + sys::printable(program.path), -identify.error);
+            }
             value.has_file = 1;
             value.file = identify.id;
         }
@@ -132,16 +210,36 @@ void Node::writePrograms(const Container& container, std::uint64_t generation) c
     }
 }
 
-void Node::writeEntry(const Container& container, std::uint64_t generation,
+// The init belongs to this container too. What it belongs to already, as a descendant of another container, it keeps;
+// but not to one that had this cgroup before.
+void Node::mark(const Container& container, std::uint64_t generation, const oll_task& before) const
+{
+    oll_task init = before;
+    for (oll_membership& member : init.of) {
+        if (member.origin == OLL_ORIGIN_NONE || member.cgroup_id == container.cgroupId) {
+            member = {};
+        }
+    }
+    const auto place = std::ranges::find(init.of, 0U, &oll_membership::generation);
+    if (place == std::end(init.of)) {
+        throw sys::Error("the container's init descends from " + std::to_string(OLL_MAX_MEMBERSHIPS) +
+                         " containers already, one inside the other, which is the limit");
+    }
+    place->generation = generation;
+    place->cgroup_id = container.cgroupId;
+    place->origin = OLL_ORIGIN_INIT_PENDING;
+    init.exec_under_way = 0;
+    update(tasks_, &container.init, &init, BPF_ANY, "mark the container's init");
+}
+
+void Node::writeEntry(const Container& container, std::uint64_t generation, const oll_survey& where,
                       const std::vector<std::uint32_t>& slots) const
 {
-    oll_mount_namespaces namespaces{};
-    sys::runProgram(mountNamespacesProgram_.get(), namespaces, "read the mount namespaces");
     oll_container entry{};
     entry.generation = generation;
     entry.cgroup_id = container.cgroupId;
-    entry.hook_mount_ns = namespaces.own;
-    entry.host_mount_ns = namespaces.host;
+    entry.hook_mount_ns = where.own_mount_ns;
+    entry.host_mount_ns = where.host_mount_ns;
     entry.layer_count = static_cast<std::uint32_t>(container.layers.size());
     entry.program_count = static_cast<std::uint32_t>(container.programs.size());
     for (std::size_t i = 0; i < container.entries.size(); ++i) {
@@ -152,40 +250,30 @@ void Node::writeEntry(const Container& container, std::uint64_t generation,
         const applier::Layer& layer = container.layers[i];
         entry.layers[i] = {generation, slots[i], layer.entry, layer.restrictFlags, 0};
     }
-    oll_task init{};
-    init.generation = generation;
-    init.cgroup_id = container.cgroupId;
-    init.origin = OLL_ORIGIN_INIT_PENDING;
-    update(tasks_, &container.init, &init, BPF_ANY, "mark the container's init");
-    update(containers_, &container.cgroup, &entry, BPF_ANY, "write the container's entry");
-    // Last: this is what puts the cgroup in scope.
-    oll_record record{};
-    record.generation = generation;
-    record.created = static_cast<std::uint64_t>(std::time(nullptr));
-    std::ranges::copy(container.id, record.container_id);
-    std::ranges::copy(container.report.substr(0, OLL_REPORT_SIZE - 1), record.report);
-    update(records_, &container.cgroupId, &record, BPF_NOEXIST, "record the container");
+    entry.record.created = static_cast<std::uint64_t>(std::time(nullptr));
+    std::ranges::copy(container.digest, entry.record.digest);
+    std::ranges::copy(container.id, entry.record.container_id);
+    std::ranges::copy(container.report.substr(0, OLL_REPORT_SIZE - 1), entry.record.report);
+    update(containers_, &container.cgroupId, &entry, BPF_NOEXIST, "write the container's entry");
 }
 
-void Node::install(const Container& container) const
+// Everything in order: the entry is written last, which puts the cgroup in scope.
+void Node::put(const Container& container, const Reservation& reservation, const oll_survey& where) const
 {
-    const bool fits = container.entries.size() <= OLL_MAX_ENTRIES && container.layers.size() <= OLL_MAX_LAYERS &&
-                      container.programs.size() <= OLL_MAX_PROGRAMS && container.id.size() < OLL_ID_SIZE &&
-                      std::ranges::all_of(container.programs,
-                                          [](const Program& program) { return program.path.size() < OLL_PATH_SIZE; });
-    if (!fits) {
-        throw sys::Error("the profile is larger than a container's entry holds");
+    const std::uint64_t generation = reservation.generation_;
+    oll_task before{};
+    const bool known = bpf_map_lookup_elem(tasks_.get(), &container.init, &before) == 0;
+    if (!known && errno != ENOENT) {
+        throw sys::errnoError("look at the container's init");
     }
-    const std::uint64_t generation = nextGeneration();
-    const std::unique_ptr<applier::Kept> kept = keep(container, generation);
     try {
         writePrograms(container, generation);
-        writeEntry(container, generation, kept->slots());
-        kept->confirm();
+        mark(container, generation, before);
+        writeEntry(container, generation, where, reservation.kept_->place());
     } catch (...) {
-        bpf_map_delete_elem(records_.get(), &container.cgroupId);
-        bpf_map_delete_elem(containers_.get(), &container.cgroup);
-        bpf_map_delete_elem(tasks_.get(), &container.init);
+        bpf_map_delete_elem(containers_.get(), &container.cgroupId);
+        known ? bpf_map_update_elem(tasks_.get(), &container.init, &before, BPF_ANY)
+              : bpf_map_delete_elem(tasks_.get(), &container.init);
         for (std::uint64_t i = 0; i < container.programs.size(); ++i) {
             const oll_program_key key{generation, i};
             bpf_map_delete_elem(programs_.get(), &key);
@@ -194,19 +282,38 @@ void Node::install(const Container& container) const
     }
 }
 
+void Node::install(const Container& container, const Reservation& reservation) const
+{
+    if (reservation.loaded_ != loadedAs()) {
+        throw sys::Error("the node was unloaded and loaded again meanwhile; start the container once more");
+    }
+    const oll_survey where = survey(container);
+    try {
+        put(container, reservation, where);
+    } catch (const applier::Full&) {
+        if (collectGarbage(reservation.generation_) == 0) {
+            throw;
+        }
+        put(container, reservation, where);
+    }
+}
+
 std::optional<Standing> Node::find(std::uint64_t cgroupId) const
 {
     Standing standing;
     standing.cgroupId = cgroupId;
-    if (bpf_map_lookup_elem(records_.get(), &cgroupId, &standing.record) != 0) {
+    if (bpf_map_lookup_elem(containers_.get(), &cgroupId, &standing.entry) != 0) {
+        if (errno != ENOENT) {
+            throw sys::errnoError("look for the container's entry");
+        }
         return std::nullopt;
     }
-    const sys::Fd cgroup = container::openCgroup(cgroupId);
-    if (cgroup) {
-        const int fd = cgroup.get();
-        standing.alive = true;
-        standing.intact = bpf_map_lookup_elem(containers_.get(), &fd, &standing.entry) == 0 &&
-                          standing.entry.generation == standing.record.generation;
+    standing.alive = lives(standing.entry);
+    standing.intact = true;
+    for (std::uint64_t i = 0; i < standing.entry.program_count; ++i) {
+        const oll_program_key key{standing.entry.generation, i};
+        oll_program program{};
+        standing.intact = standing.intact && bpf_map_lookup_elem(programs_.get(), &key, &program) == 0;
     }
     return standing;
 }
@@ -214,13 +321,18 @@ std::optional<Standing> Node::find(std::uint64_t cgroupId) const
 bool Node::marked(int init, std::uint64_t generation) const
 {
     oll_task task{};
-    return bpf_map_lookup_elem(tasks_.get(), &init, &task) == 0 && task.generation == generation;
+    return bpf_map_lookup_elem(tasks_.get(), &init, &task) == 0 &&
+           std::ranges::find(task.of, generation, &oll_membership::generation) != std::end(task.of);
 }
 
 std::vector<Standing> Node::containers() const
 {
+    std::vector<std::uint64_t> ids;
+    forEach<std::uint64_t, oll_container>(containers_, "the containers",
+                                          [&](std::uint64_t id, const oll_container&) { ids.push_back(id); });
+    std::ranges::sort(ids);
     std::vector<Standing> all;
-    for (const std::uint64_t id : keysOf(records_)) {
+    for (const std::uint64_t id : ids) {
         if (auto standing = find(id)) {
             all.push_back(std::move(*standing));
         }
@@ -228,58 +340,109 @@ std::vector<Standing> Node::containers() const
     return all;
 }
 
-void Node::forget(std::uint64_t cgroupId) const
+std::vector<Usage> Node::usage() const
 {
-    const auto standing = find(cgroupId);
-    if (!standing) {
-        return;
+    unsigned containers = 0;
+    forEach<std::uint64_t, oll_container>(containers_, "the containers",
+                                          [&](std::uint64_t, const oll_container&) { ++containers; });
+    std::vector<Usage> all{{"containers", containers, OLL_MAX_CONTAINERS}};
+    if (applier_ == OLL_APPLIER_KFUNC) {
+        all.push_back({"slots", applier::slotsInUse(), OLL_MAX_SLOTS});
     }
-    bpf_map_delete_elem(records_.get(), &cgroupId);
-    keeper_->release(standing->record.generation);
-    if (const sys::Fd cgroup = container::openCgroup(cgroupId)) {
-        const int fd = cgroup.get();
-        bpf_map_delete_elem(containers_.get(), &fd);
-    }
-    collectGarbage();
+    return all;
 }
 
-void Node::remove(const std::string& id) const
+oll_denials Node::strays() const
 {
-    for (const Standing& standing : containers()) {
-        if (id == standing.record.container_id && standing.alive && !container::cgroupPopulated(standing.cgroupId)) {
-            forget(standing.cgroupId);
-        }
+    oll_denials denials{};
+    const std::uint32_t key = 0;
+    if (bpf_map_lookup_elem(strays_.get(), &key, &denials) != 0) {
+        throw sys::errnoError(pinned("strays"));
     }
-    collectGarbage();
+    return denials;
+}
+
+bool Node::lives(const oll_container& entry) const
+{
+    if (container::openCgroup(entry.cgroup_id)) {
+        return true;
+    }
+    oll_look_for_init init{entry.init_start_time, entry.init_tgid, 0};
+    sys::runProgram(lookForInitProgram_.get(), init, "look for the container's init");
+    return init.alive != 0;
+}
+
+// A namespace that is left without its container denies; so it goes first.
+void Node::takeAway(const oll_container& entry) const
+{
+    oll_place place{};
+    if (entry.mount_ns != 0 && bpf_map_lookup_elem(namespaces_.get(), &entry.mount_ns, &place) == 0 &&
+        place.generation == entry.generation) {
+        bpf_map_delete_elem(namespaces_.get(), &entry.mount_ns);
+    }
+    bpf_map_delete_elem(containers_.get(), &entry.cgroup_id);
+    keeper_->release(entry.generation);
+    for (std::uint64_t i = 0; i < entry.program_count; ++i) {
+        const oll_program_key key{entry.generation, i};
+        bpf_map_delete_elem(programs_.get(), &key);
+    }
+}
+
+void Node::forget(std::uint64_t cgroupId) const
+{
+    oll_container entry{};
+    if (bpf_map_lookup_elem(containers_.get(), &cgroupId, &entry) == 0) {
+        takeAway(entry);
+    }
+}
+
+void Node::forgetDead(const std::string& id) const
+{
+    std::vector<oll_container> dead;
+    forEach<std::uint64_t, oll_container>(containers_, "the containers", [&](std::uint64_t, const oll_container& entry) {
+        if (id == entry.record.container_id && !container::cgroupPopulated(entry.cgroup_id)) {
+            dead.push_back(entry);
+        }
+    });
+    std::ranges::for_each(dead, [&](const oll_container& entry) { takeAway(entry); });
 }
 
 unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
 {
+    unsigned freed = 0;
     std::set<std::uint64_t> living{beingInstalled};
-    for (const Standing& standing : containers()) {
-        if (standing.alive) {
-            living.insert(standing.record.generation);
+    std::vector<oll_container> gone;
+    forEach<std::uint64_t, oll_container>(containers_, "the containers", [&](std::uint64_t, const oll_container& entry) {
+        if (lives(entry)) {
+            living.insert(entry.generation);
         } else {
-            bpf_map_delete_elem(records_.get(), &standing.cgroupId);
+            gone.push_back(entry);
         }
+    });
+    for (const oll_container& entry : gone) {
+        takeAway(entry);
+        ++freed;
     }
-    const unsigned freed = keeper_->collectGarbage(living);
-    std::vector<oll_program_key> dead;
-    oll_program_key key{};
-    const void* previous = nullptr;
-    oll_program_key next{};
-    for (unsigned i = 0; i < 4 * OLL_MAX_CONTAINERS; ++i) {
-        if (bpf_map_get_next_key(programs_.get(), previous, &next) != 0) {
-            break;
+    freed += keeper_->collectGarbage(living);
+    std::vector<oll_program_key> programs;
+    forEach<oll_program_key, oll_program>(programs_, "the programs", [&](const oll_program_key& key, const oll_program&) {
+        if (!living.contains(key.generation)) {
+            programs.push_back(key);
         }
-        if (!living.contains(next.generation)) {
-            dead.push_back(next);
-        }
-        key = next;
-        previous = &key;
+    });
+    for (const oll_program_key& key : programs) {
+        bpf_map_delete_elem(programs_.get(), &key);
+        ++freed;
     }
-    for (const oll_program_key& gone : dead) {
-        bpf_map_delete_elem(programs_.get(), &gone);
+    std::vector<std::uint64_t> namespaces;
+    forEach<std::uint64_t, oll_place>(namespaces_, "the namespaces", [&](std::uint64_t id, const oll_place& place) {
+        if (!living.contains(place.generation)) {
+            namespaces.push_back(id);
+        }
+    });
+    for (const std::uint64_t id : namespaces) {
+        bpf_map_delete_elem(namespaces_.get(), &id);
+        ++freed;
     }
     return freed;
 }

@@ -11,18 +11,17 @@
 
 #include "applier/applier.hpp"
 #include "bpf/abi.h"
+#include "sys/digest.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 
 namespace node {
 
-inline constexpr const char* pinDirectory = "/sys/fs/bpf/oci-landlock";
-inline constexpr const char* lockFile = "/run/oci-landlock/lock";
-
-// One writer at a time on the node. Released when the process ends, however it ends.
+// One writer at a time on the node. Released when the process ends, however it ends. Its holder waits for nobody: not
+// for a container's files or processes, nor for another process of ours.
 class Lock {
 public:
-    // Waits for its turn. Throws sys::Error.
+    // Waits for its turn, 10 s at most. Throws sys::Error, which names the holder.
     Lock();
 
 private:
@@ -66,9 +65,11 @@ struct Program {
 
 struct Container {
     std::string id;
-    std::string report;   // JSON for `status`
-    int init = -1;        // pidfd, borrowed
-    int cgroup = -1;      // directory, borrowed
+    sys::Digest digest{};      // of its profile
+    std::string report;        // JSON for `status`
+    int init = -1;             // pidfd, borrowed
+    int mountNamespace = -1;   // of the init, /proc/PID/ns/mnt, borrowed
+    int cgroup = -1;           // directory, borrowed
     std::uint64_t cgroupId = 0;
     std::vector<Entry> entries;
     std::vector<applier::Layer> layers;
@@ -78,10 +79,41 @@ struct Container {
 // A container as it stands in the pinned maps.
 struct Standing {
     std::uint64_t cgroupId = 0;
-    oll_record record{};
-    bool alive = false;        // its cgroup exists
-    bool intact = false;       // and the entry in it is this one; else every exec in the cgroup is denied
-    oll_container entry{};     // zero when !intact
+    oll_container entry{};
+    bool alive = false;   // its cgroup exists, or its init does, which may have left it
+    bool intact = false;  // each program that it lists is there; else its execs are denied
+
+    // Whether its init has executed anything inside. One that never does (restored from a checkpoint, a handler inside
+    // of the runtime) is never restricted.
+    bool started() const { return entry.started != 0; }
+};
+
+// How much is taken of what containers share.
+struct Usage {
+    std::string what;
+    unsigned used = 0;
+    unsigned total = 0;
+};
+
+// What has to be there before a container's entry is written, and takes time that other processes decide about: with
+// inject, the supervisor and its tracer. Made and confirmed without the lock; given back unless it was confirmed.
+class Reservation {
+public:
+    // Takes the lock for a moment. Throws sys::Error. What the container borrows must outlive this.
+    explicit Reservation(const Container& container);
+    Reservation(const Reservation&) = delete;
+    Reservation& operator=(const Reservation&) = delete;
+
+    // The entry is written. Throws sys::Error; the entry is taken back then.
+    void confirm() const;
+
+private:
+    friend class Node;
+    std::uint64_t cgroupId_ = 0;
+    std::uint64_t generation_ = 0;
+    std::uint32_t loaded_ = 0;  // of which node: it may be loaded anew meanwhile
+    std::unique_ptr<applier::Keeper> keeper_;
+    std::unique_ptr<applier::Kept> kept_;
 };
 
 // The pinned objects, opened. Throws sys::Error when they are not there or of another version.
@@ -93,8 +125,9 @@ public:
     oll_applier applier() const { return applier_; }
     std::string version() const { return version_; }
 
-    // From the return on, the container's targets are restricted. Throws sys::Error, and then nothing is left.
-    void install(const Container& container) const;
+    // From the confirmation of the reservation on, the container's targets are restricted; before, they are denied.
+    // Throws sys::Error, and then nothing is left.
+    void install(const Container& container, const Reservation& reservation) const;
 
     // The entry for this cgroup, if any.
     std::optional<Standing> find(std::uint64_t cgroupId) const;
@@ -102,26 +135,35 @@ public:
     bool marked(int init, std::uint64_t generation) const;
 
     std::vector<Standing> containers() const;
+    std::vector<Usage> usage() const;
+    // Execs that were denied where there is no container to count them for.
+    oll_denials strays() const;
 
     // Takes the entry with its slots away. The container must not run any more.
     void forget(std::uint64_t cgroupId) const;
-
-    // Takes away what belongs to this container, unless a process is still in it, and what belongs to no living cgroup.
-    void remove(const std::string& id) const;
+    // The same for containers with this id whose cgroup nobody is in.
+    void forgetDead(const std::string& id) const;
 
     // Takes away what belongs to no living cgroup: after kill -9 of a hook, or a cgroup removed before its entry.
-    // Spares the generation of the container that is being installed, whose slots belong to none yet. Returns how many
-    // rulesets it freed.
+    // Spares the generation of the container that is being installed. Returns how much that was. Walks over everything
+    // there is.
     unsigned collectGarbage(std::uint64_t beingInstalled = 0) const;
 
 private:
+    friend class Reservation;
+    oll_survey survey(const Container& container) const;
     std::uint64_t nextGeneration() const;
-    std::unique_ptr<applier::Kept> keep(const Container& container, std::uint64_t generation) const;
+    std::uint32_t loadedAs() const;
+    void put(const Container& container, const Reservation& reservation, const oll_survey& where) const;
     void writePrograms(const Container& container, std::uint64_t generation) const;
-    void writeEntry(const Container& container, std::uint64_t generation, const std::vector<std::uint32_t>& slots) const;
+    void mark(const Container& container, std::uint64_t generation, const oll_task& before) const;
+    void writeEntry(const Container& container, std::uint64_t generation, const oll_survey& where,
+                    const std::vector<std::uint32_t>& slots) const;
+    bool lives(const oll_container& entry) const;
+    void takeAway(const oll_container& entry) const;
 
-    sys::Fd node_, records_, containers_, programs_, tasks_;  // maps
-    sys::Fd identifyProgram_, mountNamespacesProgram_;
+    sys::Fd node_, containers_, namespaces_, programs_, tasks_, strays_;  // maps
+    sys::Fd identifyProgram_, surveyProgram_, lookForInitProgram_;
     std::unique_ptr<applier::Keeper> keeper_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;
     std::string version_;

@@ -79,6 +79,12 @@ class PinnedMap:
         self._batch(26, ctypes.create_string_buffer(keys, len(keys)),
                     ctypes.create_string_buffer(value * len(indices), len(value) * len(indices)), len(indices))
 
+    def first(self, key_size):
+        """The first key."""
+        key = ctypes.create_string_buffer(key_size)
+        self._element(4, None, key)
+        return key.raw
+
     def empty(self):
         try:
             self._element(4, None, ctypes.create_string_buffer(64))
@@ -101,9 +107,10 @@ def pinned(name, value_size):
 
 NODE_SIZE = 56
 SLOT_SIZE = 24
-CONTAINER_SIZE = 504
-RECORD_SIZE = 2320
-PROGRAM_SIZE = 544
+CONTAINER_SIZE = 2872
+PLACE_SIZE = 16
+PROGRAM_SIZE = 568
+STRAYS_SIZE = 48
 
 
 def patch_node(offset, number):
@@ -225,12 +232,13 @@ class DirectTestCase(TestCase):
         self.assertIn("error executing hook" if runtime == "crun" else text, output)
 
     def assertMapsEmpty(self):
-        """Not a ruleset, a record or a program is left."""
+        """Not a ruleset, an entry, a program or a namespace is left."""
         self.assertNothingLeft()
-        for name, size in (("records", RECORD_SIZE), ("programs", PROGRAM_SIZE)):
+        for name, size in (("containers", CONTAINER_SIZE), ("programs", PROGRAM_SIZE), ("namespaces", PLACE_SIZE)):
             with pinned(name, size) as opened:
                 self.assertTrue(opened.empty(), name)
 
 
-__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "SLOTS", "SLOT_SIZE", "await_true",
+__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "PROGRAM_SIZE", "SLOTS", "SLOT_SIZE",
+           "STRAYS_SIZE", "await_true",
            "command", "fake_init", "gate", "hook", "next_slot", "oci_landlock", "patch_node", "pinned", "status"]

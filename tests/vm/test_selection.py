@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 
 from cases import FREE, RESTRICTED, SECRET, Cases, lines
 from containers import PROBE, TestCase, command, entry, policy, profile, program, status
@@ -241,21 +242,77 @@ class Except(TestCase):
         cases.restricted("a listed program, run by another", f"/bin/target exec /bin/probe {SECRET}")
         cases.prints("in memory", f"/bin/probe exec-memory /bin/probe {SECRET}", RESTRICTED)
         cases.prints("a script in memory", f"/bin/probe script-memory /bin/probe ++ {SECRET}", RESTRICTED)
-        cases.setup("cp /bin/probe /bin/copy; ln /bin/probe /bin/hard; ln -s /bin/probe /bin/soft")
+        cases.setup("cp /bin/probe /bin/copy; ln -s /bin/probe /bin/soft")
         cases.restricted("a copy", f"/bin/copy {SECRET}")
-        cases.restricted("a hard link", f"/bin/hard {SECRET}")
         cases.free("a symbolic link, which is but a way there", f"/bin/soft {SECRET}")
         cases.setup("cp /bin/probe /bin/later")
         cases.restricted("what was not there at start", f"/bin/later {SECRET}")
-        cases.setup("mkdir -p /jail/bin; cp /bin/probe /jail/bin/probe; ln /bin/probe /jail/probe; "
-                    "mkdir /jail/etc; cp /etc/secret /jail/etc/")
+        cases.setup("mkdir -p /jail/bin; cp /bin/probe /jail/bin/probe; mkdir /jail/etc; cp /etc/secret /jail/etc/")
         cases.restricted("its name in another root", f"/bin/probe chroot /jail + exec /bin/probe {SECRET}")
-        cases.restricted("its file in another root", f"/bin/probe chroot /jail + exec /probe {SECRET}")
-        cases.setup("ln /bin/probe /bin/kept; cp /bin/target /bin/new; mv /bin/new /bin/probe")
-        cases.restricted("another file in its place", f"/bin/probe {SECRET}")
-        cases.restricted("the replaced file", f"/bin/kept {SECRET}")
-        cases.setup("mv /bin/kept /bin/probe")
-        cases.free("back in its place", f"/bin/probe {SECRET}")
+        cases.setup("ln /bin/probe /bin/hard; ln /bin/probe /jail/probe")
+        cases.restricted("a hard link", f"/bin/hard {SECRET}")
+        cases.restricted("its file in another root", f"chroot /jail /probe {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_changed(self):
+        """What anybody changes about a listed program ends its exception: another file in its place, its content, its
+        mode, another name."""
+        bundle = self.bundle()
+        names = [f"/bin/{name}" for name in ("replaced", "moved", "written", "longer", "mode", "linked", "touched")]
+        for name in names:
+            shutil.copy(PROBE, bundle.path(name[1:]))
+        bundle.annotate(profile(except_for("/bin/busybox", "/run.sh", "/bin/probe", *names)))
+        cases = Cases()
+        for name in names:
+            cases.free(f"{name} as it was", f"{name} {SECRET}")
+        cases.setup("cp /bin/probe /bin/new; mv /bin/new /bin/replaced")
+        cases.setup("mv /bin/moved /bin/away; mv /bin/away /bin/moved")
+        cases.setup("cat /bin/probe > /bin/written; cat /bin/probe >> /bin/longer")
+        cases.setup("chmod 700 /bin/mode; ln /bin/linked /bin/link")
+        cases.setup("touch -r /bin/touched /bin/probe.time; echo >> /bin/touched; touch -r /bin/probe.time /bin/touched")
+        for name in names:
+            cases.restricted(name, f"{name} {SECRET}")
+        cases.free("another", f"/bin/probe {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_changed_on_overlay(self):
+        """On an overlay, whose inodes have no generation, a later file with the inode number of a listed one is another
+        one."""
+        base = self.bundle()
+        bundle = self.bundle(base=base.rootfs)
+        shutil.copy(PROBE, bundle.path("bin/upper"))
+        bundle.annotate(profile(except_for("/bin/busybox", "/run.sh", "/bin/probe", "/bin/upper", "/bin/written")))
+        shutil.copy(PROBE, bundle.path("bin/written"))
+        cases = Cases()
+        cases.free("as it was", f"/bin/upper {SECRET}")
+        cases.free("as it was, too", f"/bin/written {SECRET}")
+        cases.setup("before=$(stat -c %i /bin/upper); rm /bin/upper; "
+                    "for i in $(seq 200); do "
+                    "cp /bin/probe /bin/upper; [ $(stat -c %i /bin/upper) = $before ] && break; "
+                    "mv /bin/upper /bin/other.$i; done; "
+                    "[ $(stat -c %i /bin/upper) = $before ]")
+        cases.restricted("the same number", f"/bin/upper {SECRET}")
+        cases.setup("cat /bin/probe > /bin/written")
+        cases.restricted("written in place", f"/bin/written {SECRET}")
+        cases.run(self, bundle, "crun")
+
+    def test_interpreter(self):
+        """A listed script is excepted only if its interpreter is listed, too, and has stayed what it was; so is what
+        another kind of file leads to."""
+        bundle = self.bundle()
+        for name in ("interpreter", "unlisted"):
+            shutil.copy(PROBE, bundle.path("bin", name))
+            bundle.write(f"bin/on-{name}", f"#!/bin/{name} skip\n", 0o755)
+        bundle.write("bin/through", "#!/bin/middle skip\n", 0o755)
+        bundle.write("bin/middle", "#!/bin/interpreter skip\n", 0o755)
+        bundle.annotate(profile(except_for("/bin/busybox", "/run.sh", "/bin/interpreter", "/bin/on-interpreter",
+                                           "/bin/on-unlisted", "/bin/through")))
+        cases = Cases()
+        cases.free("both listed", f"/bin/on-interpreter + {SECRET}")
+        cases.restricted("interpreter not listed", f"/bin/on-unlisted + {SECRET}")
+        cases.restricted("script in between not listed", f"/bin/through + {SECRET}")
+        cases.setup("cp /bin/interpreter /bin/new; mv /bin/new /bin/interpreter")
+        cases.restricted("interpreter replaced", f"/bin/on-interpreter + {SECRET}")
         cases.run(self, bundle, "crun")
 
     def test_entrypoint_that_is_not_listed(self):

@@ -6,8 +6,8 @@ import struct
 
 import applier
 from containers import command, entry, oci_landlock, policy, profile, program, rulesets_held, status
-from direct import (CGROUPS, CONTAINER_SIZE, SLOTS, SLOT_SIZE, DirectTestCase, await_true, fake_init, gate, hook,
-                    next_slot, pinned)
+from direct import (CGROUPS, CONTAINER_SIZE, PROGRAM_SIZE, SLOTS, SLOT_SIZE, STRAYS_SIZE, DirectTestCase, await_true,
+                    fake_init, gate, hook, next_slot, pinned)
 
 DENIED = "read /etc/secret: Permission denied\n"
 ALLOWED = "read /etc/secret: allowed\n"
@@ -214,36 +214,51 @@ class Forced(DirectTestCase):
             found = [item for item in status()["containers"] if item["id"] == bundle.id]
             self.assertEqual(found[0]["lastDenial"]["errno"], 116)  # ESTALE
 
+    @staticmethod
+    def cgroup_of(container):
+        """The id of its cgroup."""
+        with open(f"/proc/{container.pid()}/cgroup", encoding="utf-8") as file:
+            return os.stat(CGROUPS + file.read().strip()[3:]).st_ino
+
+    @staticmethod
+    def strays():
+        """Execs that were denied where there is no entry to count them in, and why the last one was."""
+        with pinned("strays", STRAYS_SIZE) as strays:
+            value = strays.lookup(bytes(4))
+        return struct.unpack_from("Q", value)[0], struct.unpack_from("I", value, 8 + 12)[0]
+
     def test_entry_gone(self):
-        """The container's entry is not in its cgroup any more."""
-        def change(container):
-            with open(f"/proc/{container.pid()}/cgroup", encoding="utf-8") as file:
-                directory = os.open(CGROUPS + file.read().strip()[3:], os.O_RDONLY)
-            with pinned("containers", CONTAINER_SIZE) as containers:
-                containers.delete(struct.pack("i", directory))
-            os.close(directory)
-
-        found, text = self.breaking_everything(change)
-        self.assertFalse(found["intact"])
-        self.assertIn("broken", text)
-
-    def breaking_everything(self, change):
-        """Like breaking(), when not even `sleep` may run any more."""
+        """A container's entry is gone, but not its processes: neither they nor sessions execute anything."""
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
-        with bundle.running("crun", *FOREVER) as container:
+        with bundle.running("crun", "/bin/sh", "-c", LOOP.replace("sleep 600", "echo over; read forever < /tmp/fifo")) as \
+                container:
+            os.mkfifo(bundle.path("tmp/fifo"))
             self.assertEqual(container.exec(*READ_SECRET).stdout, DENIED)
-            change(container)
-            other = {"ociVersion": "1.0.2", "id": "another", "bundle": "/", "status": "stopped"}
-            self.assertEqual(hook(other, "poststop").returncode, 0)
+            before, _ = self.strays()
+            with pinned("containers", CONTAINER_SIZE) as containers:
+                containers.delete(struct.pack("Q", self.cgroup_of(container)))
             result = container.exec(*READ_SECRET)
             self.assertNotEqual(result.returncode, 0)
             self.assertEqual(result.stdout, "")
-            found = [item for item in status()["containers"] if item["id"] == bundle.id]
-            self.assertEqual(len(found), 1)
-            text = oci_landlock("status").stdout
+            bundle.write("go", "")
+            container.wait_for("over")
+            self.assertNotIn("read", container.output())
+            after, reason = self.strays()
+            self.assertGreaterEqual(after - before, 2)
+            self.assertEqual(reason, 7)  # OLL_REASON_GONE
         self.assertMapsEmpty()
-        return found[0], text
+
+    def test_program_gone(self):
+        """A program that the container lists is missing from the map: no exec passes that could have been its."""
+        def change(_):
+            with pinned("programs", PROGRAM_SIZE) as programs:
+                programs.delete(programs.first(16))
+
+        found, text = self.breaking(change)
+        self.assertFalse(found["intact"])
+        self.assertIn("broken", text)
+        self.assertEqual(found["lastDenial"]["reason"], "a program that the profile lists is missing on the node")
 
     def test_selector_gone(self):
         """A selector whose pin was removed: the next container does not start."""

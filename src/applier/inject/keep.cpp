@@ -10,7 +10,7 @@ namespace {
 class KeptBySupervisor : public Kept {
 public:
     KeptBySupervisor(const inject::Offer& offer, std::size_t layers) : handover_(offer), layers_(layers) {}
-    std::vector<std::uint32_t> slots() const override { return std::vector<std::uint32_t>(layers_); }
+    std::vector<std::uint32_t> place() override { return std::vector<std::uint32_t>(layers_); }
     void confirm() override { handover_.keep(); }
 
 private:

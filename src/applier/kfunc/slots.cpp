@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "sys/bpf.hpp"
+#include "sys/places.hpp"
 
 namespace applier {
 
@@ -14,32 +15,44 @@ namespace {
 
 class KeptSlots : public Kept {
 public:
-    KeptSlots(const Slots& owner, std::uint64_t generation) : owner_(owner), generation_(generation) {}
+    KeptSlots(const Slots& owner, Offer offer) : owner_(owner), offer_(std::move(offer)) {}
     ~KeptSlots() override
     {
         if (!confirmed_) {
-            for (const std::uint32_t slot : slots_) {
-                owner_.revoke(generation_, slot);
-            }
+            giveBack();
         }
     }
-    void add(std::uint32_t slot) { slots_.push_back(slot); }
-    std::vector<std::uint32_t> slots() const override { return slots_; }
+    std::vector<std::uint32_t> place() override
+    {
+        giveBack();
+        for (const Layer& layer : offer_.layers) {
+            slots_.push_back(owner_.handOver(offer_, layer.ruleset));
+        }
+        return slots_;
+    }
     void confirm() override { confirmed_ = true; }
 
 private:
+    void giveBack() noexcept
+    {
+        for (const std::uint32_t slot : slots_) {
+            owner_.revoke(offer_.generation, slot);
+        }
+        slots_.clear();
+    }
+
     const Slots& owner_;
-    std::uint64_t generation_;
+    Offer offer_;
     std::vector<std::uint32_t> slots_;
     bool confirmed_ = false;
 };
 
 }  // namespace
 
-Slots::Slots(const std::string& directory)
-    : slots_(sys::openPin(directory + "/slots")),
-      handOverProgram_(sys::openPin(directory + "/hand_over")),
-      revokeProgram_(sys::openPin(directory + "/revoke"))
+Slots::Slots()
+    : slots_(sys::openPin(sys::pinned("slots"))),
+      handOverProgram_(sys::openPin(sys::pinned("hand_over"))),
+      revokeProgram_(sys::openPin(sys::pinned("revoke")))
 {
 }
 
@@ -62,17 +75,15 @@ std::uint32_t Slots::handOver(const Offer& offer, int ruleset) const
 
 std::unique_ptr<Kept> Slots::keep(const Offer& offer) const
 {
-    auto kept = std::make_unique<KeptSlots>(*this, offer.generation);
-    for (const Layer& layer : offer.layers) {
-        kept->add(handOver(offer, layer.ruleset));
-    }
-    return kept;
+    return std::make_unique<KeptSlots>(*this, offer);
 }
 
-void Slots::revoke(std::uint64_t generation, std::uint32_t slot) const
+// What cannot be emptied now is garbage: its generation belongs to no container.
+void Slots::revoke(std::uint64_t generation, std::uint32_t slot) const noexcept
 {
     oll_revoke context{generation, slot, 0};
-    sys::runProgram(revokeProgram_.get(), context, "revoke a ruleset");
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof context);
+    bpf_prog_test_run_opts(revokeProgram_.get(), &options);
 }
 
 // Everything in the array, in one system call where memory allows.

@@ -80,16 +80,8 @@ TEST(Process, IsNotItsPid)
     support::expectError([&] { process.open("nothing", O_RDONLY); }, "/nothing: No such file or directory");
     child.kill();
     EXPECT_THROW(process.open("cgroup", O_RDONLY), sys::Error);
-    EXPECT_THROW(process.sharesMountNamespace(), sys::Error);
     child.end();
     EXPECT_THROW(process.open("cgroup", O_RDONLY), sys::Error);
-}
-
-TEST(Process, TellsTheMountNamespaceOfTheHostFromOthers)
-{
-    EXPECT_TRUE(container::Process(getpid()).sharesMountNamespace());
-    const Child child;
-    EXPECT_TRUE(container::Process(child.pid()).sharesMountNamespace());
 }
 
 TEST(Cgroup, Contains)
