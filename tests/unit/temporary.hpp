@@ -2,6 +2,8 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -16,9 +18,9 @@ namespace support {
 // A directory that is there for one test.
 class Temporary {
 public:
-    Temporary()
+    explicit Temporary(const std::filesystem::path& where = std::filesystem::temp_directory_path())
     {
-        std::string name = (std::filesystem::temp_directory_path() / "oci-landlock-test.XXXXXX").string();
+        std::string name = (where / "oci-landlock-test.XXXXXX").string();
         if (mkdtemp(name.data()) == nullptr) {
             throw std::runtime_error("mkdtemp");
         }
@@ -58,6 +60,23 @@ public:
 private:
     std::string path_;
 };
+
+// Where everybody can execute what a test puts there: the tree may lie in a directory of root's, /tmp be mounted noexec.
+inline std::filesystem::path placeOfPrograms()
+{
+    for (const std::filesystem::path place : {std::filesystem::temp_directory_path().string().c_str(), "/tmp", "/var/tmp",
+                                              "/run", "/dev/shm", "/usr/local/lib"}) {
+        struct statvfs fs {};
+        bool open = access(place.c_str(), W_OK) == 0 && statvfs(place.c_str(), &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0;
+        for (std::filesystem::path above = place; open && above != above.root_path(); above = above.parent_path()) {
+            open = (status(above).permissions() & std::filesystem::perms::others_exec) != std::filesystem::perms::none;
+        }
+        if (open) {
+            return place;
+        }
+    }
+    throw std::runtime_error("no directory where everybody can execute programs: set TMPDIR to one");
+}
 
 // Runs `action`, which must throw a sys::Error whose message contains `part` and is one line of bounded length.
 template <typename Action>

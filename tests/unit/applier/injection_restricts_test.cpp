@@ -143,7 +143,7 @@ TEST_F(InjectionTest, FailsWithWhatIsNoRuleset)
 
 TEST_F(InjectionTest, WorksWithProgramsThatMayNotBeRead)
 {
-    const support::Temporary directory;
+    const support::Temporary directory(placeOfPrograms());
     const landlock::Ruleset ruleset = harmless();
     std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
     const std::string copy = directory.path("unreadable");
@@ -165,7 +165,7 @@ TEST_F(InjectionTest, WorksWithProgramsThatMayNotBeRead)
 
 TEST_F(InjectionTest, SetuidProgramsStayWhatTheyAre)
 {
-    const support::Temporary directory;
+    const support::Temporary directory(placeOfPrograms());
     const landlock::Ruleset ruleset = harmless();
     std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
     const std::string copy = directory.path("setuid");

@@ -40,9 +40,27 @@ inline constexpr int firstCallEntry = 2;
 inline constexpr int socketpairExit = 3;
 inline constexpr int recvmsgExit = 5;
 
+// Copies of the programs that are built beside this one, for every user.
+class Programs : public Temporary {
+public:
+    Programs() : Temporary(placeOfPrograms())
+    {
+        std::filesystem::permissions(path(), std::filesystem::perms(0755));
+        for (const auto& entry :
+             std::filesystem::directory_iterator(std::filesystem::read_symlink("/proc/self/exe").parent_path())) {
+            const std::string name = entry.path().filename();
+            if (name.starts_with("injection-") && entry.is_regular_file()) {
+                std::filesystem::copy(entry.path(), path(name));
+                std::filesystem::permissions(path(name), std::filesystem::perms(0755));
+            }
+        }
+    }
+};
+
 inline std::string program(const std::string& name)
 {
-    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+    static const Programs programs;
+    return programs.path(name);
 }
 
 // Restricts nothing that a test does.
@@ -168,14 +186,15 @@ protected:
     {
         alarm(600);  // what goes wrong here tends to wait for ever
         if (geteuid() != 0) {
-            GTEST_SKIP() << "skipped injection: needs root";
+            GTEST_SKIP() << "needs root";
         }
         if (landlock::kernelAbi() == 0) {
-            GTEST_SKIP() << "skipped injection: no Landlock";
+            GTEST_SKIP() << "no Landlock";
         }
         if (!sys::Fd(fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY))) {
-            GTEST_SKIP() << "skipped injection: no fanotify permission events: " << std::strerror(errno);
+            GTEST_SKIP() << "no fanotify permission events: " << std::strerror(errno);
         }
+        program("");  // made here, not by a child
         open_ = openDescriptors();
     }
 

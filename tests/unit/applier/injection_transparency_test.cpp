@@ -116,10 +116,10 @@ TEST_P(InjectionTransparency, LeavesNoTrace)
 {
     const auto& [target, circumstance] = GetParam();
     if (!std::filesystem::exists(program(target))) {
-        GTEST_SKIP() << "skipped 32-bit programs: not built, as g++ -m32 -nostdlib -static does not work";
+        GTEST_SKIP() << "32-bit programs: not built, as g++ -m32 -nostdlib -static does not work";
     }
     if (std::string_view(circumstance.name).starts_with("Hard") && !mayRaiseLimits()) {
-        GTEST_SKIP() << "skipped limits of open files that only CAP_SYS_RESOURCE can raise";
+        GTEST_SKIP() << "limits of open files that only CAP_SYS_RESOURCE can raise";
     }
     const landlock::Ruleset ruleset = harmless();
     Plan plan;
@@ -310,7 +310,7 @@ TEST_F(InjectionTest, NeverLeavesAHigherLimitBehind)
     plan.layers = {{ruleset.fd(), 0}};
     for (const bool hard : {false, true}) {
         if (hard && !mayRaiseLimits()) {
-            GTEST_SKIP() << "skipped hard limits of open files, which only CAP_SYS_RESOURCE can raise";
+            GTEST_SKIP() << "hard limits of open files, which only CAP_SYS_RESOURCE can raise";
         }
         rlimit own{};
         getrlimit(RLIMIT_NOFILE, &own);
