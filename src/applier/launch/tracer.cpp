@@ -149,7 +149,7 @@ void Tracer::executed(int status)
     const Place root = rootOf(std::to_string(task_.init));
     if (root == task_.root) {
         injection_.emplace(task_.init, task_.layers,
-                           injection::Options{.beforeRelease = [this] { conclude(""); }, .filtersMayStay = true});
+                           injection::Options{.filtersMayStay = true, .beforeRelease = [this] { conclude(""); }});
         step(status);
         return;
     }
