@@ -33,7 +33,12 @@ def selector_only(why):
 
 
 def require_covered(profile, annotations):
-    """Skips a test whose profile launch does not cover."""
+    """Skips a test whose profile launch does not cover. `profile`: its text, or its name."""
+    for directory in (os.path.join(SOURCE, "profiles"), "/etc/oci-landlock/profiles"):
+        path = os.path.join(directory, profile + ".json")
+        if LAUNCH and re.fullmatch(r"[a-z-]+", profile) and os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                profile = file.read()
     if LAUNCH and ("io.landlock.program" in annotations or re.search(r'"(program|except)"\s*:', profile)):
         raise unittest.SkipTest("not with launch: it covers the entrypoint only")
 

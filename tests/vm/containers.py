@@ -218,7 +218,10 @@ class TestCase(unittest.TestCase):
         """for runtime in self.each_runtime(): a subtest for each."""
         for runtime in RUNTIMES:
             with self.subTest(runtime=runtime):
-                yield runtime
+                try:
+                    yield runtime
+                except GeneratorExit:  # the test is over, and says why itself
+                    return
 
     def setUp(self):
         applier.start()

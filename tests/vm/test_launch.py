@@ -215,6 +215,29 @@ class Launch(TestCase):
                 command(runtime, "kill", bundle.id, "TERM")
                 container.wait_for("terminated")
 
+    def test_the_program_is_as_without(self):
+        """Descriptors, limits, signals, ids and capabilities; it is not traced, and no_new_privs is what the profile
+        says."""
+        script = """
+            grep -E '^(Umask|State|TracerPid|Uid|Gid|Groups|Threads|Sig[BIC]|Shd|Cap|NoNew|Seccomp)' /proc/self/status
+            cat /proc/self/limits /proc/1/cmdline
+            for fd in /proc/1/fd/*; do echo ${fd##*/}; done
+        """
+        rules = policy(read=["/bin", "/allowed", "/proc", "/run.sh"], write=["/dev"])
+        for runtime in self.each_runtime():
+            said = []
+            for restricted in (False, True):
+                bundle = self.bundle()
+                bundle.config["process"]["noNewPrivileges"] = True
+                bundle.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 64}]
+                if restricted:
+                    bundle.annotate(entrypoint(rules=rules))
+                result = bundle.shell(runtime, script)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                said.append(result.stdout)
+            self.assertIn("NoNewPrivs:\t1", said[0])
+            self.assertEqual(said[1], said[0])
+
     def test_somebody_else_traces_it(self):
         for runtime in self.each_runtime():
             bundle = self.annotated()
