@@ -9,13 +9,14 @@ _oci_landlock()
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
+        check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
         check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         esac
         case ${COMP_WORDS[1]} in
-        hook) words='createRuntime prestart poststop --help' ;;
+        hook) words='createRuntime prestart poststart poststop --help' ;;
         check)
-            words='--abi --bundle --compose --help --json --kernel'
+            words='--abi --applier --bundle --compose --help --json --kernel'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
         schema | supervise) words='--help' ;;

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "cli/commands.hpp"
+#include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
 #include "cli/request.hpp"
@@ -30,6 +31,7 @@ using profile::Origin;
 struct Wish {
     unsigned abi = landlock::latestAbi;
     std::string bundle;  // directory, or empty
+    bool launch = false;  // with this applier
 };
 
 std::string readText(const std::string& name)
@@ -54,7 +56,10 @@ json check(const std::string& source, const Wish& wish, const std::function<prof
 {
     json out = {{"source", source}, {"abi", wish.abi}, {"valid", true}};
     try {
-        const profile::Profile profile = load();
+        profile::Profile profile = load();
+        if (wish.launch) {
+            limitToLaunch(profile, "see oci-landlock-profile(5)");
+        }
         out["entries"] = reportOf(profile);
         if (!wish.bundle.empty()) {
             bool failed = false;
@@ -171,7 +176,9 @@ int runCheck(const Arguments& arguments)
         "kernel", "resolve for the kernel that runs here")("json", "print JSON")(
         "bundle", po::value<std::string>()->value_name("DIR")->default_value("", ""),
         "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its annotations ask for")(
-        "compose", "merge the policies of all files into one layer");
+        "compose", "merge the policies of all files into one layer")(
+        "applier", po::value<std::string>()->value_name("NAME")->default_value("", ""),
+        "as this applier covers it: kfunc, inject or launch");
     const auto given = parseOptions("check",
                                     "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
                                     "Exit status: 0 all are valid, 1 at least one is not.",
@@ -179,7 +186,11 @@ int runCheck(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>()};
+    const std::string applier = (*given)["applier"].as<std::string>();
+    if (!applier.empty() && applier != "kfunc" && applier != "inject" && applier != "launch") {
+        throw UsageError("check: --applier wants kfunc, inject or launch");
+    }
+    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
     const auto names = (*given)["FILE"].as<Arguments>();
     json results = json::array();
     if (names.empty() && wish.bundle.empty()) {

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 
+#include "applier/launch/launch.hpp"
 #include "cli/commands.hpp"
+#include "cli/launch.hpp"
 #include "cli/outcome.hpp"
 #include "cli/prepare.hpp"
 #include "cli/request.hpp"
@@ -27,12 +30,13 @@ namespace cli {
 namespace {
 
 constexpr const char* usage =
-    "Usage: oci-landlock hook createRuntime|prestart|poststop\n"
+    "Usage: oci-landlock hook createRuntime|prestart|poststart|poststop\n"
     "\n"
     "Run by an OCI runtime, with the container's state on standard input.\n"
     "\n"
     "  createRuntime  gives the container the Landlock sandbox that its annotations ask for\n"
     "  prestart       the same, for runtimes that lack createRuntime\n"
+    "  poststart      ends the container where the launch applier did not restrict its entrypoint\n"
     "  poststop       takes away what belongs to the container\n"
     "\n"
     "Exit status: 0 done, or nothing was asked for; 1 the container must not start; 2 wrong usage.\n";
@@ -43,6 +47,33 @@ Parse parseWith(confine::Parser& parser, unsigned abi)
                 return parser.profile(std::move(text), std::move(source), origin, abi);
             },
             [&parser](std::string value) { return parser.programs(std::move(value)); }};
+}
+
+profile::Profile profileOf(confine::Parser& parser, const Settings& settings,
+                           const std::optional<oci::Request>& request, unsigned abi)
+{
+    const Parse parse = parseWith(parser, abi);
+    profile::Profile profile = baselineOf(settings, parse);
+    return request ? stacked(std::move(profile), profileAskedFor(settings, *request, parse)) : profile;
+}
+
+void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const container::Process& init,
+                    const std::string& reason, const std::function<profile::Profile()>& load)
+{
+    namespace launch = applier::launch;
+    if (launch::attached(state.pid)) {
+        return;
+    }
+    launch::requireAble();
+    profile::Profile profile = load();
+    limitToLaunch(profile, reason);
+    const Prepared prepared = prepare(profile, init, bundle);
+    tellPartial(state.id, profile, prepared);
+    launch::Container container{state.id, outcomeOf(profile, prepared), state.pid, bundle.rootPath, {}};
+    for (const applier::Layer& layer : prepared.layers) {
+        container.layers.push_back({layer.ruleset, layer.restrictFlags});
+    }
+    launch::attach(container, init);
 }
 
 // Whether the other hook stage has done it all already. Throws sys::Error when the process is somebody else's init, or
@@ -89,7 +120,10 @@ void create(confine::Parser& parser, const oci::State& state)
     if (!request && !settings.baseline) {
         return;
     }
-    node::requireAccess();
+    const std::optional<std::string> launch = reasonForLaunch(settings);
+    if (!launch) {
+        node::requireAccess();
+    }
     if (state.pid <= 1) {
         throw sys::Error("the state names no process of the container; use the hook as createRuntime or prestart");
     }
@@ -97,13 +131,13 @@ void create(confine::Parser& parser, const oci::State& state)
     if (abi == 0) {
         throw sys::Error("Landlock is off on this kernel; boot with landlock in lsm=");
     }
-    const Parse parse = parseWith(parser, abi);
-    profile::Profile profile = baselineOf(settings, parse);
-    if (request) {
-        profile = stacked(std::move(profile), profileAskedFor(settings, *request, parse));
-    }
-    const sys::Digest digest = sys::digest(confine::bytesOf(profile));
     const container::Process init(state.pid);
+    if (launch) {
+        createByLaunch(state, bundle, init, *launch, [&] { return profileOf(parser, settings, request, abi); });
+        return;
+    }
+    const profile::Profile profile = profileOf(parser, settings, request, abi);
+    const sys::Digest digest = sys::digest(confine::bytesOf(profile));
     const container::Cgroup cgroup = container::ownCgroup(init);
     {
         const node::Lock lock;
@@ -138,8 +172,22 @@ void create(confine::Parser& parser, const oci::State& state)
     reservation.confirm();
 }
 
+// The selector needs nothing at this stage.
+void started(confine::Parser& parser, const oci::State& state)
+{
+    const Settings settings = readSettings();
+    if (!reasonForLaunch(settings)) {
+        return;
+    }
+    const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    if (oci::requestOf(bundle) || settings.baseline) {
+        applier::launch::requireApplied(state.pid, state.created);
+    }
+}
+
 void remove(const oci::State& state)
 {
+    applier::launch::forgetEnded();
     if (!node::Node::loaded()) {
         return;
     }
@@ -156,15 +204,16 @@ int runHook(const Arguments& arguments)
         std::fputs(usage, stdout);
         return exitOk;
     }
-    const bool creates = arguments.size() == 1 && (arguments[0] == "createRuntime" || arguments[0] == "prestart");
-    if (!creates && (arguments.size() != 1 || arguments[0] != "poststop")) {
-        throw UsageError("hook: name one stage: createRuntime, prestart or poststop");
+    const std::string stage = arguments.size() == 1 ? arguments[0] : "";
+    const bool creates = stage == "createRuntime" || stage == "prestart";
+    if (!creates && stage != "poststart" && stage != "poststop") {
+        throw UsageError("hook: name one stage: createRuntime, prestart, poststart or poststop");
     }
     oci::State state;
     try {
         confine::Parser parser;
         state = parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
-        creates ? create(parser, state) : remove(state);
+        creates ? create(parser, state) : stage == "poststart" ? started(parser, state) : remove(state);
         return exitOk;
     } catch (const sys::Error& error) {
         sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, error.what());

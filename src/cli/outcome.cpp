@@ -46,7 +46,9 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
         std::string what;
         for (const profile::Dropped& dropped : profile.entries[i].dropped) {
             what += (what.empty() ? "" : ", ") + dropped.what;
-            what += dropped.abi == 0 ? " (unknown)" : " (needs Landlock ABI " + std::to_string(dropped.abi) + ")";
+            what += !dropped.why.empty() ? " (" + dropped.why + ")"
+                    : dropped.abi == 0   ? " (unknown)"
+                                         : " (needs Landlock ABI " + std::to_string(dropped.abi) + ")";
         }
         for (const std::string& path : prepared.skipped[i]) {
             what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";

@@ -57,6 +57,9 @@ json layerReport(const profile::Layer& layer)
 json droppedReport(const profile::Dropped& dropped)
 {
     json item = {{"what", dropped.what}, {"pointer", dropped.pointer}};
+    if (!dropped.why.empty()) {
+        item["why"] = dropped.why;
+    }
     if (dropped.abi != 0) {
         item["abi"] = dropped.abi;
         item["kernel"] = landlock::kernelRelease(dropped.abi);
@@ -171,7 +174,8 @@ std::string entryText(const json& entry)
     out += "    enforcement: " + entry["enforcement"].get<std::string>() + "\n";
     for (const json& dropped : entry["dropped"]) {
         out += "    without " + dropped["what"].get<std::string>() +
-               (dropped.contains("abi") ? ": needs Landlock ABI " + dropped["abi"].dump() + ", Linux " + dropped["kernel"].get<std::string>()
+               (dropped.contains("why")   ? ": " + dropped["why"].get<std::string>()
+                : dropped.contains("abi") ? ": needs Landlock ABI " + dropped["abi"].dump() + ", Linux " + dropped["kernel"].get<std::string>()
                                         : ": no kernel that this version knows has it") +
                " (" + dropped["pointer"].get<std::string>() + ")\n";
     }

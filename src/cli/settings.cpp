@@ -2,6 +2,7 @@
 #include "cli/settings.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
+#include "sys/user.hpp"
 
 namespace cli {
 
@@ -78,7 +80,9 @@ bool isName(const std::string& name)
 
 }  // namespace
 
-Settings readSettings(const std::string& path)
+namespace {
+
+Settings readFile(const std::string& path)
 {
     Settings settings;
     const std::size_t slash = path.rfind('/');
@@ -101,10 +105,25 @@ Settings readSettings(const std::string& path)
             settings.baseline = value.get<std::string>();
         } else if (key == "allowInline" && value.is_boolean()) {
             settings.allowInline = value.get<bool>();
+        } else if (key == "applier" && value == "launch") {
+            settings.launch = true;
         } else {
             throw sys::Error(where + ": unknown or of the wrong type; there are profileDirectories (array of absolute "
-                             "paths), baseline (string) and allowInline (boolean)");
+                             "paths), baseline (string), allowInline (boolean) and applier (\"launch\")");
         }
+    }
+    return settings;
+}
+
+}  // namespace
+
+Settings readSettings(const std::string& path)
+{
+    Settings settings = readFile(path);
+    if (geteuid() != 0 || !sys::inInitialUserNamespace()) {
+        const std::string given = sys::pathInEnvironment("XDG_CONFIG_HOME");
+        const std::string own = given.empty() ? sys::homeDirectory() + "/.config" : given;
+        settings.profileDirectories.insert(settings.profileDirectories.begin(), own + "/oci-landlock/profiles");
     }
     return settings;
 }

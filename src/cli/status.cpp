@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock status`: what is loaded, what the kernel can do, and which containers have an entry.
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -8,9 +9,13 @@
 
 #include "applier/applier.hpp"
 #include "applier/inject/client.hpp"
+#include "applier/launch/records.hpp"
 #include "cli/commands.hpp"
+#include "cli/launch.hpp"
 #include "cli/options.hpp"
+#include "landlock/ruleset.hpp"
 #include "node/node.hpp"
+#include "sys/lsm.hpp"
 #include "version.hpp"
 
 namespace cli {
@@ -84,9 +89,17 @@ json describe(const node::Standing& standing)
     return item;
 }
 
-json describeKernel()
+// `launch` needs no BTF, which the rest cannot be told without.
+json describeKernel(bool launch)
 {
-    const node::Capabilities found = node::probe();
+    node::Capabilities found;
+    if (launch && access("/sys/kernel/btf/vmlinux", F_OK) != 0) {
+        found.lsm = sys::securityModules();
+        found.landlockAbi = landlock::kernelAbi();
+        found.injectObstacle = "no BTF";
+    } else {
+        found = node::probe();
+    }
     utsname name{};
     uname(&name);
     return {{"release", name.release},
@@ -107,9 +120,39 @@ json describeSupervisor()
     return {{"running", true}, {"pid", found->pid}, {"version", found->version}, {"containers", found->containers}};
 }
 
+json describeLaunched()
+{
+    json containers = json::array();
+    for (const applier::launch::Record& record : applier::launch::Records().all()) {
+        const json report = json::parse(record.report, nullptr, false);
+        json item = {{"id", sys::printable(record.id, OLL_ID_SIZE)},
+                     {"pid", record.init.pid},
+                     {"created", record.created},
+                     {"profile", report.is_object() ? report.value("profile", "") : ""},
+                     {"entries", report.is_object() && report.contains("entries") ? report["entries"] : json::array()},
+                     {"applied", record.applied}};
+        if (!record.failure.empty()) {
+            item["failure"] = record.failure;
+        }
+        containers.push_back(std::move(item));
+    }
+    return containers;
+}
+
 json collect()
 {
-    json status = {{"version", versionString}, {"kernel", describeKernel()}, {"loaded", node::Node::loaded()}};
+    const std::optional<std::string> launch = reasonForLaunch(readSettings());
+    if (!launch) {
+        node::requireAccess();
+    }
+    json status = {
+        {"version", versionString}, {"kernel", describeKernel(launch.has_value())}, {"loaded", node::Node::loaded()}};
+    if (launch) {
+        status["applier"] = "launch";
+        status["reason"] = *launch;
+        status["containers"] = describeLaunched();
+        return status;
+    }
     if (!status["loaded"]) {
         return status;
     }
@@ -148,12 +191,47 @@ std::string textOf(const json& value)
     return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+std::string entriesText(const json& entries)
+{
+    std::string out;
+    for (const json& entry : entries) {
+        out += "  entry    " + textOf(entry["name"]) + ": " + textOf(entry["enforcement"]);
+        for (const char* list : {"dropped", "missingPaths"}) {
+            for (const json& what : entry.value(list, json::array())) {
+                out += ", without " + textOf(what);
+            }
+        }
+        out += "\n";
+    }
+    return out;
+}
+
+std::string launchText(const json& status)
+{
+    std::string out = "applier     launch: covers the entrypoint of a container; not exec sessions, nor programs by name\n"
+                      "            " + textOf(status["reason"]) + "\n" +
+                      "containers  " + std::to_string(status["containers"].size()) + "\n";
+    for (const json& item : status["containers"]) {
+        out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n" +
+               entriesText(item["entries"]) + "  state    " +
+               (item["applied"]            ? "restricted"
+                : item.contains("failure") ? "not restricted: " + textOf(item["failure"])
+                                           : "to be restricted at its start") +
+               "\n";
+    }
+    return out;
+}
+
 void print(const json& status)
 {
     const json& kernel = status["kernel"];
     std::string out = "kernel      " + textOf(kernel["release"]) + " (Landlock ABI " + textOf(kernel["landlockAbi"]) +
                       ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ", inject " +
                       yesNo(kernel["inject"]) + ")\n";
+    if (status.contains("applier") && status["applier"] == "launch") {
+        std::fputs((out + launchText(status)).c_str(), stdout);
+        return;
+    }
     out += "loaded      " + yesNo(status["loaded"]);
     if (status["loaded"]) {
         out += ", applier " + textOf(status["applier"]) + ", version " + textOf(status["loadedVersion"]) + "\n";
@@ -169,15 +247,7 @@ void print(const json& status)
         out += "containers  " + std::to_string(status["containers"].size()) + "\n";
         for (const json& item : status["containers"]) {
             out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
-            for (const json& entry : item["entries"]) {
-                out += "  entry    " + textOf(entry["name"]) + ": " + textOf(entry["enforcement"]);
-                for (const char* list : {"dropped", "missingPaths"}) {
-                    for (const json& what : entry.value(list, json::array())) {
-                        out += ", without " + textOf(what);
-                    }
-                }
-                out += "\n";
-            }
+            out += entriesText(item["entries"]);
             if (!item["intact"]) {
                 out += "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
             }
@@ -202,19 +272,18 @@ int runStatus(const Arguments& arguments)
     options.add_options()("json", "print JSON");
     const auto given = parseOptions("status",
                                     "Shows what is loaded on this node and which containers depend on it.\n"
-                                    "Exit status: 0 loaded, 1 not loaded or an error.",
+                                    "Exit status: 0 loaded, or nothing needs to be (launch); 1 not loaded or an error.",
                                     options, arguments);
     if (!given) {
         return exitOk;
     }
-    node::requireAccess();
     const json status = collect();
     if (given->contains("json")) {
         std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {
         print(status);
     }
-    return status["loaded"] ? exitOk : exitFailed;
+    return status["loaded"] || status.contains("applier") ? exitOk : exitFailed;
 }
 
 }  // namespace cli

@@ -20,7 +20,7 @@ namespace oci {
 template <typename Archive>
 void fields(Archive& archive, State& state)
 {
-    archive(state.id, state.bundle, state.pid);
+    archive(state.id, state.bundle, state.pid, state.created);
 }
 
 template <typename Archive>

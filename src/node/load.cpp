@@ -17,7 +17,9 @@
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "sys/file.hpp"
+#include "sys/lsm.hpp"
 #include "sys/places.hpp"
+#include "sys/user.hpp"
 #include "version.hpp"
 
 namespace node {
@@ -27,20 +29,6 @@ namespace {
 // Where it is made ready, to be renamed when complete, and where it goes to be removed. Only the holder of the lock
 // touches it.
 constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock-new";  // bpffs takes no dots
-
-bool inInitialUserNamespace()
-{
-    const sys::Fd map(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
-    if (!map) {
-        return false;
-    }
-    unsigned inside = 1;
-    unsigned outside = 1;
-    unsigned count = 0;
-    const std::string text = sys::readAll(map.get(), 4096, "/proc/self/uid_map");
-    return std::sscanf(text.c_str(), "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 && outside == 0 &&
-           count == 4294967295U;
-}
 
 // Removes a directory of pins and what is in it; the programs that select go first.
 void removePins(const std::string& directory)
@@ -139,7 +127,7 @@ oll_applier choose(const Capabilities& found, Choice choice)
 
 void requireAccess()
 {
-    if (geteuid() != 0 || !inInitialUserNamespace()) {
+    if (geteuid() != 0 || !sys::inInitialUserNamespace()) {
         throw sys::Error("needs root in the initial user namespace; rootless containers cannot be restricted this way");
     }
     struct statfs fs {};
@@ -197,13 +185,7 @@ Lock::Lock()
 Capabilities probe()
 {
     Capabilities found;
-    const sys::Fd file(open("/sys/kernel/security/lsm", O_RDONLY | O_CLOEXEC));
-    if (file) {
-        found.lsm = sys::readAll(file.get(), 4096, "/sys/kernel/security/lsm");
-        if (found.lsm.ends_with('\n')) {
-            found.lsm.pop_back();
-        }
-    }
+    found.lsm = sys::securityModules();
     const std::string list = "," + found.lsm + ",";
     found.bpfLsm = listed(found.lsm, "bpf");
     found.landlockBeforeBpf = list.find(",landlock,") < list.find(",bpf,");

@@ -17,7 +17,7 @@ constexpr std::size_t maxIdBytes = 255;
 
 bool wanted(int depth, std::string_view key)
 {
-    return depth == 1 && (key == "id" || key == "bundle" || key == "pid");
+    return depth == 1 && (key == "id" || key == "bundle" || key == "pid" || key == "status");
 }
 
 std::string requiredString(const json& state, const char* key, std::size_t limit)
@@ -45,6 +45,8 @@ State parseState(std::string_view text)
     if (!state.bundle.starts_with('/')) {
         throw sys::Error(std::string(what) + ": /bundle: must be an absolute path");
     }
+    const auto status = document.find("status");
+    state.created = status != document.end() && *status == "created";
     if (const json* pid = member(document, "pid", json::value_t::number_integer, what, "")) {
         if (!pid->is_number_unsigned() || pid->get<std::uint64_t>() > INT_MAX) {
             throw sys::Error(std::string(what) + ": /pid: not a process id");

@@ -15,6 +15,7 @@ struct State {
     std::string id;      // 1..255 bytes
     std::string bundle;  // absolute
     pid_t pid = 0;       // 0: none (poststop)
+    bool created = false;  // its status: made, and not started yet
 };
 
 // Throws sys::Error naming the JSON pointer.

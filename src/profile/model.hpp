@@ -61,6 +61,7 @@ struct Dropped {
     std::string what;     // "fs.ioctl_dev", "scope.signal", "quiet rules", ...
     unsigned abi = 0;     // first ABI that has it; 0: none that this version knows
     std::string pointer;  // where it was asked for
+    std::string why = {};  // what it lacks, where that is no ABI
 };
 
 struct Entry {

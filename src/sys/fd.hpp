@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <utility>
+#include <vector>
 
 namespace sys {
 
@@ -38,5 +39,8 @@ public:
 private:
     int fd_ = -1;
 };
+
+// Leaves standard input, output and error, and `kept`. close_range(2), Linux 5.9.
+bool closeAllBut(std::vector<int> kept);
 
 }  // namespace sys

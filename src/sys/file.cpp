@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/file.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include <cerrno>
 
 #include "sys/error.hpp"
+#include "sys/fd.hpp"
+#include "sys/user.hpp"
 
 namespace sys {
 
@@ -48,6 +51,16 @@ bool writeAll(int fd, std::string_view data)
 
 namespace {
 
+// Root, and whoever we are. Host users whom a user namespace does not know are one to us, and root is among them.
+bool isTrusted(uid_t owner)
+{
+    if (owner == 0 || owner == geteuid()) {
+        return true;
+    }
+    const Fd file(open("/proc/sys/fs/overflowuid", O_RDONLY | O_CLOEXEC));
+    return file && !inInitialUserNamespace() && readAll(file.get(), 64, "overflowuid") == std::to_string(owner) + "\n";
+}
+
 void requireTrusted(int fd, std::string_view what, mode_t type, const char* typeName)
 {
     struct stat st {};
@@ -57,7 +70,7 @@ void requireTrusted(int fd, std::string_view what, mode_t type, const char* type
     if ((st.st_mode & S_IFMT) != type) {
         throw Error(std::string(what) + ": not a " + typeName);
     }
-    if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (!isTrusted(st.st_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         throw Error(std::string(what) + ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
     }
 }

@@ -13,7 +13,8 @@ std::string readAll(int fd, std::size_t limit, std::string_view what);
 // Writes all of `data` to `fd`; false on the first error.
 bool writeAll(int fd, std::string_view data);
 
-// Throws Error unless the open file behind `fd` is a regular file that belongs to root and that nobody else may write.
+// Throws Error unless the open file behind `fd` is a regular file that belongs to root or to our own user, and that
+// nobody else may write. In a user namespace the host's root is one of the users that it does not know.
 void requireTrustedFile(int fd, std::string_view what);
 // The same for a directory; O_PATH is enough.
 void requireTrustedDirectory(int fd, std::string_view what);

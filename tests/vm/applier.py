@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two appliers, as far as the tests must know them apart. All that differs by nature is here, so that everything
+"""The three appliers, as far as the tests must know them apart. All that differs by nature is here, so that everything
 else is written once. $APPLIER says which one a run is about; `suite` sets it."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,17 +14,38 @@ BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
 OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
 APPLIER = os.environ.get("APPLIER", "kfunc")
 INJECT = APPLIER == "inject"
+LAUNCH = APPLIER == "launch"
 LOG = "/run/supervisor.log"
 READY = "oci-landlock: supervisor ready"
 
 
 def kfunc_only(why):
     """Marks a test, or a class, of what only the kfunc applier has."""
-    return unittest.skipIf(INJECT, f"kfunc only: {why}")
+    return unittest.skipIf(APPLIER != "kfunc", f"kfunc only: {why}")
 
 
 def inject_only(why):
     return unittest.skipIf(not INJECT, f"inject only: {why}")
+
+
+def selector_only(why):
+    return unittest.skipIf(LAUNCH, f"not with launch: {why}")
+
+
+def require_covered(profile, annotations):
+    """Skips a test whose profile launch does not cover. `profile`: its text, or its name."""
+    for directory in (os.path.join(SOURCE, "profiles"), "/etc/oci-landlock/profiles"):
+        path = os.path.join(directory, profile + ".json")
+        if LAUNCH and re.fullmatch(r"[a-z-]+", profile) and os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                profile = file.read()
+    if LAUNCH and ("io.landlock.program" in annotations or re.search(r'"(program|except)"\s*:', profile)):
+        raise unittest.SkipTest("not with launch: it covers the entrypoint only")
+
+
+def require_sessions():
+    if LAUNCH:
+        raise unittest.SkipTest("not with launch: it does not cover exec sessions")
 
 
 # What follows are the differences.
@@ -31,7 +53,7 @@ def inject_only(why):
 # What becomes of a target whose domain the kernel refuses (the 17th layer; neither no_new_privs nor CAP_SYS_ADMIN), as
 # a shell tells it: with kfunc the exec fails and the caller goes on, with inject the program exists by then and is
 # killed.
-REFUSED = "Killed" if INJECT else "Operation not permitted"
+REFUSED = "Operation not permitted" if APPLIER == "kfunc" else "Killed"
 
 
 def refused(path, *after):
@@ -47,11 +69,13 @@ def refused_name(caller, target):
 def held(status):
     """How much the node holds for its containers: rulesets in slots, or containers of the supervisor. One for a
     container with one layer."""
+    if LAUNCH:
+        return len(status["containers"])
     return status["supervisor"]["containers"] if INJECT else status["slots"]["used"]
 
 
 # Whether that is still so when no process is in the container's cgroup any more, before the cgroup is removed.
-HELD_FOR_THE_DEAD = 0 if INJECT else 1
+HELD_FOR_THE_DEAD = 1 if APPLIER == "kfunc" else 0
 
 
 class Supervisor:

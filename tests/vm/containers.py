@@ -92,7 +92,7 @@ class Bundle:
                     f"lowerdir={base},upperdir={directory}/upper,workdir={directory}/work", self.rootfs, check=True)
         self._fill()
         self.config = json.loads(json.dumps(CONFIG))
-        self.hooks("createRuntime", "poststop")
+        self.hooks("createRuntime", *(("poststart",) if applier.LAUNCH else ()), "poststop")
 
     def _fill(self):
         for name in ("bin", "etc", "allowed", "tmp", "proc", "dev", "sys", "lib"):
@@ -127,6 +127,7 @@ class Bundle:
     def annotate(self, wanted, **more):
         """`wanted`: a profile as a dict, an inline text or a name."""
         text = wanted if isinstance(wanted, str) else json.dumps(wanted)
+        applier.require_covered(text, more)
         self.config["annotations"] = {"io.landlock.profile": text, **more}
 
     def save(self):
@@ -180,6 +181,7 @@ class Running:
 
     def exec(self, *args, timeout=120):
         """An exec session."""
+        applier.require_sessions()
         return command(self.runtime, "exec", self.bundle.id, *args, timeout=timeout)
 
     def output(self):
@@ -216,7 +218,10 @@ class TestCase(unittest.TestCase):
         """for runtime in self.each_runtime(): a subtest for each."""
         for runtime in RUNTIMES:
             with self.subTest(runtime=runtime):
-                yield runtime
+                try:
+                    yield runtime
+                except GeneratorExit:  # the test is over, and says why itself
+                    return
 
     def setUp(self):
         applier.start()

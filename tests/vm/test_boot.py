@@ -6,7 +6,7 @@ import os
 import unittest
 
 import applier
-from containers import oci_landlock, profile, program, status
+from containers import entry, oci_landlock, profile, program, status
 from direct import DirectTestCase, await_true, fake_init, hook
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
@@ -87,6 +87,24 @@ class Boot(DirectTestCase):
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+
+    @unittest.skipUnless(os.path.exists(YAMA) and not BPF, "Yama is off, or BPF LSM on; boot with lsm=landlock,yama")
+    def test_yama_launch(self):
+        """ptrace_scope up to 2 does not matter to launch, 3 is refused."""
+        bundle = self.bundle()
+        bundle.annotate(profile(entry(sessions=False)))
+        for scope in ("1", "2", "3"):
+            with open(YAMA, "w", encoding="ascii") as file:
+                file.write(scope)
+            for runtime in ("crun", "runc"):
+                result = bundle.run(runtime, "/bin/probe", "read", "/etc/secret")
+                self.assertEqual(result.stdout, "" if scope == "3" else DENIED, result.stderr)
+            with fake_init("own") as pid:
+                found = hook(self.state_of(bundle, pid))
+                if scope == "3":
+                    self.assertRefused(found, "Yama lets nobody trace", "ptrace_scope=3")
+                else:
+                    self.assertEqual(found.returncode, 0, found.stderr)
 
     @unittest.skipUnless(os.path.exists(YAMA) and not KERNEL.startswith("bridge"), "Yama is off")
     def test_yama(self):

@@ -149,7 +149,7 @@ class Words(DirectTestCase):
         for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
                       ["load", "--applier"], ["load", "--applier", "other"], ["supervise", "word"],
                       ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["hook"],
-                      ["hook", "poststart"], ["hook", "createRuntime", "more"], ["check"]):
+                      ["hook", "startContainer"], ["hook", "createRuntime", "more"], ["check"]):
             result = oci_landlock(*words, stdin=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 2, words)
             self.assertEqual(result.stdout, "")
@@ -157,7 +157,9 @@ class Words(DirectTestCase):
 
     def test_not_root(self):
         """Without privileges nothing is changed, and the answer says what is needed."""
-        for words in (["load"], ["unload"], ["status"], ["supervise"]):
+        environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+        for words, needed in ((["load"], "needs root"), (["unload"], "needs root"), (["supervise"], "needs root"),
+                              (["status"], "XDG_RUNTIME_DIR")):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
-                                    capture_output=True, text=True, check=False)
-            self.assertRefused(result, "needs root")
+                                    capture_output=True, text=True, check=False, env=environment)
+            self.assertRefused(result, needed)

@@ -39,10 +39,12 @@ TEST_F(SettingsTest, DefaultsWithoutAFile)
 
 TEST_F(SettingsTest, AllOfThem)
 {
-    const cli::Settings settings = read(R"({"profileDirectories":["/a","/b/c"],"baseline":"base","allowInline":false})");
+    const cli::Settings settings = read(R"({"profileDirectories":["/a","/b/c"],"baseline":"base","allowInline":false,"applier":"launch"})");
     EXPECT_EQ(settings.profileDirectories, (Directories{"/a", "/b/c"}));
     EXPECT_EQ(settings.baseline, "base");
     EXPECT_FALSE(settings.allowInline);
+    EXPECT_TRUE(settings.launch);
+    EXPECT_FALSE(read("{}").launch);
     EXPECT_TRUE(read("{}").allowInline);
     EXPECT_EQ(read(R"({"profileDirectories":[]})").profileDirectories, Directories{});
 }
@@ -54,6 +56,7 @@ TEST_F(SettingsTest, Refuses)
         {"[]", "not a JSON object"},
         {R"({"allowInline":false,"allowInline":true})", "member \"allowInline\" appears twice"},
         {R"({"allowInline":"no"})", "/allowInline: unknown or of the wrong type"},
+        {R"({"applier":"inject"})", "/applier: unknown or of the wrong type"},
         {R"({"allowInline":null})", "/allowInline: unknown or of the wrong type"},
         {R"({"baseline":null})", "/baseline: unknown or of the wrong type"},
         {R"({"baseline":["a"]})", "/baseline: unknown or of the wrong type"},

@@ -50,6 +50,7 @@ TEST(State, Accepts)
     };
     for (const Good& good : all) {
         const oci::State parsed = oci::parseState(good.text);
+        EXPECT_EQ(parsed.created, std::string_view(good.text).find(R"("status":"created")") != std::string_view::npos);
         EXPECT_EQ(parsed.id, good.id) << good.text;
         EXPECT_EQ(parsed.bundle, good.bundle) << good.text;
         EXPECT_EQ(parsed.pid, good.pid) << good.text;

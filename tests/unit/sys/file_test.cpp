@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -110,6 +112,37 @@ TEST_F(Trusted, OnlyWhatRootAloneMayWrite)
     support::expectError([&] { require(path); }, "must belong to root");
     ASSERT_EQ(chown(path.c_str(), 0, 1), 0);
     EXPECT_NO_THROW(require(path));
+}
+
+// There the host's root is one of those that the namespace does not know.
+TEST_F(Trusted, InAUserNamespaceAlsoWhatUnknownUsersHave)
+{
+    const std::string path = directory_.file("f");
+    ASSERT_EQ(chown(path.c_str(), 1, 1), 0);
+    for (const bool inside : {false, true}) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+            if (inside) {
+                if (unshare(CLONE_NEWUSER) != 0) {
+                    _exit(2);
+                }
+                const sys::Fd map(open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC));
+                if (!sys::writeAll(map.get(), "0 0 1")) {
+                    _exit(3);
+                }
+            }
+            try {
+                sys::requireTrustedFile(file.get(), "it");
+            } catch (const sys::Error&) {
+                _exit(1);
+            }
+            _exit(0);
+        }
+        int status = -1;
+        ASSERT_EQ(waitpid(child, &status, 0), child);
+        EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, inside ? 0 : 1);
+    }
 }
 
 TEST_F(Trusted, OnlyRegularFiles)

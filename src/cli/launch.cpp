@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/launch.hpp"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "applier/applier.hpp"
+#include "node/node.hpp"
+#include "sys/error.hpp"
+#include "sys/lsm.hpp"
+#include "sys/user.hpp"
+
+namespace cli {
+
+namespace {
+
+std::string tooOld()
+{
+    utsname name{};
+    uname(&name);
+    return std::string("Linux ") + name.release + " is too old for the selector; more takes 6.8";
+}
+
+}  // namespace
+
+std::optional<std::string> reasonForLaunch(const Settings& settings)
+{
+    if (geteuid() != 0 || !sys::inInitialUserNamespace()) {
+        return "rootless containers have no other; run the container as root for more";
+    }
+    if (settings.launch) {
+        return std::string(settingsFile) + " says so; take \"applier\" out there for more";
+    }
+    if (node::Node::loaded()) {
+        return std::nullopt;
+    }
+    const std::string modules = sys::securityModules();
+    if (modules.empty()) {
+        return tooOld();  // since 6.8 the kernel itself says which there are
+    }
+    if (!sys::lists(modules, "bpf")) {
+        return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + modules + ",bpf for more";
+    }
+    if (applier::kernelHasBridge()) {
+        return std::nullopt;
+    }
+    const std::string obstacle = applier::injectObstacle();
+    return obstacle.empty() ? std::nullopt : std::optional(obstacle);
+}
+
+void limitToLaunch(profile::Profile& profile, const std::string& reason)
+{
+    for (std::size_t i = 0; i < profile.entries.size(); ++i) {
+        profile::Entry& entry = profile.entries[i];
+        const std::string which = "entry " + sys::printable(entry.name);
+        if (entry.select.kind != profile::Selector::entrypoint) {
+            const bool except = entry.select.kind == profile::Selector::except;
+            throw sys::Error(which + ": selects " + (except ? "all programs but some" : "programs") +
+                             ", and the launch applier covers the entrypoint only (" + reason + ")");
+        }
+        if (!entry.select.sessions) {
+            continue;
+        }
+        if (entry.compat == profile::Compat::require) {
+            throw sys::Error(which + ": requires that exec sessions are restricted, which the launch applier does not; "
+                             "set \"sessions\": false (" + reason + ")");
+        }
+        entry.select.sessions = false;
+        entry.dropped.push_back({"sessions", 0, "/entries/" + std::to_string(i) + "/sessions", "not with launch"});
+    }
+}
+
+}  // namespace cli

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/fd.hpp"
+
+#include <linux/close_range.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+namespace sys {
+
+bool closeAllBut(std::vector<int> kept)
+{
+    std::ranges::sort(kept);
+    unsigned next = STDERR_FILENO + 1;
+    for (const int fd : kept) {
+        const auto number = static_cast<unsigned>(fd);
+        if (number > next && syscall(SYS_close_range, next, number - 1, 0) != 0) {
+            return false;
+        }
+        next = std::max(next, number + 1);
+    }
+    return syscall(SYS_close_range, next, ~0U, 0) == 0;
+}
+
+}  // namespace sys
