@@ -71,11 +71,11 @@ enum oll_reason {
 	OLL_REASON_TRACER = 4, /* the container's tracer does not trace the task, or there is none */
 	OLL_REASON_INJECTION = 5, /* the program could not be made to restrict itself, and was killed */
 	OLL_REASON_OWED = 6, /* the task has not got the domain of its last exec yet */
-	OLL_REASON_NO_TRACER = 11, /* nobody holds the container's rulesets any more */
 	OLL_REASON_GONE = 7, /* a container that the task belongs to has no entry any more */
 	OLL_REASON_MEMBERSHIPS = 8, /* the task would belong to more than OLL_MAX_MEMBERSHIPS containers */
 	OLL_REASON_PROGRAMS = 9, /* a program that the container lists is missing from the map */
 	OLL_REASON_NAMESPACE = 10, /* the init is in the mount namespace of another container */
+	OLL_REASON_NO_TRACER = 11, /* nobody holds the container's rulesets any more */
 };
 
 /* An exec that was denied. Times: CLOCK_BOOTTIME, nanoseconds. */
@@ -165,7 +165,7 @@ struct oll_membership {
 	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
 	__u32 staged; /* likewise, for `applied` */
 	__u32 owed; /* bit i: the tracer must still apply entry i; until then the task may not fork or execute */
-	__u32 reserved;
+	__u32 foreseen; /* bit i: an exec that begins anew has come to be a target of entry i */
 };
 
 /* A task's line of descent: task-local storage, inherited at fork. In the order of entering. */

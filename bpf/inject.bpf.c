@@ -169,7 +169,7 @@ static __always_inline int hold_back(struct task_struct *task, struct oll_contai
 	return begin_anew(task);
 }
 
-static __always_inline int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries)
+static __always_inline int admit(struct oll_container *container, __u32 entries)
 {
 	struct oll_tracer *tracer = bpf_map_lookup_elem(&tracers, &container->generation);
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -190,6 +190,19 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 		others_wait(task, 0);
 	}
 	return 0;
+}
+
+/*
+ * Here an exec holds the mutex that attaching takes, so nobody is called: what turns out to be a target only now, for an
+ * interpreter of it, begins anew and is held where it begins.
+ */
+static __always_inline int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!BPF_CORE_READ(task, ptrace) && bpf_map_lookup_elem(&tracers, &container->generation))
+		return begin_anew(task);
+	return admit(container, entries);
 }
 
 /* While one thread of a process is held, the others are as well: see STILL_HELD. */
@@ -227,23 +240,18 @@ SEC("lsm/ptrace_access_check")
 int BPF_PROG(guard_owed, struct task_struct *child, unsigned int mode, int ret)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, child, NULL, 0);
-	struct task_struct *leader;
-	__u32 i;
+	struct oll_tracer *tracer;
+	__u64 generation;
+	__u32 place;
 
-	if (ret || !own || !in_debt(own))
+	if (ret || !own)
 		return ret;
-	leader = BPF_CORE_READ(bpf_get_current_task_btf(), group_leader);
-	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
-		__u64 generation = own->of[i].generation;
-		struct oll_tracer *tracer;
-
-		if (!own->of[i].owed)
-			continue;
-		tracer = bpf_map_lookup_elem(&tracers, &generation);
-		if (tracer && is_tracer(leader, tracer))
-			return 0;
-	}
-	return -EPERM;
+	place = place_of_debt(own);
+	if (place >= OLL_MAX_MEMBERSHIPS)
+		return 0;
+	generation = own->of[place].generation;
+	tracer = bpf_map_lookup_elem(&tracers, &generation);
+	return tracer && is_tracer(BPF_CORE_READ(bpf_get_current_task_btf(), group_leader), tracer) ? 0 : -EPERM;
 }
 
 /*
@@ -254,9 +262,8 @@ SEC("lsm/file_receive")
 int BPF_PROG(guard_ruleset, struct file *file, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 key = (__u64)file, *behind, mount_ns;
+	__u64 key = (__u64)file, *behind;
 	struct oll_task *own;
-	__u32 i;
 
 	if (ret)
 		return ret;
@@ -264,14 +271,9 @@ int BPF_PROG(guard_ruleset, struct file *file, int ret)
 	if (!behind || *behind != (__u64)BPF_CORE_READ(file, private_data))
 		return 0;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (own && in_debt(own))
+	if (own && place_of_debt(own) < OLL_MAX_MEMBERSHIPS)
 		return 0;
-	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
-		if (own->of[i].generation)
-			return -EPERM;
-	}
-	mount_ns = mount_ns_id(task);
-	return find_by_cgroup(task) || bpf_map_lookup_elem(&namespaces, &mount_ns) ? -EPERM : 0;
+	return in_scope(task) ? -EPERM : 0;
 }
 
 SEC("syscall")
@@ -333,6 +335,7 @@ int debt(struct oll_debt *ctx)
 {
 	struct task_struct *task = bpf_task_from_pid(ctx->pid);
 	struct oll_task *own;
+	__u32 place;
 
 	ctx->entries = 0;
 	ctx->generation = 0;
@@ -343,18 +346,12 @@ int debt(struct oll_debt *ctx)
 	ctx->error = -ENOENT;
 	own = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (own) {
-		__u32 i;
-
-		for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
-			__u32 owed = own->of[i].owed;
-
-			if (!owed)
-				continue;
+		place = place_of_debt(own);
+		if (place < OLL_MAX_MEMBERSHIPS) {
+			ctx->generation = own->of[place].generation;
+			ctx->entries = own->of[place].owed;
 			if (ctx->settle)
-				own->of[i].owed = 0;
-			/* Only one container's tracer can have passed the gate with it. */
-			ctx->entries = owed;
-			ctx->generation = own->of[i].generation;
+				own->of[place].owed = 0;
 		}
 		ctx->error = 0;
 	}

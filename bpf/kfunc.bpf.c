@@ -53,6 +53,11 @@ static __always_inline int restrict_with(struct linux_binprm *bprm, struct oll_c
 	return error ? deny(container, OLL_REASON_RESTRICT, layer->entry, error) : 0;
 }
 
+static __always_inline int admit(struct oll_container *container, __u32 entries)
+{
+	return 0;
+}
+
 static __always_inline int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries)
 {
 	__u32 i, privileges = 0;

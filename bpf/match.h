@@ -196,10 +196,10 @@ static long match_program(__u64 index, struct match *match)
 }
 
 /*
- * Takes down the names of a file, for match_programs(); release_names() must follow. `given` may be NULL. `executes`: it
- * is the current task that executes the file. 0, or -ENOMEM.
+ * Takes down the names of a file that the current task executes, for match_programs(); release_names() must follow. 0,
+ * or -ENOMEM.
  */
-static __always_inline int take_names(struct file *file, const char *given, bool executes)
+static __always_inline int take_names(struct file *file, const char *given)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct names *names;
@@ -208,9 +208,8 @@ static __always_inline int take_names(struct file *file, const char *given, bool
 	names = bpf_task_storage_get(&scratch, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!names)
 		return -ENOMEM;
-	if (given)
-		bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
-	if (executes && bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
+	bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
+	if (bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
 		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
 	name_from_root(file, names);
 	return 0;

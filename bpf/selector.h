@@ -4,9 +4,9 @@
  * with them is the applier's part: it includes this file and defines the functions declared below.
  *
  * A task belongs to every container that it or one of its ancestors has entered, and each of them decides for itself.
- * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in),
- * select_file (what they want for each file: the script, its interpreters, the program), restrict_exec (all of it is
- * applied), commit_exec (it has succeeded, and what was staged is so).
+ * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in and for
+ * the file that it names), select_file (what they want for each interpreter), restrict_exec (all of it is applied),
+ * commit_exec (it has succeeded, and what was staged is so).
  */
 #ifndef OCI_LANDLOCK_SELECTOR_H
 #define OCI_LANDLOCK_SELECTOR_H
@@ -14,7 +14,9 @@
 #include "maps.h"
 #include "match.h"
 
-/* Once for each exec and container, before the point of no return. 0, or denies the exec with what deny() returns. */
+/* An exec begins that is a target of these entries, perhaps of more. 0; or denies it, or has it begin anew. */
+static int admit(struct oll_container *container, __u32 entries);
+/* Once for each exec and container, with all of its entries, before the point of no return. Likewise. */
 static int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries);
 /* Of the entries that apply() let pass, those that are not in force when the exec is done. */
 static __u32 still_owed(__u32 entries);
@@ -128,13 +130,16 @@ static __always_inline __u32 place_of(struct oll_task *own, __u64 generation)
 	return i;
 }
 
-static __always_inline bool in_debt(struct oll_task *own)
+/* The place of a membership for which the task is owed something; OLL_MAX_MEMBERSHIPS: there is none. */
+static __always_inline __u32 place_of_debt(struct oll_task *own)
 {
-	__u32 i, owed = 0;
+	__u32 i;
 
-	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++)
-		owed |= own->of[i].owed;
-	return owed;
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		if (own->of[i].owed)
+			break;
+	}
+	return i;
 }
 
 /* What `from` belongs to and `own` does not, `own` belongs to as well. 0, or -EPERM: it would be too many. */
@@ -157,6 +162,8 @@ static __always_inline int take_over(struct oll_task *own, struct oll_task *from
 		own->of[place].cgroup_id = from->of[i].cgroup_id;
 		own->of[place].origin = from->of[i].origin;
 		own->of[place].applied = from->of[i].applied;
+		own->of[place].owed = 0;
+		own->of[place].foreseen = 0;
 	}
 	return 0;
 }
@@ -268,7 +275,99 @@ static __always_inline int enter(struct whereabouts *here, struct oll_task *own,
 	member->origin = OLL_ORIGIN_NONE;
 	member->applied = 0;
 	member->staged = 0;
+	member->owed = 0;
+	member->foreseen = 0;
 	return judge(here, container, member);
+}
+
+/* Whether the current task is in any container, or comes from one. */
+static __always_inline bool in_scope(struct task_struct *task)
+{
+	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
+	__u64 mount_ns = mount_ns_id(task);
+	__u32 i;
+
+	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
+		if (own->of[i].generation && own->of[i].origin != OLL_ORIGIN_NONE)
+			return true;
+	}
+	return find_by_cgroup(task) || bpf_map_lookup_elem(&namespaces, &mount_ns);
+}
+
+/*
+ * What the containers want of this exec for one of its files, `program` and `except` alike. An entry that is to except
+ * must list every file that the exec comes to. `again`: the file was seen before, but what is to be excepted must also
+ * be unchanged now that the file has been read, which is when an overlay learns of changes.
+ */
+static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task *own, bool again)
+{
+	bool named = false;
+	int error = 0;
+	__u32 i;
+
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS && !error; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+		struct match match = {};
+		__u32 program, except;
+
+		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
+			continue;
+		container = container_of_member(member);
+		if (!container) {
+			error = deny_stray(OLL_REASON_GONE, -ENOENT);
+			break;
+		}
+		program = container->selected_by[OLL_SELECT_PROGRAM] & ~(member->applied | member->staged);
+		except = container->selected_by[OLL_SELECT_EXCEPT] & ~(member->applied | member->staged);
+		if (again)
+			program = 0;
+		if (!(program | except))
+			continue;
+		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp))) {
+			error = deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+			break;
+		}
+		named = true;
+		if (match_programs(container, bprm->file, &match)) {
+			error = deny(container, OLL_REASON_PROGRAMS, 0, -ENOENT);
+			break;
+		}
+		member->staged |= (program & match.named) | (except & ~match.surely);
+	}
+	if (named)
+		release_names();
+	return error;
+}
+
+/*
+ * Here, and not where it is applied, an exec can be held until its applier is ready: nothing is locked yet, and no file
+ * but the one that was named has been opened.
+ */
+static __always_inline int admit_all(struct oll_task *own)
+{
+	__u32 i;
+
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		struct oll_membership *member = &own->of[i];
+		struct oll_container *container;
+		__u32 entries;
+		int error;
+
+		if (!member->generation)
+			continue;
+		entries = member->staged | (member->foreseen & ~member->applied);
+		if (!entries)
+			continue;
+		container = container_of_member(member);
+		if (!container)
+			return deny_stray(OLL_REASON_GONE, -ENOENT);
+		error = admit(container, entries);
+		if (error)
+			return error;
+		member->foreseen = 0;
+	}
+	return 0;
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
@@ -316,7 +415,8 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		if (!member->generation)
 			continue;
 		if (member->origin == OLL_ORIGIN_NONE) {
-			member->generation = 0; /* an exec that failed had got it this far */
+			/* An exec that failed, or that begins anew, had got it this far. */
+			member->generation = 0;
 			continue;
 		}
 		container = container_of_member(member);
@@ -335,59 +435,29 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		return -EPERM;
 	if (here.by_mount_ns && enter(&here, own, here.by_mount_ns))
 		return -EPERM;
-	own->exec_under_way = 1;
-	return 0;
+	if (judge_file(bprm, own, false))
+		return -EPERM;
+	error = admit_all(own);
+	if (!error)
+		own->exec_under_way = 1;
+	return error;
 }
 
 /*
- * Sees the file that execve(2) names, and then each interpreter: that of a script may be a script itself, and other
- * kinds of files may have one, too. Every one of them counts: a program that is listed selects, and what is to be
- * excepted must be listed all along.
+ * Sees the file that execve(2) names once more, and then each interpreter: that of a script may be a script itself, and
+ * other kinds of files may have one, too.
  */
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(select_file, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	bool named = false;
-	int error = 0;
-	__u32 i;
 
 	if (ret)
 		return ret;
 	if (!own || !own->exec_under_way)
 		return 0;
-	for (i = 0; i < OLL_MAX_MEMBERSHIPS && !error; i++) {
-		struct oll_membership *member = &own->of[i];
-		struct oll_container *container;
-		struct match match = {};
-		__u32 program, except;
-
-		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
-			continue;
-		container = container_of_member(member);
-		if (!container) {
-			error = deny_stray(OLL_REASON_GONE, -ENOENT);
-			break;
-		}
-		program = container->selected_by[OLL_SELECT_PROGRAM] & ~(member->applied | member->staged);
-		except = container->selected_by[OLL_SELECT_EXCEPT] & ~(member->applied | member->staged);
-		if (!(program | except))
-			continue;
-		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp), true)) {
-			error = deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
-			break;
-		}
-		named = true;
-		if (match_programs(container, bprm->file, &match)) {
-			error = deny(container, OLL_REASON_PROGRAMS, 0, -ENOENT);
-			break;
-		}
-		member->staged |= (program & match.named) | (except & ~match.surely);
-	}
-	if (named)
-		release_names();
-	return error;
+	return judge_file(bprm, own, BPF_CORE_READ(bprm, interp) == BPF_CORE_READ(bprm, filename));
 }
 
 /* The last file is found, and the exec can still fail. */
@@ -416,8 +486,10 @@ int BPF_PROG(restrict_exec, struct linux_binprm *bprm, const struct file *file, 
 		if (!member->staged)
 			continue;
 		error = apply(bprm, container, member->staged);
-		if (error)
+		if (error) {
+			member->foreseen = member->staged; /* should it begin anew */
 			return error;
+		}
 		if (container->generation != member->generation)
 			return deny_stray(OLL_REASON_GONE, -ENOENT);
 	}
@@ -466,7 +538,7 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 	if (ret)
 		return ret;
 	if (parents) {
-		if (in_debt(parents))
+		if (place_of_debt(parents) < OLL_MAX_MEMBERSHIPS)
 			return -EPERM;
 		own = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!own)
