@@ -4,7 +4,7 @@
 
 #include <array>
 #include <cstdio>
-#include <new>
+#include <exception>
 #include <string>
 
 #include "cli/commands.hpp"
@@ -84,11 +84,8 @@ int main(int argc, char** argv)
     } catch (const cli::UsageError& error) {
         std::fprintf(stderr, "oci-landlock: %s\n", error.what());
         return cli::exitUsage;
-    } catch (const sys::Error& error) {
-        std::fprintf(stderr, "oci-landlock: %s\n", error.what());
-        return cli::exitFailed;
-    } catch (const std::bad_alloc&) {
-        std::fputs("oci-landlock: out of memory\n", stderr);
+    } catch (...) {
+        std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
         return cli::exitFailed;
     }
 }

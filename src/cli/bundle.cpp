@@ -5,11 +5,11 @@
 #include <algorithm>
 
 #include "cli/check.hpp"
+#include "cli/lookup.hpp"
 #include "container/rootfs.hpp"
 #include "oci/bundle.hpp"
 #include "oci/json.hpp"
 #include "profile/path.hpp"
-#include "sys/file.hpp"
 
 namespace cli {
 
@@ -21,14 +21,10 @@ using json = nlohmann::ordered_json;
 std::vector<std::string> mountsOf(const std::string& directory)
 {
     const std::string path = directory + "/config.json";
-    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!file) {
-        throw sys::errnoError(sys::printable(path));
-    }
-    const std::string text = sys::readAll(file.get(), oci::maxConfigBytes, sys::printable(path));
-    const nlohmann::json config = oci::parseJson(text, sys::printable(path), [](int depth, std::string_view key) {
+    const auto wanted = [](int depth, std::string_view key) {
         return depth == 1 ? key == "mounts" : key == "destination";
-    });
+    };
+    const nlohmann::json config = oci::parseJson(oci::readConfig(directory), sys::printable(path), wanted);
     std::vector<std::string> mounts;
     for (const nlohmann::json& mount : config.value("mounts", nlohmann::json::array())) {
         if (mount.is_object() && mount.contains("destination") && mount["destination"].is_string()) {
@@ -40,20 +36,52 @@ std::vector<std::string> mountsOf(const std::string& directory)
 
 class Comparison {
 public:
-    explicit Comparison(const std::string& directory) : bundle_(oci::readBundle(directory)), root_(openRoot(bundle_)), mounts_(mountsOf(directory)) {}
+    Comparison(const std::string& directory, unsigned abi)
+        : bundle_(oci::readBundle(directory)), root_(openRoot(bundle_)), mounts_(mountsOf(directory)), abi_(abi)
+    {
+    }
 
     json entry(const profile::Entry& entry, bool& failed) const
     {
-        json out = {{"name", entry.name}, {"missingPaths", json::array()}, {"missingPrograms", json::array()}, {"onMounts", json::array()}};
+        json out = {{"name", entry.name},
+                    {"missingPaths", json::array()},
+                    {"missingPrograms", json::array()},
+                    {"onMounts", json::array()},
+                    {"links", json::array()},
+                    {"problems", json::array()}};
+        const std::string cwd = profile::cwdOf(entry, bundle_.cwd);
+        std::vector<std::vector<Found>> layers;
         for (const profile::Layer& layer : entry.layers) {
+            std::vector<Found>& all = layers.emplace_back();
             for (const profile::PathRule& rule : layer.paths) {
-                note(out, "missingPaths", rule.path, rule.pointer);
+                note(out, "missingPaths", rule.path, cwd, rule.pointer, [&] {
+                    sys::Fd file;
+                    all.push_back(lookUp(root_, rule, cwd, file));
+                });
+            }
+            for (const Found* found : ledAstray(all, cwd)) {
+                out["links"].push_back(
+                    {{"path", found->rule->path}, {"to", found->name}, {"pointer", found->rule->pointer}});
+            }
+            if (entry.origin == profile::Origin::nodeFile) {
+                attempt(out, [&] { requireListed(all, cwd); });
             }
         }
+        const bool exceptsOfNode =
+            entry.select.kind == profile::Selector::except && entry.origin == profile::Origin::nodeFile;
         for (const std::string& program : entry.select.programs) {
-            note(out, "missingPrograms", program, "");
+            std::string name = program;
+            note(out, "missingPrograms", program, "/", "",
+                 [&] { name = root_.nameOf(root_.resolve(program, "/").get()); });
+            if (exceptsOfNode) {
+                attempt(out, [&] { requireListed(entry.select, program, name); });
+            }
         }
-        failed = failed || (!out["missingPaths"].empty() && entry.missingPaths == profile::MissingPaths::error);
+        if (entry.select.kind == profile::Selector::except) {
+            attempt(out, [&] { requireStrict(root_, entry, layers, abi_); });
+        }
+        failed = failed || !out["problems"].empty() ||
+                 (!out["missingPaths"].empty() && entry.missingPaths == profile::MissingPaths::error);
         return out;
     }
 
@@ -67,11 +95,24 @@ private:
         return container::Rootfs(std::move(root));
     }
 
-    void note(json& out, const char* list, const std::string& path, const std::string& pointer) const
+    template <typename Step>
+    static void attempt(json& out, Step step)
     {
-        const std::string full = profile::normalisedPath(path.starts_with('/') ? path : bundle_.cwd + "/" + path);
+        try {
+            step();
+        } catch (const sys::Error& error) {
+            out["problems"].push_back(error.what());
+        }
+    }
+
+    // Looks `path` up, unless it is on a mount of the bundle's.
+    template <typename Step>
+    void note(json& out, const char* list, const std::string& path, const std::string& cwd, const std::string& pointer,
+              Step look) const
+    {
+        const std::string full = profile::normalisedPath(path.starts_with('/') ? path : cwd + "/" + path);
         const bool mounted = std::any_of(mounts_.begin(), mounts_.end(), [&](const std::string& mount) {
-            return full == mount || full.starts_with(mount + "/");
+            return profile::isBeneath(full, mount);
         });
         json item = {{"path", path}};
         if (!pointer.empty()) {
@@ -82,7 +123,7 @@ private:
             return;
         }
         try {
-            root_.resolve(path, bundle_.cwd);
+            look();
         } catch (const sys::Error& error) {
             item["message"] = error.what();
             out[list].push_back(std::move(item));
@@ -92,13 +133,14 @@ private:
     oci::Bundle bundle_;
     container::Rootfs root_;
     std::vector<std::string> mounts_;
+    unsigned abi_;
 };
 
 }  // namespace
 
-json compareWithBundle(const profile::Profile& profile, const std::string& directory, bool& failed)
+json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi, bool& failed)
 {
-    const Comparison comparison(directory);
+    const Comparison comparison(directory, abi);
     json out = json::array();
     for (const profile::Entry& entry : profile.entries) {
         out.push_back(comparison.entry(entry, failed));

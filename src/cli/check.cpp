@@ -63,7 +63,7 @@ json check(const std::string& source, const Wish& wish, const std::function<prof
         out["entries"] = reportOf(profile);
         if (!wish.bundle.empty()) {
             bool failed = false;
-            out["bundle"] = compareWithBundle(profile, wish.bundle, failed);
+            out["bundle"] = compareWithBundle(profile, wish.bundle, wish.abi, failed);
             out["valid"] = !failed;
         }
     } catch (const profile::Invalid& error) {
@@ -127,6 +127,13 @@ std::string bundleText(const json& entry)
     add("missingPaths", "missing: ", "");
     add("missingPrograms", "missing program: ", "");
     add("onMounts", "on a mount, known when the container starts: ", "");
+    for (const json& link : entry["links"]) {
+        out += "    link: " + sys::printable(link["path"].get<std::string>(), 8192) + " leads to " +
+               sys::printable(link["to"].get<std::string>(), 8192) + " (" + link["pointer"].get<std::string>() + ")\n";
+    }
+    for (const json& problem : entry["problems"]) {
+        out += "    problem: " + problem.get<std::string>() + "\n";
+    }
     return out.empty() ? "" : "  bundle, entry " + entry["name"].get<std::string>() + "\n" + out;
 }
 
@@ -137,7 +144,7 @@ void print(const json& result)
     for (const json& problem : result.value("problems", json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
         const std::string pointer = problem["pointer"];
-        out += source + line + ": " + (pointer.empty() ? "" : pointer + ": ") + problem["message"].get<std::string>() + "\n";
+        out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") + problem["message"].get<std::string>() + "\n";
     }
     if (!out.empty()) {
         std::fputs(out.c_str(), stderr);

@@ -8,9 +8,10 @@
 
 namespace cli {
 
-// What of the profile's paths and programs a bundle's root file system lacks, before any container runs:
-// {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...]} for each entry. `failed` is set when a container
-// from this bundle would not start.
-nlohmann::ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, bool& failed);
+// What of the profile's paths and programs a bundle's root file system lacks, and what its links make of them, before any
+// container runs: {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...], "links": [...], "problems": [...]}
+// for each entry. `failed` is set when a container from this bundle would not start.
+nlohmann::ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi,
+                                         bool& failed);
 
 }  // namespace cli

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <functional>
 
 #include "applier/launch/launch.hpp"
@@ -215,11 +216,8 @@ int runHook(const Arguments& arguments)
         state = parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
         creates ? create(parser, state) : stage == "poststart" ? started(parser, state) : remove(state);
         return exitOk;
-    } catch (const sys::Error& error) {
-        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, error.what());
-        return exitFailed;
-    } catch (const std::bad_alloc&) {
-        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, "out of memory");
+    } catch (...) {
+        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, sys::messageOf(std::current_exception()));
         return exitFailed;
     }
 }

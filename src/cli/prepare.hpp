@@ -2,11 +2,11 @@
 // From a profile to what the node gets for one container: rulesets, and the files that its paths lead to.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
 #include "container/process.hpp"
-#include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "oci/bundle.hpp"
 #include "profile/model.hpp"
@@ -16,15 +16,18 @@ namespace cli {
 
 // Everything that the node gets, and the descriptors it borrows.
 struct Prepared {
-    std::vector<landlock::Ruleset> rulesets;
+    std::vector<sys::Fd> rulesets;
     std::vector<sys::Fd> files;
     std::vector<node::Entry> entries;
     std::vector<applier::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
+    std::vector<std::vector<std::string>> led;      // by entry: what the image's links lead elsewhere than the policy says
 };
 
-// Looks up all paths as the container will see them. Throws sys::Error.
-Prepared prepare(const profile::Profile& profile, const container::Process& init, const oci::Bundle& bundle);
+// Looks up all paths as the container will see them: in a child, because a volume that does not answer would keep whoever
+// asks it, even from dying. Throws sys::Error, also when it takes longer than `patience`.
+Prepared prepare(const profile::Profile& profile, const container::Process& init, const oci::Bundle& bundle,
+                 std::chrono::milliseconds patience = std::chrono::seconds(20));
 
 }  // namespace cli

@@ -27,7 +27,19 @@ profile::Profile fromNode(const Settings& settings, const std::string& name, con
 
 profile::Profile baselineOf(const Settings& settings, const Parse& parse)
 {
-    return settings.baseline ? fromNode(settings, *settings.baseline, parse) : profile::Profile{};
+    if (!settings.baseline) {
+        return {};
+    }
+    profile::Profile baseline = fromNode(settings, *settings.baseline, parse);
+    for (const profile::Entry& entry : baseline.entries) {
+        // Each image brings its own file of an excepted name, whatever that does.
+        if (entry.select.kind == profile::Selector::except) {
+            throw sys::Error(baseline.source + ": entry " + sys::printable(entry.name) +
+                             ": a baseline cannot except programs, because the image says what they are; select the "
+                             "entrypoint");
+        }
+    }
+    return baseline;
 }
 
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse)

@@ -186,9 +186,26 @@ std::string yesNo(const json& value)
     return value.get<bool>() ? "yes" : "no";
 }
 
+// Names of containers, profiles, programs and paths come from outside.
 std::string textOf(const json& value)
 {
-    return value.is_string() ? value.get<std::string>() : value.dump();
+    return value.is_string() ? sys::printable(value.get<std::string>(), 4096) : value.dump();
+}
+
+// Those where something is not as whoever wrote the profile will have meant it.
+std::string attentionOf(const json& containers)
+{
+    std::string out;
+    for (const json& item : containers) {
+        const char* why = !item["intact"].get<bool>()                         ? "broken"
+                          : item["denied"] != 0                               ? "execs denied"
+                          : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
+                                                                              : nullptr;
+        if (why != nullptr) {
+            out += (out.empty() ? "" : ", ") + textOf(item["id"]) + " (" + why + ")";
+        }
+    }
+    return out;
 }
 
 std::string entriesText(const json& entries)
@@ -202,6 +219,9 @@ std::string entriesText(const json& entries)
             }
         }
         out += "\n";
+        for (const json& link : entry.value("links", json::array())) {
+            out += "  link     " + textOf(link) + "\n";
+        }
     }
     return out;
 }
@@ -245,11 +265,20 @@ void print(const json& status)
             out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
         }
         out += "containers  " + std::to_string(status["containers"].size()) + "\n";
+        const auto attention = attentionOf(status["containers"]);
+        if (!attention.empty()) {
+            out += "attention   " + attention + "\n";
+        }
         for (const json& item : status["containers"]) {
             out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
             out += entriesText(item["entries"]);
             if (!item["intact"]) {
                 out += "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
+            }
+            if (!item["started"]) {
+                out += "  created  not started yet\n";
+            } else if (item["applied"] == 0) {
+                out += "  never    nothing that it selects was executed so far\n";
             }
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {

@@ -9,11 +9,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "sys/error.hpp"
 
 namespace confine {
+
+// The last value of an enumeration that starts at 0 and has no gaps; whoever sends one says it.
+template <typename Enum>
+inline constexpr Enum lastOf = Enum::lastIsNotSaid;
 
 // A struct takes part by a function fields(archive, value) that names its members in order, for both directions.
 class Writer {
@@ -101,10 +106,19 @@ private:
         return taken;
     }
     template <typename Number>
-        requires std::integral<Number> || std::is_enum_v<Number>
+        requires std::integral<Number>
     void get(Number& number)
     {
         std::memcpy(&number, take(sizeof number).data(), sizeof number);
+    }
+    template <typename Enum>
+        requires std::is_enum_v<Enum>
+    void get(Enum& value)
+    {
+        std::underlying_type_t<Enum> number{};
+        get(number);
+        require(number <= static_cast<std::underlying_type_t<Enum>>(lastOf<Enum>));
+        value = static_cast<Enum>(number);
     }
     void get(bool& flag)
     {

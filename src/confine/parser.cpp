@@ -6,13 +6,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <new>
 
 #include "confine/archive.hpp"
 #include "confine/confine.hpp"
-#include "sys/file.hpp"
+#include "confine/message.hpp"
+#include "confine/sound.hpp"
+
+namespace confine {
+
+template <>
+inline constexpr auto lastOf<profile::Origin> = profile::Origin::inlined;
+template <>
+inline constexpr auto lastOf<profile::Selector> = profile::Selector::except;
+template <>
+inline constexpr auto lastOf<profile::Compat> = profile::Compat::require;
+template <>
+inline constexpr auto lastOf<profile::MissingPaths> = profile::MissingPaths::skip;
+
+}  // namespace confine
 
 // What travels, member by member.
 namespace oci {
@@ -26,7 +39,7 @@ void fields(Archive& archive, State& state)
 template <typename Archive>
 void fields(Archive& archive, Bundle& bundle)
 {
-    archive(bundle.directory, bundle.rootPath, bundle.cwd, bundle.annotations);
+    archive(bundle.rootPath, bundle.cwd, bundle.annotations);
 }
 
 }  // namespace oci
@@ -74,7 +87,7 @@ void fields(Archive& archive, Entry& entry)
 template <typename Archive>
 void fields(Archive& archive, Profile& profile)
 {
-    archive(profile.source, profile.entries);
+    archive(profile.entries);
 }
 
 }  // namespace profile
@@ -83,9 +96,16 @@ namespace confine {
 
 namespace {
 
-constexpr std::size_t maxMessage = 64UL << 20;
+constexpr std::size_t maxErrorBytes = 2000;
 
 enum class Kind : std::uint8_t { state, bundle, profile, programs };
+
+}  // namespace
+
+template <>
+inline constexpr auto lastOf<Kind> = Kind::programs;
+
+namespace {
 
 struct Request {
     Kind kind = Kind::state;
@@ -128,41 +148,6 @@ Value unpack(std::string_view bytes)
     reader(value);
     reader.finish();
     return value;
-}
-
-bool readExactly(int fd, char* data, std::size_t size)
-{
-    while (size > 0) {
-        const ssize_t n = read(fd, data, size);
-        if (n == 0 || (n < 0 && errno != EINTR)) {
-            return false;
-        }
-        const auto got = static_cast<std::size_t>(std::max<ssize_t>(n, 0));
-        data += got;
-        size -= got;
-    }
-    return true;
-}
-
-bool send(int channel, std::string_view message)
-{
-    const std::uint64_t size = message.size();
-    return sys::writeAll(channel, {reinterpret_cast<const char*>(&size), sizeof size}) &&
-           sys::writeAll(channel, message);
-}
-
-// std::nullopt: the other side has ended, or said too much.
-std::optional<std::string> receive(int channel)
-{
-    std::uint64_t size = 0;
-    if (!readExactly(channel, reinterpret_cast<char*>(&size), sizeof size) || size > maxMessage) {
-        return std::nullopt;
-    }
-    std::string message(size, '\0');
-    if (!readExactly(channel, message.data(), message.size())) {
-        return std::nullopt;
-    }
-    return message;
 }
 
 std::string parse(const Request& request)
@@ -215,65 +200,85 @@ std::string bytesOf(const profile::Profile& profile)
     return pack(profile);
 }
 
-Parser::Parser()
+Parser::Child::Child()
 {
-    signal(SIGPIPE, SIG_IGN);  // a child that was killed is an error like any other
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         throw sys::errnoError("socketpair");
     }
     channel_ = sys::Fd(pair[0]);
     const sys::Fd theirs(pair[1]);
-    child_ = fork();
-    if (child_ < 0) {
+    pid_ = fork();
+    if (pid_ < 0) {
         throw sys::errnoError("fork");
     }
-    if (child_ == 0) {
+    if (pid_ == 0) {
         channel_.reset();
         serve(theirs.get());
     }
 }
 
-Parser::~Parser()
+Parser::Child::~Child()
 {
     channel_.reset();
-    kill(child_, SIGKILL);
-    while (waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+    kill(pid_, SIGKILL);
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     }
 }
 
-std::string Parser::ask(std::string_view request)
+std::string Parser::Child::ask(std::string_view request, std::chrono::milliseconds patience)
 {
-    const auto message = send(channel_.get(), request) ? receive(channel_.get()) : std::nullopt;
+    const Deadline end = std::chrono::steady_clock::now() + patience;
+    const auto message = send(channel_.get(), request, end) ? receive(channel_.get(), end) : std::nullopt;
     if (!message) {
         throw sys::Error("the parser ended at this input: too much memory or time, or not allowed what it tried");
     }
     Answer got = unpack<Answer>(*message);
     if (!got.good) {
-        throw sys::Error(got.text);
+        throw sys::Error(sys::printable(got.text, maxErrorBytes));
     }
     return std::move(got.text);
 }
 
 oci::State Parser::state(std::string text)
 {
-    return unpack<oci::State>(ask(pack(Request{Kind::state, std::move(text), {}, {}, 0})));
+    const auto state =
+        unpack<oci::State>(others_.ask(pack(Request{Kind::state, std::move(text), {}, {}, 0}), patience_));
+    requireSound(state);
+    return state;
 }
 
 oci::Bundle Parser::bundle(std::string config, std::string directory)
 {
-    return unpack<oci::Bundle>(ask(pack(Request{Kind::bundle, std::move(config), std::move(directory), {}, 0})));
+    auto bundle =
+        unpack<oci::Bundle>(others_.ask(pack(Request{Kind::bundle, std::move(config), directory, {}, 0}), patience_));
+    bundle.directory = std::move(directory);
+    requireSound(bundle);
+    return bundle;
 }
 
 profile::Profile Parser::profile(std::string text, std::string source, profile::Origin origin, unsigned abi)
 {
-    return unpack<profile::Profile>(
-        ask(pack(Request{Kind::profile, std::move(text), std::move(source), origin, abi})));
+    if (origin == profile::Origin::nodeFile && !nodes_) {
+        nodes_.emplace();
+    }
+    Child& child = origin == profile::Origin::nodeFile ? *nodes_ : others_;
+    auto profile = unpack<profile::Profile>(
+        child.ask(pack(Request{Kind::profile, std::move(text), source, origin, abi}), patience_));
+    profile.source = std::move(source);
+    for (profile::Entry& entry : profile.entries) {
+        entry.origin = origin;
+    }
+    requireSound(profile);
+    return profile;
 }
 
 std::vector<std::string> Parser::programs(std::string value)
 {
-    return unpack<std::vector<std::string>>(ask(pack(Request{Kind::programs, std::move(value), {}, {}, 0})));
+    auto programs = unpack<std::vector<std::string>>(
+        others_.ask(pack(Request{Kind::programs, std::move(value), {}, {}, 0}), patience_));
+    requireSound(programs);
+    return programs;
 }
 
 }  // namespace confine

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// All parsing of what others wrote happens in a child process that can do nothing else (confine.hpp).
+// All parsing of what others wrote happens in child processes that can do nothing else (confine.hpp): one for what comes
+// from outside, one for the node's own files, so that whoever takes over the first has no say in what the second reads.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,11 +23,8 @@ std::string bytesOf(const profile::Profile& profile);
 
 class Parser {
 public:
-    // Starts the child. Throws sys::Error.
-    Parser();
-    ~Parser();
-    Parser(const Parser&) = delete;
-    Parser& operator=(const Parser&) = delete;
+    // Starts the child for what comes from outside. `patience`: for each answer. Throws sys::Error.
+    explicit Parser(std::chrono::milliseconds patience = std::chrono::seconds(20)) : patience_(patience) {}
 
     // As the functions of the same sense in oci/ and profile/; throw sys::Error with their messages, or with why the
     // child ended.
@@ -34,10 +34,23 @@ public:
     std::vector<std::string> programs(std::string value);
 
 private:
-    std::string ask(std::string_view request);
+    class Child {
+    public:
+        Child();
+        ~Child();
+        Child(const Child&) = delete;
+        Child& operator=(const Child&) = delete;
 
-    sys::Fd channel_;
-    pid_t child_ = -1;
+        std::string ask(std::string_view request, std::chrono::milliseconds patience);
+
+    private:
+        sys::Fd channel_;
+        pid_t pid_ = -1;
+    };
+
+    std::chrono::milliseconds patience_;
+    Child others_;
+    std::optional<Child> nodes_;
 };
 
 }  // namespace confine

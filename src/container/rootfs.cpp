@@ -8,25 +8,32 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 
 namespace container {
 
 namespace {
+
+constexpr std::chrono::seconds patience{20};
 
 int openInRoot(int root, const std::string& path, std::uint64_t flags)
 {
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC | flags;
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    // EAGAIN: a ".." met a rename or mount somewhere on the system, and nobody can tell that it stayed inside.
-    int fd = -1;
-    for (int attempt = 0; attempt < 100; ++attempt) {
-        fd = static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how));
-        if (fd >= 0 || errno != EAGAIN) {
-            break;
+    // EAGAIN: a ".." met a rename or mount somewhere on the system, and nobody can tell that it stayed inside. Somebody
+    // who renames without end wins some races, not all.
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (unsigned attempt = 0;; ++attempt) {
+        const int fd = static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how));
+        if (fd >= 0 || errno != EAGAIN || std::chrono::steady_clock::now() > end) {
+            return fd;
+        }
+        if (attempt >= 100) {
+            usleep(static_cast<useconds_t>(random() % 2000));
         }
     }
-    return fd;
 }
 
 std::string linkOf(int fd)
@@ -65,9 +72,24 @@ sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
         if (code == ELOOP) {
             throw sys::Error(name + ": too many symbolic links, or a magic link, inside the container");
         }
+        if (code == EAGAIN) {
+            throw sys::Error(name + ": not resolved, because files are renamed all the time somewhere on this node; try "
+                             "again, or write the path without \"..\" and links that have it");
+        }
         throw sys::errnoError(name, code);
     }
     return fd;
+}
+
+std::optional<std::string> Rootfs::linkAt(const std::string& path) const
+{
+    const sys::Fd link(openInRoot(root_.get(), path, O_NOFOLLOW));
+    char buffer[PATH_MAX];
+    const ssize_t length = link ? readlinkat(link.get(), "", buffer, sizeof buffer) : -1;
+    if (length < 0) {
+        return std::nullopt;
+    }
+    return std::string(buffer, static_cast<std::size_t>(length));
 }
 
 std::string Rootfs::nameOf(int fd) const

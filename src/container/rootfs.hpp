@@ -2,6 +2,7 @@
 // The container's root file system, as its processes will see it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "container/process.hpp"
@@ -29,6 +30,9 @@ public:
     // they do inside the container; magic links (/proc/<pid>/root, /proc/<pid>/fd/...) are refused. openat2(2), Linux
     // 5.6. Throws NotFound or sys::Error.
     sys::Fd resolve(const std::string& path, const std::string& cwd) const;
+
+    // Where the symbolic link `path` points to; std::nullopt for anything else. There must be no other link on the way.
+    std::optional<std::string> linkAt(const std::string& path) const;
 
     // The path of an open file of this root, from this root.
     std::string nameOf(int fd) const;

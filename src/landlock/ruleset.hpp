@@ -34,6 +34,7 @@ public:
     void allowPort(std::uint64_t port, std::uint64_t access, bool quiet);
 
     int fd() const { return fd_.get(); }
+    sys::Fd take() { return std::move(fd_); }
 
 private:
     sys::Fd fd_;

@@ -13,7 +13,6 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* what = "container state on stdin";
-constexpr std::size_t maxIdBytes = 255;
 
 bool wanted(int depth, std::string_view key)
 {

@@ -10,6 +10,7 @@
 namespace oci {
 
 inline constexpr std::size_t maxStateBytes = 1024 * 1024;
+inline constexpr std::size_t maxIdBytes = 255;
 
 struct State {
     std::string id;      // 1..255 bytes

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "profile/document.hpp"
+#include "profile/except.hpp"
 #include "profile/json.hpp"
 #include "profile/path.hpp"
 #include "profile/policy.hpp"
@@ -50,6 +51,7 @@ public:
         if (!document.contains("entries")) {
             Entry& entry = profile_.entries.emplace_back();
             entry.name = "entry-0";
+            entry.origin = origin_;
             readLayers(document, "", entry);
             return std::move(profile_);
         }
@@ -66,6 +68,7 @@ private:
         const std::string at = join("/entries", index);
         Entry& entry = profile_.entries.emplace_back();
         entry.name = item.value("name", "entry-" + std::to_string(index));
+        entry.origin = origin_;
         checkName(entry.name, at);
         readSelect(item, at, entry.select);
         entry.compat = item.value("compat", "") == "require" ? Compat::require : Compat::bestEffort;
@@ -75,7 +78,13 @@ private:
             problems_.add(join(at, "noNewPrivileges"), "false is not allowed in an inline profile; only a profile file on the node may say so");
         }
         readLog(item, at, entry);
+        const std::size_t before = problems_.found().size();
         readLayers(item.at("policy"), join(at, "policy"), entry);
+        if (problems_.found().size() == before) {
+            if (const std::string error = exceptError(entry, abi_); !error.empty()) {
+                problems_.add(join(at, "select"), error);
+            }
+        }
     }
 
     void checkName(const std::string& name, const std::string& at)

@@ -11,11 +11,6 @@
 
 namespace profile {
 
-enum class Origin {
-    nodeFile,  // a file on the node: trusted to relax (noNewPrivileges: false)
-    inlined,   // an annotation: hostile
-};
-
 struct Problem {
     std::string pointer;  // JSON pointer into the document, "" for the document itself
     unsigned line = 0;    // for syntax errors; 0: unknown

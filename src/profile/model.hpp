@@ -20,7 +20,7 @@ inline constexpr std::size_t maxPathBytes = 4095;
 inline constexpr std::size_t maxExpandedBytes = 1024 * 1024;  // all paths together, after variable expansion
 
 struct PathRule {
-    std::string path;          // as the container sees it; relative: from process.cwd
+    std::string path;          // as the container sees it; relative: see cwdOf
     std::uint64_t access = 0;  // LANDLOCK_ACCESS_FS_*, a subset of the layer's handledFs; 0 only if quiet
     std::string pointer;       // JSON pointer of the path in the document, for messages
     bool quiet = false;        // LANDLOCK_ADD_RULE_QUIET, ABI 10
@@ -45,6 +45,11 @@ struct Layer {
     std::vector<PortRule> ports;
 };
 
+enum class Origin : std::uint8_t {
+    nodeFile,  // a file on the node: trusted to relax (noNewPrivileges: false); the image must not widen it
+    inlined,   // an annotation: hostile
+};
+
 enum class Selector : std::uint8_t { entrypoint, program, except };
 
 struct Selection {
@@ -66,6 +71,7 @@ struct Dropped {
 
 struct Entry {
     std::string name;  // given or "entry-<index>"
+    Origin origin = Origin::inlined;
     Selection select;
     std::vector<Layer> layers;  // at least one, each restricts something
     Compat compat = Compat::bestEffort;
@@ -75,6 +81,13 @@ struct Entry {
     bool logRequested = false;        // there is a "log" object: restrictFlags is all that is wanted
     std::vector<Dropped> dropped;     // empty: full enforcement; else partial
 };
+
+// What relative paths of an entry start at: the container's working directory comes from its image, which has no say
+// in what a node's profile means.
+inline std::string cwdOf(const Entry& entry, const std::string& processCwd)
+{
+    return entry.origin == Origin::nodeFile ? "/" : processCwd;
+}
 
 struct Profile {
     std::string source;  // file, or annotation key: names the document in messages

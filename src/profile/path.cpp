@@ -22,4 +22,27 @@ std::string normalisedPath(std::string_view path)
     return out;
 }
 
+std::string lexicalPath(std::string_view path)
+{
+    std::string out;
+    for (std::size_t i = 0; i < path.size();) {
+        const std::size_t end = std::min(path.find('/', i), path.size());
+        const std::string_view part = path.substr(i, end - i);
+        if (part == "..") {
+            out.resize(out.empty() ? 0 : out.rfind('/'));
+        } else if (!part.empty() && part != ".") {
+            out += '/';
+            out += part;
+        }
+        i = end + 1;
+    }
+    return out.empty() ? "/" : out;
+}
+
+bool isBeneath(std::string_view path, std::string_view directory)
+{
+    return directory == "/" || path == directory ||
+           (path.size() > directory.size() && path.starts_with(directory) && path[directory.size()] == '/');
+}
+
 }  // namespace profile

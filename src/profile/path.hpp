@@ -10,4 +10,10 @@ namespace profile {
 // ".." stays, because "a/../b" is not "b" where "a" is a symbolic link; so does a leading "./".
 std::string normalisedPath(std::string_view path);
 
+// An absolute path as it would be without symbolic links: without ".." too.
+std::string lexicalPath(std::string_view path);
+
+// Whether `path` is `directory` or lies beneath it; both absolute and normalised.
+bool isBeneath(std::string_view path, std::string_view directory);
+
 }  // namespace profile

@@ -8,6 +8,8 @@ namespace profile {
 
 namespace {
 
+constexpr std::size_t maxPointerBytes = 400;
+
 std::string summary(const std::string& source, const std::vector<Problem>& problems)
 {
     const Problem& first = problems.front();
@@ -15,7 +17,7 @@ std::string summary(const std::string& source, const std::vector<Problem>& probl
     if (first.line != 0) {
         text += ", line " + std::to_string(first.line);
     }
-    text += ": " + (first.pointer.empty() ? "" : first.pointer + ": ") + first.message;
+    text += ": " + (first.pointer.empty() ? "" : sys::printable(first.pointer, maxPointerBytes) + ": ") + first.message;
     if (problems.size() > 1) {
         text += " (and " + std::to_string(problems.size() - 1) + " more: see oci-landlock check)";
     }
@@ -83,7 +85,7 @@ void Problems::check(std::string_view source) const
 std::string join(const std::string& pointer, std::string_view name)
 {
     std::string out = pointer + "/";
-    for (const char c : sys::printable(name)) {
+    for (const char c : name) {
         out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
     }
     return out;

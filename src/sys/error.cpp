@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <new>
 
 namespace sys {
 
@@ -43,6 +44,21 @@ std::size_t utf8Length(std::string_view text, std::size_t i)
 }
 
 }  // namespace
+
+std::string messageOf(const std::exception_ptr& thrown)
+{
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const Error& error) {
+        return error.what();
+    } catch (const std::bad_alloc&) {
+        return "out of memory";
+    } catch (const std::exception& error) {
+        return "internal error: " + printable(error.what(), 500);
+    } catch (...) {
+        return "internal error";
+    }
+}
 
 std::string printable(std::string_view text, std::size_t limit)
 {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cerrno>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@ public:
 
 // "<what>: <strerror(code)>"
 Error errnoError(std::string_view what, int code = errno);
+
+// What any exception says, in one line: ours as they are, the libraries' made printable.
+std::string messageOf(const std::exception_ptr& thrown);
 
 // `text` with control bytes and invalid UTF-8 escaped, cut to `limit` bytes: for messages about hostile input.
 std::string printable(std::string_view text, std::size_t limit = 200);

@@ -202,7 +202,7 @@ class Hostile(DirectTestCase):
                 self.assertTrue(result == "/" or result == bundle.rootfs or result.startswith(bundle.rootfs + "/"), line)
                 within += 1
             else:
-                self.assertRegex(path, rf"^(/etc/oci-landlock(/.*)?|config\.json|{re.escape(bundle.directory)}/config\.json"
+                self.assertRegex(path, rf"^(/etc/oci-landlock(/.*)?|/dev/null|config\.json|{re.escape(bundle.directory)}/config\.json"
                                        r"|/etc/ld\.so\.cache|(/usr)?/lib(64)?/.*"
                                        r"|/proc/(self|\d+)(/.*)?|/sys/.*|/run/oci-landlock/lock|/etc/localtime"
                                        r"|cgroup(\.\w+)?|root|ns/mnt|mountinfo|\.(/.*)?)$", line)

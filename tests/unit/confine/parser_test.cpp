@@ -2,8 +2,17 @@
 #include "confine/parser.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <iterator>
 
 #include "confine/archive.hpp"
+#include "confine/message.hpp"
+#include "confine/sound.hpp"
 
 namespace {
 
@@ -62,6 +71,142 @@ TEST(Parser, SurvivesItsChild)
     confine::Parser parser;
     // More than the child may have.
     EXPECT_THROW(parser.state(std::string(63UL << 20, '[')), sys::Error);
+}
+
+// The children of this process.
+std::vector<pid_t> children()
+{
+    std::ifstream list("/proc/self/task/" + std::to_string(gettid()) + "/children");
+    return {std::istream_iterator<pid_t>(list), {}};
+}
+
+TEST(Parser, WaitsNoLongerThanItsPatience)
+{
+    const auto before = children();
+    confine::Parser parser(std::chrono::milliseconds(300));
+    const auto after = children();
+    ASSERT_EQ(after.size(), before.size() + 1);
+    ASSERT_EQ(kill(after.back(), SIGSTOP), 0);
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THROW(parser.state("{}"), sys::Error);
+    // More than the socket takes, so that the question does not get through either.
+    EXPECT_THROW(parser.state(std::string(8UL << 20, ' ')), sys::Error);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+// Whoever takes over the child that reads config.json has no say in what the node's own files mean.
+TEST(Parser, ReadsTheNodesFilesInAnother)
+{
+    const auto before = children();
+    confine::Parser parser(std::chrono::seconds(5));
+    ASSERT_EQ(children().size(), before.size() + 1);
+    kill(children().back(), SIGKILL);
+    EXPECT_THROW(parser.bundle(R"({"root": {"path": "r"}})", "/b"), sys::Error);
+    EXPECT_THROW(parser.profile(document, "test", profile::Origin::inlined, 6), sys::Error);
+    EXPECT_THROW(parser.programs("/bin/a"), sys::Error);
+    EXPECT_EQ(parser.profile(document, "test", profile::Origin::nodeFile, 6).entries.size(), 1U);
+}
+
+TEST(Parser, LeavesSignalsAsTheyAre)
+{
+    const auto before = signal(SIGPIPE, SIG_DFL);
+    {
+        confine::Parser parser;
+        kill(children().back(), SIGKILL);
+        EXPECT_THROW(parser.state(std::string(8UL << 20, ' ')), sys::Error);
+    }
+    EXPECT_EQ(signal(SIGPIPE, before), SIG_DFL);
+}
+
+// An honest answer, and what a child that was taken over could make of it.
+TEST(Sound, Profiles)
+{
+    const profile::Profile good = profile::load(document, "test", profile::Origin::inlined, 6);
+    EXPECT_NO_THROW(confine::requireSound(good));
+    const std::pair<const char*, std::function<void(profile::Profile&)>> bends[] = {
+        {"no entries", [](auto& p) { p.entries.clear(); }},
+        {"entries", [](auto& p) { p.entries.resize(40, p.entries[0]); }},
+        {"no layers", [](auto& p) { p.entries[0].layers.clear(); }},
+        {"layers", [](auto& p) { p.entries[0].layers.resize(17, p.entries[0].layers[0]); }},
+        {"restricts nothing", [](auto& p) { p.entries[0].layers[0] = {}; }},
+        {"privileges", [](auto& p) { p.entries[0].noNewPrivileges = false; }},
+        {"flags", [](auto& p) { p.entries[0].restrictFlags = 8; }},
+        {"rights", [](auto& p) { p.entries[0].layers[0].paths[0].access = ~std::uint64_t{0}; }},
+        {"NUL", [](auto& p) { p.entries[0].layers[0].paths[0].path = std::string("/a\0b", 4); }},
+        {"paths", [](auto& p) { p.entries[0].layers[0].paths.resize(4097, p.entries[0].layers[0].paths[0]); }},
+        {"port", [](auto& p) { p.entries[0].layers[0].ports[0].port = 65536; }},
+        {"ports", [](auto& p) { p.entries[0].layers[0].ports.resize(257, p.entries[0].layers[0].ports[0]); }},
+        {"no programs", [](auto& p) { p.entries[0].select.programs.clear(); }},
+        {"programs", [](auto& p) { p.entries[0].select.programs.resize(65, "/a"); }},
+        {"long program", [](auto& p) { p.entries[0].select.programs[0] = "/" + std::string(511, 'a'); }},
+        {"relative program", [](auto& p) { p.entries[0].select.programs[0] = "a"; }},
+    };
+    for (const auto& [what, bend] : bends) {
+        profile::Profile bent = good;
+        bend(bent);
+        EXPECT_THROW(confine::requireSound(bent), sys::Error) << what;
+    }
+}
+
+TEST(Sound, StatesAndBundles)
+{
+    EXPECT_NO_THROW(confine::requireSound(oci::State{"a", "/b", 0}));
+    for (const oci::State& bad : {oci::State{"", "/b", 1}, {"a", "b", 1}, {"a", "/b", -1}, {std::string(256, 'a'), "/b", 1}}) {
+        EXPECT_THROW(confine::requireSound(bad), sys::Error);
+    }
+    EXPECT_NO_THROW(confine::requireSound(oci::Bundle{"/b", "/b/r", "/", {}}));
+    for (const oci::Bundle& bad : {oci::Bundle{"/b", "r", "/", {}}, {"/b", "", "/", {}}, {"/b", "/r", "x", {}},
+                                   {"/b", std::string("/r\0", 3), "/", {}}}) {
+        EXPECT_THROW(confine::requireSound(bad), sys::Error);
+    }
+}
+
+enum class Colour : std::uint8_t { red, green };
+
+}  // namespace
+
+template <>
+inline constexpr auto confine::lastOf<Colour> = Colour::green;
+
+namespace {
+
+TEST(Archive, EnumerationsHaveAnEnd)
+{
+    for (const char byte : {0, 1, 2, -1}) {
+        const std::string bytes(1, byte);
+        confine::Reader reader(bytes);
+        Colour colour{};
+        if (byte == 0 || byte == 1) {
+            reader(colour);
+            EXPECT_EQ(static_cast<char>(colour), byte);
+        } else {
+            EXPECT_THROW(reader(colour), sys::Error) << static_cast<int>(byte);
+        }
+    }
+}
+
+TEST(Message, CarriesDescriptors)
+{
+    int pair[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    const sys::Fd ours(pair[0]);
+    sys::Fd theirs(pair[1]);
+    const auto soon = [] { return std::chrono::steady_clock::now() + std::chrono::milliseconds(500); };
+    const std::vector<int> sent(300, theirs.get());
+    ASSERT_TRUE(confine::send(theirs.get(), "text"));
+    ASSERT_TRUE(confine::sendDescriptors(theirs.get(), sent));
+    EXPECT_EQ(confine::receive(ours.get(), soon()), "text");
+    const auto got = confine::receiveDescriptors(ours.get(), sent.size(), soon());
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->size(), sent.size());
+    // Fewer, and more than were promised; and none at all.
+    ASSERT_TRUE(confine::sendDescriptors(theirs.get(), {0, 0}));
+    EXPECT_FALSE(confine::receiveDescriptors(ours.get(), 3, soon()));
+    ASSERT_TRUE(confine::sendDescriptors(theirs.get(), {0, 0}));
+    EXPECT_FALSE(confine::receiveDescriptors(ours.get(), 1, soon()));
+    EXPECT_FALSE(confine::receive(ours.get(), soon()));
+    theirs.reset();
+    EXPECT_FALSE(confine::receive(ours.get(), soon()));
 }
 
 struct Sample {

@@ -68,7 +68,7 @@ inline profile::Profile load(std::string_view json, unsigned abi = landlock::lat
 
 struct Reject {
     std::string json;
-    const char* pointer;
+    std::string pointer;
     const char* message;  // part of it
 };
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/request.hpp"
+
+#include <unistd.h>
+
+#include "temporary.hpp"
+
+namespace {
+
+class Request : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        if (getuid() != 0) {
+            GTEST_SKIP() << "needs root, whom files of the node belong to";
+        }
+        umask(022);
+        settings_.profileDirectories = {base_.directory("profiles")};
+        base_.file("profiles/plain.json", profileWith(R"({"entrypoint":true})"));
+        base_.file("profiles/excepting.json", profileWith(R"({"except":["/sbin/tini"]})"));
+    }
+
+    static std::string profileWith(const std::string& select)
+    {
+        return R"({"entries":[{"name":"one","select":)" + select +
+               R"(,"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"]}]}}]})";
+    }
+
+    static cli::Parse parse()
+    {
+        return {[](std::string text, std::string source, profile::Origin origin) {
+                    return profile::load(text, std::move(source), origin, 6);
+                },
+                [](std::string value) { return profile::programsOf(value); }};
+    }
+
+    profile::Profile askedFor(std::optional<std::string> profile, std::optional<std::string> program = {})
+    {
+        return cli::profileAskedFor(settings_, {std::move(profile), "io.landlock.profile", std::move(program)}, parse());
+    }
+
+    support::Temporary base_;
+    cli::Settings settings_;
+};
+
+TEST_F(Request, InlineOrAName)
+{
+    EXPECT_EQ(askedFor("plain").entries.at(0).origin, profile::Origin::nodeFile);
+    EXPECT_EQ(askedFor(" \n" + profileWith(R"({"entrypoint":true})")).entries.at(0).origin, profile::Origin::inlined);
+    EXPECT_EQ(askedFor("plain", "/bin/x").entries.at(0).select.programs, std::vector<std::string>{"/bin/x"});
+    support::expectError([&] { askedFor(""); }, "profile name");
+    support::expectError([&] { askedFor({}, "/bin/x"); }, "needs io.landlock.profile");
+    settings_.allowInline = false;
+    EXPECT_EQ(askedFor("plain").entries.size(), 1U);
+    support::expectError([&] { askedFor("{}"); }, "switched off on this node");
+}
+
+TEST_F(Request, TheBaselineComesFirst)
+{
+    EXPECT_TRUE(cli::baselineOf(settings_, parse()).entries.empty());
+    settings_.baseline = "plain";
+    const auto both = cli::stacked(cli::baselineOf(settings_, parse()), askedFor(profileWith(R"({"program":["/a"]})")));
+    ASSERT_EQ(both.entries.size(), 2U);
+    EXPECT_EQ(both.entries[0].origin, profile::Origin::nodeFile);
+    EXPECT_EQ(both.entries[1].origin, profile::Origin::inlined);
+    EXPECT_TRUE(both.source.ends_with("plain.json + annotation io.landlock.profile")) << both.source;
+    settings_.baseline = "excepting";
+    support::expectError([&] { cli::baselineOf(settings_, parse()); }, "a baseline cannot except programs");
+    EXPECT_EQ(askedFor("excepting").entries.size(), 1U);
+}
+
+}  // namespace
