@@ -62,7 +62,7 @@ void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const co
                     const std::string& reason, const std::function<profile::Profile()>& load)
 {
     namespace launch = applier::launch;
-    if (launch::attached(state.pid)) {
+    if (launch::attached(state.id, state.pid)) {
         return;
     }
     launch::requireAble();

@@ -80,9 +80,13 @@ void requireAble()
     }
 }
 
-bool attached(pid_t init)
+bool attached(const std::string& id, pid_t init)
 {
     const auto record = Records().find(identityOf(init));
+    if (record && record->id != id) {
+        throw sys::Error("process " + std::to_string(init) + " is the init of container " + sys::printable(record->id) +
+                         " already; each container needs an init of its own");
+    }
     if (record && !record->traced && !record->applied) {
         throw sys::Error(record->failure.empty() ? "the tracer of the container has ended" : record->failure);
     }

@@ -24,8 +24,9 @@ struct Container {
 // Throws sys::Error with what this kernel or machine lacks for it.
 void requireAble();
 
-// Whether that was done already, for the other hook stage. Throws sys::Error when it was and is not in force.
-bool attached(pid_t init);
+// Whether attach() was done already, for the other hook stage. Throws sys::Error when it was and is not in force, or was
+// for another container.
+bool attached(const std::string& id, pid_t init);
 
 // From the return on, the entrypoint is restricted or does not run: the tracer has attached to `init`, which is killed
 // when the tracer ends before its time. Throws sys::Error.
