@@ -4,6 +4,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "applier/applier.hpp"
 #include "node/node.hpp"
 #include "sys/error.hpp"
@@ -14,10 +16,18 @@ namespace cli {
 
 namespace {
 
-std::string tooOld()
+// From 6.8 on there may be a selector, and the kernel itself says which security modules there are.
+std::optional<std::string> tooOld()
 {
     utsname name{};
-    uname(&name);
+    unsigned major = 0;
+    unsigned minor = 0;
+    if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u", &major, &minor) != 2) {
+        throw sys::Error("the kernel does not say its release");
+    }
+    if (major > 6 || (major == 6 && minor >= 8)) {
+        return std::nullopt;
+    }
     return std::string("Linux ") + name.release + " is too old for the selector; more takes 6.8";
 }
 
@@ -36,7 +46,7 @@ std::optional<std::string> reasonForLaunch(const Settings& settings)
     }
     const std::string modules = sys::securityModules();
     if (modules.empty()) {
-        return tooOld();  // since 6.8 the kernel itself says which there are
+        return tooOld();  // else somebody hides them, and whoever loads the selector says so
     }
     if (!sys::lists(modules, "bpf")) {
         return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + modules + ",bpf for more";
