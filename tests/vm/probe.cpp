@@ -461,6 +461,43 @@ int onlyRead(const Words& words)
     return 0;
 }
 
+// "steal N PROGRAM WORD...": executes the program N times, and meanwhile tries to get a ruleset from it and to add a rule
+// to it that opens everything.
+int steal(const Words& words)
+{
+    Words command(words.begin() + 2, words.end());
+    std::vector<char*> arguments;
+    for (std::string& word : command) {
+        arguments.push_back(word.data());
+    }
+    arguments.push_back(nullptr);
+    const int root = open("/", O_PATH | O_CLOEXEC);
+    int stolen = 0;
+    int reached = 0;
+    for (int i = std::stoi(words.at(1)); i > 0; --i) {
+        const pid_t child = fork();
+        if (child == 0) {
+            execv(arguments[0], arguments.data());
+            _exit(127);
+        }
+        const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+        while (waitpid(child, nullptr, WNOHANG) == 0) {
+            for (int number = 0; number < 8; ++number) {
+                const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, number, 0));
+                reached += fd >= 0;
+                landlock_path_beneath_attr rule{};
+                rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
+                rule.parent_fd = root;
+                stolen += fd >= 0 && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+                close(fd);
+            }
+        }
+        close(pidfd);
+    }
+    std::printf("stolen %d, reached %s\n", stolen, reached > 0 ? "something" : "nothing");
+    return 0;
+}
+
 int skip(const Words&)
 {
     return 0;
@@ -505,6 +542,7 @@ constexpr Command commands[] = {
     {"chroot", changeRoot},
     {"stack", stack},
     {"only-read", onlyRead},
+    {"steal", steal},
     {"skip", skip},
 };
 

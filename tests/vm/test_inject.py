@@ -445,6 +445,27 @@ class Filters(TestCase):
                 self.assertEqual(result[-1:], ["Bad system call" if "KILL" in action["action"] else text])
 
 
+@applier.inject_only("rulesets that a target has for a moment")
+class Thieves(TestCase):
+    def test_rulesets_cannot_be_taken(self):
+        """Another process of the same user, and one with all capabilities in a user namespace that it made, get at a
+        target's descriptors only when no ruleset is among them: later targets are as restricted as ever."""
+        for user in (1000, 0):
+            for prefix in ("", "unshare user + "):
+                with self.subTest(user=user, prefix=prefix):
+                    bundle = self.bundle()
+                    bundle.config["process"]["user"] = {"uid": user, "gid": user}
+                    if user:
+                        bundle.config["process"]["capabilities"] = {}
+                    bundle.annotate(profile(program("/bin/target")))
+                    result = bundle.shell("crun", f"""
+                        /bin/probe {prefix}steal 40 /bin/target skip
+                        /bin/target {SECRET}
+                    """)
+                    # It has tried in earnest: before and after the injection the target is like any other.
+                    self.assertEqual(lines(result), ["stolen 0, reached something", RESTRICTED], result.stderr)
+
+
 @applier.inject_only("wherever the target lies")
 class Places(TestCase):
     def test_appears_later(self):

@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds questionTimeout = std::chrono::seconds(2);
 // For a supervisor that is being restarted: its socket is there, and nobody listens.
-constexpr milliseconds restartTimeout = std::chrono::seconds(3);
+constexpr milliseconds restartTimeout = std::chrono::seconds(8);
 constexpr milliseconds pauseBetweenTries{20};
 
 constexpr const char* absent =
