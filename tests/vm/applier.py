@@ -61,6 +61,18 @@ def refused(path, *after):
     return [REFUSED] if INJECT else [f"exec {path}: {REFUSED}", *after]
 
 
+def left(lines, expected, denied):
+    """What comes of targets of a container whose init left its cgroup empty. With inject the supervisor has let go of
+    it by then, and they are `denied`: a text."""
+    return [line for line in lines if denied in line.lower() or line in expected] == lines if INJECT else lines == expected
+
+
+def both(what, verdict):
+    """What comes of an exec that is a target of two containers at once: with inject one tracer would have to make way
+    for the other, and it is denied."""
+    return f"{what}: Operation not permitted" if INJECT else verdict
+
+
 def refused_name(caller, target):
     """The name of the process in the event: of who wanted to execute, or of the program that was killed."""
     return target if INJECT else caller

@@ -206,8 +206,9 @@ class Running:
 class TestCase(unittest.TestCase):
     maxDiff = None
 
-    def bundle(self, **options):
-        directory = tempfile.mkdtemp(prefix="bundle-", dir="/tmp")
+    def bundle(self, place="/tmp", **options):
+        """`place`: /tmp is a tmpfs."""
+        directory = tempfile.mkdtemp(prefix="bundle-", dir=place)
         made = Bundle(directory, **options)
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         if options.get("base"):

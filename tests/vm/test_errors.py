@@ -11,7 +11,7 @@ import subprocess
 import applier
 from containers import (OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, rulesets_held,
                         status)
-from direct import SLOT_SIZE, SLOTS, DirectTestCase, fake_init, gate, hook, pinned
+from direct import CGROUPS, SLOT_SIZE, SLOTS, DirectTestCase, fake_init, gate, hook, pinned
 
 SETTINGS = "/etc/oci-landlock"
 LOCK = "/run/oci-landlock"
@@ -211,6 +211,85 @@ class Errors(DirectTestCase):
         with fake_init("own") as pid:
             state = self.state_of(bundle, pid)
         self.assertRefused(hook(state), f"pid {pid}")
+        self.assertMapsEmpty()
+
+    def test_seen_from_a_cgroup_namespace(self):
+        """A hook in a cgroup namespace of its own sees part of the levels; the kernel knows them all."""
+        bundle = self.restricted()
+        for above, beneath, refused in ((14, 10, False), (14, 12, True)):
+            with fake_init(*["d"] * (above + beneath)) as pid:
+                prefix = ["sh", "-c", f"echo $$ > {CGROUPS}{'/d' * above}/cgroup.procs; exec unshare --cgroup --mount sh -c "
+                          f"'umount -l {CGROUPS}; mount -t cgroup2 none {CGROUPS}; exec \"$@\"' sh \"$@\"", "sh"]
+                result = hook(self.state_of(bundle, pid), prefix=prefix)
+                if refused:
+                    self.assertRefused(result, f"cgroup is nested {above + beneath} levels deep")
+                else:
+                    self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertMapsEmpty()
+
+    def test_seen_from_a_pid_namespace(self):
+        """A hook in pid and mount namespaces of its own takes the host's mount namespace for what it is."""
+        bundle = self.restricted()
+        state = json.dumps(self.state_of(bundle, 4711))
+        os.mkdir(f"{CGROUPS}/own")
+        self.addCleanup(os.rmdir, f"{CGROUPS}/own")
+        result = command("sh", "-c", f"""exec 9< /proc/1/ns/mnt
+            exec unshare --pid --fork --mount --mount-proc sh -c '
+                nsenter --mount=/proc/self/fd/9 sleep 600 & pid=$!
+                echo $pid > {CGROUPS}/own/cgroup.procs
+                sed "s/4711/$pid/" | {OCI_LANDLOCK} hook createRuntime
+                code=$?; {{ kill $pid; wait $pid; }} 2>/dev/null; exit $code'""", input=state)
+        self.assertRefused(result, "shares the mount namespace", "give it a mount namespace")
+        self.assertMapsEmpty()
+
+    def test_another_hook(self):
+        """A second hook for the same init is the other stage of the same container, with the same profile, or an
+        error."""
+        bundle = self.restricted()
+        with fake_init("own") as pid:
+            state = self.state_of(bundle, pid)
+            self.assertEqual(hook(state).returncode, 0)
+            self.assertEqual(hook(state, "prestart").returncode, 0)
+            self.assertRefused(hook({**state, "id": "another"}), f"is the init of container {bundle.id} already")
+            bundle.annotate(profile(program("/bin/probe")))
+            bundle.save()
+            self.assertRefused(hook(state), "already, with another profile")
+            self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
+        self.assertMapsEmpty()
+
+    def test_limits(self):
+        """What is too much for a container is named, with how much it can have."""
+        bundle = self.restricted()
+        links = [f"/bin/link{i}" for i in range(64)]
+        for i, link in enumerate(links):
+            shutil.copy(bundle.path("bin/probe"), bundle.path(f"bin/to{i}"))
+            os.symlink(f"to{i}", bundle.path(link[1:]))
+        deep = "bin/" + "/".join(["d" * 200] * 3)
+        os.makedirs(bundle.path(deep))
+        shutil.copy(bundle.path("bin/probe"), bundle.path(deep, "p"))
+        os.symlink(f"/{deep}/p", bundle.path("bin/deep"))
+        with fake_init("own") as pid, settings() as config:
+            with open(f"{SETTINGS}/profiles/base.json", "w", encoding="utf-8") as file:
+                json.dump(profile(program("/bin/busybox")), file)
+            state = self.state_of(bundle, pid)
+            bundle.annotate(profile(program("/bin/deep")))
+            bundle.save()
+            self.assertRefused(hook(state), "bytes of the path of program", f"{len(deep) + 3}, and a container can have 511")
+            bundle.annotate(profile(program(*links)))
+            with open(config, "w", encoding="utf-8") as file:
+                file.write('{"baseline": "base"}')
+            bundle.save()
+            self.assertRefused(hook(state), "programs of the profile and the node's baseline",
+                               "129, and a container can have 128")
+            bundle.annotate(profile(*[entry() for _ in range(16)]))
+            bundle.save()
+            self.assertRefused(hook(state), "entries of the profile and the node's baseline",
+                               "17, and a container can have 16")
+            bundle.annotate(profile(program("/bin/target", rules=[policy(read=["/"])] * 16)))
+            bundle.save()
+            self.assertRefused(hook(state), "policies of the profile and the node's baseline",
+                               "17, and a container can have 16")
+            self.assertRefused(hook({**state, "id": "i" * 256}), "/id", "longer than 255 bytes")
         self.assertMapsEmpty()
 
     def test_rootless(self):

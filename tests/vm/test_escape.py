@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody slips past: a process in a container that tries to reach the target without its sandbox."""
 
+import contextlib
 import os
+import shutil
 
+from applier import both, left
 from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
-from containers import TestCase, entry, policy, profile, program
+from containers import PROBE, TestCase, command, entry, policy, profile, program, status
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
 CHECK = f"exec /bin/target {SECRET}"
@@ -167,6 +170,146 @@ class Cgroups(TestCase):
         cases.prints("once", "sh -c 'echo $$ > /cg/below/cgroup.procs; exec /bin/target exec /bin/probe stack 17'",
                      "stacked 15: Argument list too long")
         cases.run(self, bundle, "crun")
+
+
+EVERYTHING = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN", "CAP_SYS_RESOURCE",
+              "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_NET_RAW")
+
+
+class Memberships(TestCase):
+    """A task belongs to each container that it has entered."""
+
+    def privileged(self, *entries):
+        """A container with little of its own, from which the host can be reached."""
+        bundle = self.bundle()
+        privilege(bundle, *EVERYTHING)
+        for kind in ("pid", "cgroup", "network", "ipc"):
+            share(bundle, kind)
+        bundle.annotate(profile(*entries))
+        return bundle
+
+    def assertLeft(self, found, expected):
+        self.assertTrue(left(found, expected, "operation not permitted"), found)
+
+    def test_session_from_another_container(self):
+        """A session that descends from another container is judged by both: by its own from its first exec on, and by
+        the other one as before."""
+        for runtime in self.each_runtime():
+            bundle = self.bundle()
+            bundle.annotate(profile(program("/bin/none")))
+            # What it allows are files of its own, so that in the other container it leaves nothing.
+            other = self.privileged(program("/bin/target"))
+            with bundle.running(runtime, "/bin/sleep", "1000"):
+                result = other.run(
+                    runtime, "/bin/probe", "setns", "/proc/1/ns/mnt", "+", "exec", shutil.which(runtime), "exec",
+                    bundle.id, "/bin/probe", "read", "/etc/secret", "++", "read", "/allowed/file", "++",
+                    "exec", "/bin/target", "read", "/allowed/file")
+                self.assertEqual(lines(result), [RESTRICTED, "read /allowed/file: allowed",
+                                                 both("exec /bin/target", "read /allowed/file: Permission denied")])
+                self.assertEqual(lines(other.run(runtime, "/bin/probe", "read", "/etc/secret")), [FREE])
+
+    def test_container_from_another_container(self):
+        """The same for a whole container that a process of another one starts."""
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/probe")))
+        bundle.config["process"]["args"] = ["/bin/busybox", "sh", "-c", f"read secret < /etc/secret && echo $secret; "
+                                            f"/bin/probe {SECRET} + exec /bin/target read /allowed/file"]
+        bundle.save()
+        other = self.privileged(program("/bin/target"))
+        result = other.run("crun", "/bin/probe", "setns", "/proc/1/ns/mnt", "+", "exec", shutil.which("crun"), "run",
+                           "--bundle", bundle.directory, bundle.id)
+        self.assertEqual(lines(result), ["secret", RESTRICTED,
+                                         both("exec /bin/target", "read /allowed/file: Permission denied")])
+
+    def test_mount_namespace(self):
+        """Whoever is in a container's mount namespace is in the container, whatever its cgroup."""
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        open_to_sessions = self.bundle()
+        open_to_sessions.annotate(profile(program("/bin/target", sessions=False)))
+        for container, verdict in ((bundle, RESTRICTED), (open_to_sessions, FREE)):
+            with container.running("crun", "/bin/sleep", "1000") as running:
+                result = command(PROBE, "setns", f"/proc/{running.pid()}/ns/mnt", "+", "exec", "/bin/probe", "read",
+                                 "/etc/secret")
+                self.assertEqual(lines(result), [verdict])
+        self.assertNothingLeft()
+
+    def test_too_many(self):
+        """Four containers, one inside the other; a fifth is denied."""
+        with contextlib.ExitStack() as stack:
+            pids = []
+            for _ in range(5):
+                bundle = self.bundle()
+                share(bundle, "pid")
+                bundle.annotate(profile(program("/bin/target", sessions=False)))
+                pids.append(stack.enter_context(bundle.running("crun", "/bin/sleep", "1000")).pid())
+            words = ["read", "/etc/secret"]
+            for depth, pid in reversed(list(enumerate(pids))):
+                words = ["setns", f"/proc/{pid}/ns/mnt", "+" * (depth + 1), "read", "/etc/secret", "+" * (depth + 1),
+                         "exec", "/bin/probe", *words]
+            result = command(PROBE, *words)
+            self.assertEqual(lines(result), [FREE] * 5 + ["exec /bin/probe: Operation not permitted"])
+
+    def test_init_moved_before_its_start(self):
+        """An init that somebody moves to another cgroup before its start is still its container's."""
+        for runtime in self.each_runtime():
+            bundle = self.bundle()
+            bundle.annotate(profile(program("/bin/target")))
+            elsewhere = f"/sys/fs/cgroup/elsewhere-{runtime}"
+            os.mkdir(elsewhere)
+            self.addCleanup(os.rmdir, elsewhere)
+            with bundle.created(runtime, "/bin/target", "read", "/etc/secret") as container:
+                with open(f"{elsewhere}/cgroup.procs", "w", encoding="utf-8") as file:
+                    file.write(str(container.pid()))
+                container.start()
+                wait_for(container.output, "what the target says")
+                self.assertLeft(container.output().splitlines(), [RESTRICTED])
+
+    def test_sessions_that_follow_the_init(self):
+        """With the host's cgroups at hand an init leaves its own and makes it refuse others, so that the runtime puts
+        sessions where the init is now; or it removes it. They are this container's all the same."""
+        for leave in ("mkdir $own/below; echo +pids > $own/cgroup.subtree_control", "rmdir $own"):
+            for runtime in self.each_runtime():
+                bundle = self.bundle()
+                bundle.config["linux"]["namespaces"].remove({"type": "cgroup"})
+                bundle.config["linux"]["resources"] = {"pids": {"limit": 100}}
+                bundle.config["mounts"].append({"destination": "/cg", "type": "bind", "source": "/sys/fs/cgroup",
+                                                "options": ["rbind", "rw"]})
+                os.mkdir(bundle.path("cg"))
+                bundle.annotate(profile(program("/bin/target")))
+                elsewhere = f"elsewhere-{bundle.id}"
+                script = bundle.script("run.sh", f"""
+                    read line < /proc/self/cgroup; own=/cg${{line#0::}}
+                    mkdir /cg/{elsewhere}; echo 0 > /cg/{elsewhere}/cgroup.procs; {leave} && echo away
+                    {WAIT}
+                    /bin/target {SECRET}
+                    exec sleep 1000
+                """)
+                with bundle.running(runtime, script) as container:
+                    container.wait_for("away")
+                    pid = container.pid()
+                    session = lines(container.exec("/bin/probe", "read", "/etc/secret"))
+                    if runtime == "runc" and "below" in leave:
+                        self.assertLeft(session, [RESTRICTED])
+                    self.assertNotIn(FREE, session)
+                    by_hand = command(PROBE, "setns", f"/proc/{pid}/ns/mnt", "+", "exec", "/bin/probe", "read",
+                                      "/etc/secret")
+                    self.assertLeft(lines(by_hand), [RESTRICTED])
+                    # Nor does clean-up take it for dead.
+                    self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
+                    bundle.write("tmp/go", "")
+                    wait_for(lambda: len(container.output().splitlines()) > 1, "what the target says")
+                    self.assertLeft(container.output().splitlines(), ["away", RESTRICTED])
+                for path, _, _ in os.walk(f"/sys/fs/cgroup/{elsewhere}", topdown=False):
+                    wait_for(lambda: removed(path), f"{path} is removed")
+
+
+def removed(cgroup):
+    try:
+        os.rmdir(cgroup)
+    except OSError:
+        return False
+    return True
 
 
 class Names(TestCase):
