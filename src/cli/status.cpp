@@ -166,6 +166,11 @@ json collect()
         for (const node::Usage& usage : node.usage()) {
             status[usage.what == "slots" ? "slots" : "places"] = {{"used", usage.used}, {"total", usage.total}};
         }
+        const oll_denials strays = node.strays();
+        status["strays"] = {{"denied", strays.count}};
+        if (strays.count > 0) {
+            status["strays"]["lastDenial"] = describeDenial(strays.last);
+        }
         containers = node.containers();
     }
     // It may be asked for a while, and nobody else has to wait for that.

@@ -253,7 +253,8 @@ class Forced(DirectTestCase):
         """A program that the container lists is missing from the map: no exec passes that could have been its."""
         def change(_):
             with pinned("programs", PROGRAM_SIZE) as programs:
-                programs.delete(programs.first(16))
+                while not programs.empty():
+                    programs.delete(programs.first(16))
 
         found, text = self.breaking(change)
         self.assertFalse(found["intact"])
