@@ -4,6 +4,7 @@
 //   exec-loop memory FILE PROGRAM...    runs the program; its peak resident memory in KiB goes to the file
 //   exec-loop fill COUNT DIRECTORY      makes COUNT cgroups beneath the cgroup directory, each with an entry
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -74,36 +75,69 @@ int memory(const char* file, char** program)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+// A process that could be a container's init, in a mount namespace of its own.
+class Init {
+public:
+    Init() : child_(fork())
+    {
+        if (child_ == 0) {
+            pause();
+            _exit(0);
+        }
+    }
+    ~Init()
+    {
+        kill(child_, SIGKILL);
+        waitpid(child_, nullptr, 0);
+    }
+    Init(const Init&) = delete;
+    Init& operator=(const Init&) = delete;
+
+    pid_t pid() const { return child_; }
+
+private:
+    pid_t child_;
+};
+
 int fill(int count, const std::string& directory)
 {
-    const pid_t child = fork();
-    if (child == 0) {
-        pause();
-        _exit(0);
-    }
-    const sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
     const landlock::Ruleset ruleset({1});
     node::requireAccess();
-    const node::Lock lock;
-    const node::Node node(lock);
     for (int i = 0; i < count; ++i) {
         const std::string path = directory + "/bench-" + std::to_string(i);
         mkdir(path.c_str(), 0755);
         const sys::Fd cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         struct stat st {};
         fstat(cgroup.get(), &st);
+        // Its init gets a namespace that nobody else has had.
+        const sys::Fd own(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+        if (unshare(CLONE_NEWNS) != 0) {
+            std::perror("unshare");
+            return 1;
+        }
+        const sys::Fd mountNamespace(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+        const Init init;
+        if (setns(own.get(), CLONE_NEWNS) != 0) {
+            std::perror("setns");
+            return 1;
+        }
+        const sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, init.pid(), 0)));
         node::Container container;
         container.id = "bench-" + std::to_string(i);
         container.report = "{}";
         container.init = pidfd.get();
+        container.mountNamespace = mountNamespace.get();
         container.cgroup = cgroup.get();
         container.cgroupId = st.st_ino;
         container.entries = {{OLL_SELECT_ENTRYPOINT, true}};
         container.layers = {{ruleset.fd(), 0, OLL_RESTRICT_NO_NEW_PRIVS}};
-        node.install(container);
+        const node::Reservation reservation(container);
+        {
+            const node::Lock lock;
+            node::Node(lock).install(container, reservation);
+        }
+        reservation.confirm();
     }
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
     return 0;
 }
 
