@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -224,9 +225,16 @@ int executeRace(const Words& words)
 {
     const std::vector<char*> argv = argumentsFrom(words, 2);
     std::vector<std::thread> threads;
+    // The kernel makes no more threads while one of them executes something (EAGAIN).
+    std::atomic<bool> go = false;
     for (int i = std::stoi(words.at(1)); i > 0; --i) {
-        threads.emplace_back([&] { execv(argv[0], argv.data()); });
+        threads.emplace_back([&] {
+            go.wait(false);
+            execv(argv[0], argv.data());
+        });
     }
+    go = true;
+    go.notify_all();
     for (std::thread& thread : threads) {
         thread.join();
     }

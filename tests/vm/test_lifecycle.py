@@ -124,7 +124,7 @@ class Life(DirectTestCase):
                                             f"read /allowed/{number + 1}: Permission denied\n")
         self.assertMapsEmpty()
         maps = command("bpftool", "map", "list").stdout
-        self.assertEqual(len(re.findall("name records ", maps)), 1, maps)
+        self.assertEqual(len(re.findall("name containers ", maps)), 1, maps)
 
     def test_both_stages(self):
         """prestart and createRuntime together restrict once; prestart alone is enough."""

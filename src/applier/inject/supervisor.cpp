@@ -186,6 +186,8 @@ Supervisor::Supervisor(const SupervisorOptions& options) : options_(options)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    // Targets that wait for it keep the processors busy.
+    setpriority(PRIO_PROCESS, 0, -10);
     lock();
     takeSignals();
     spare_ = sys::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
