@@ -9,6 +9,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 #include <string_view>
 
 #include "sys/error.hpp"
@@ -64,8 +65,9 @@ private:
 // Where everybody can execute what a test puts there: the tree may lie in a directory of root's, /tmp be mounted noexec.
 inline std::filesystem::path placeOfPrograms()
 {
-    for (const std::filesystem::path place : {std::filesystem::temp_directory_path().string().c_str(), "/tmp", "/var/tmp",
-                                              "/run", "/dev/shm", "/usr/local/lib"}) {
+    const std::vector<std::filesystem::path> places{std::filesystem::temp_directory_path(), "/tmp", "/var/tmp", "/run",
+                                                    "/dev/shm", "/usr/local/lib"};
+    for (const std::filesystem::path& place : places) {
         struct statvfs fs {};
         bool open = access(place.c_str(), W_OK) == 0 && statvfs(place.c_str(), &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0;
         for (std::filesystem::path above = place; open && above != above.root_path(); above = above.parent_path()) {

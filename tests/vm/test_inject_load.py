@@ -17,6 +17,7 @@ from fdstore import FdStore
 
 CONTAINERS = 200 if FULL else 12
 TARGETS = 100 if FULL else 12
+AT_ONCE = 3  # of a container: who waits for a supervisor keeps the processors busy, and there are two
 WORKERS = 16
 
 
@@ -33,7 +34,7 @@ class Load(TestCase):
             bundle.script("run.sh", f"""
                 while ! [ -e /tmp/go ]; do sleep 0.1; done
                 for round in 1 2 3 4; do
-                    /bin/probe swarm {TARGETS} {TARGETS} /bin/target verdict
+                    /bin/probe swarm {TARGETS} {AT_ONCE} /bin/target verdict
                     sleep 1
                 done
                 echo over
@@ -45,7 +46,7 @@ class Load(TestCase):
 
         def killer():
             nonlocal kills
-            while not stop.wait(1):
+            while not stop.wait(2):
                 supervisor.kill()
                 start()
                 kills += 1
