@@ -3,9 +3,13 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -91,6 +95,19 @@ std::string injectObstacle()
     if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
         return "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the inject applier must; boot with "
                "another value (2 will do)";
+    }
+    const sys::Fd lockdown(open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC));
+    if (lockdown && sys::readAll(lockdown.get(), 64, "lockdown").find("[confidentiality]") != std::string::npos) {
+        return "the kernel is locked down for confidentiality, so that no BPF program may look at what is executed; boot "
+               "with lockdown=integrity, or without";
+    }
+    if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, STDERR_FILENO, STDERR_FILENO) != 0 && errno == ENOSYS) {
+        return "this kernel lacks kcmp(2) (CONFIG_KCMP), by which the inject applier makes sure of the rulesets that a "
+               "program has received";
+    }
+    if (access("/proc/sys/kernel/ns_last_pid", F_OK) != 0) {
+        return "this kernel cannot suspend a program's seccomp filter (CONFIG_CHECKPOINT_RESTORE), which the inject "
+               "applier must while the program restricts itself";
     }
     return "";
 }

@@ -10,7 +10,7 @@
 
 namespace cli {
 
-enum ExitStatus { exitOk = 0, exitFailed = 1, exitUsage = 2 };
+enum ExitStatus { exitOk = 0, exitFailed = 1, exitUsage = 2, exitUnfit = 3 };
 
 class UsageError : public sys::Error {
 public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock supervise`: the daemon that the inject applier needs.
 #include <sys/stat.h>
+#include <syslog.h>
 
 #include <boost/program_options.hpp>
 #include <string>
@@ -12,6 +13,7 @@
 #include "cli/options.hpp"
 #include "node/node.hpp"
 #include "sys/file.hpp"
+#include "sys/log.hpp"
 
 namespace cli {
 
@@ -53,7 +55,12 @@ int runSupervise(const Arguments& arguments)
     }
     node::requireAccess();
     requireInitialPidNamespace();
-    load();
+    try {
+        load();
+    } catch (const node::Unfit& error) {
+        sys::tell(LOG_ERR, error.what());
+        return exitUnfit;
+    }
     applier::inject::PinnedGate gate;
     applier::inject::SupervisorOptions supervisor;
     supervisor.trace = applier::inject::trace;

@@ -82,25 +82,25 @@ bool listed(const std::string& list, const std::string& name)
 void requireCapable(const Capabilities& found)
 {
     if (found.lsm.empty()) {
-        throw sys::Error("cannot read /sys/kernel/security/lsm, so nobody can tell whether BPF LSM is on; mount "
+        throw Unfit("cannot read /sys/kernel/security/lsm, so nobody can tell whether BPF LSM is on; mount "
                          "securityfs there");
     }
     if (!found.bpfLsm) {
-        throw sys::Error("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + found.lsm + ",bpf");
+        throw Unfit("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + found.lsm + ",bpf");
     }
     if (found.landlockAbi == 0 || !listed(found.lsm, "landlock")) {
-        throw sys::Error("Landlock is off (lsm=" + found.lsm + "); boot with lsm=landlock," + found.lsm);
+        throw Unfit("Landlock is off (lsm=" + found.lsm + "); boot with lsm=landlock," + found.lsm);
     }
 }
 
 void requireKfunc(const Capabilities& found)
 {
     if (!found.bridge) {
-        throw sys::Error("this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
+        throw Unfit("this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
                          "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
     }
     if (!found.landlockBeforeBpf) {
-        throw sys::Error("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm + "); change the "
+        throw Unfit("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm + "); change the "
                          "order at boot");
     }
 }
@@ -108,7 +108,7 @@ void requireKfunc(const Capabilities& found)
 void requireInject(const Capabilities& found)
 {
     if (!found.injectObstacle.empty()) {
-        throw sys::Error(found.injectObstacle);
+        throw Unfit(found.injectObstacle);
     }
 }
 
@@ -201,7 +201,7 @@ void load(const Lock& lock, Choice choice)
         const Node compatible(lock);
         if (choice != Choice::automatic &&
             (compatible.applier() == OLL_APPLIER_INJECT) != (choice == Choice::inject)) {
-            throw sys::Error(std::string("this node was loaded with the ") + applier::nameOf(compatible.applier()) +
+            throw Unfit(std::string("this node was loaded with the ") + applier::nameOf(compatible.applier()) +
                              " applier, and the two are never mixed; stop the containers that depend on it, then run "
                              "`oci-landlock unload` first");
         }

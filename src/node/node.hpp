@@ -31,6 +31,12 @@ private:
 // Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
 void requireAccess();
 
+// This kernel, or how the node was loaded, is the obstacle: it is no use to try again.
+class Unfit : public sys::Error {
+public:
+    using sys::Error::Error;
+};
+
 // What `load` finds of the running kernel.
 struct Capabilities {
     bool bpfLsm = false;
@@ -45,8 +51,8 @@ Capabilities probe();
 enum class Choice { automatic, kfunc, inject };
 
 // Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what is
-// loaded already will do. Throws sys::Error when the kernel lacks something, or when an incompatible version or another
-// applier is loaded.
+// loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when an
+// incompatible version is.
 void load(const Lock&, Choice choice = Choice::automatic);
 
 // Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
