@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real containers for the tests in this directory. Runs inside the VM, as root."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -35,10 +36,21 @@ def status():
 NODE_LOG = "/run/messages"
 
 
+def end_log(log):
+    """The machine may be one that goes on."""
+    log.terminate()
+    log.wait()
+    if os.path.exists("/dev/log"):
+        os.unlink("/dev/log")
+
+
 def node_log():
     """What was sent to syslog: crun does not show a hook's stderr. Only what was sent since the first call."""
     if not os.path.exists("/dev/log"):
-        command("busybox", "syslogd", "-O", NODE_LOG)
+        log = subprocess.Popen(["busybox", "syslogd", "-n", "-O", NODE_LOG], stdin=subprocess.DEVNULL)
+        atexit.register(end_log, log)
+        while not os.path.exists("/dev/log") and log.poll() is None:
+            time.sleep(0.01)
     try:
         with open(NODE_LOG, encoding="utf-8") as file:
             return file.read()
