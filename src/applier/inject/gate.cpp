@@ -35,18 +35,21 @@ std::uint32_t idOf(const sys::Fd& map)
     return info.id;
 }
 
-template <typename Key>
-void removeAll(const sys::Fd& map, const char* what)
+std::vector<std::uint64_t> keysOf(const sys::Fd& map, const char* what)
 {
-    Key key{};
-    while (bpf_map_get_next_key(map.get(), nullptr, &key) == 0) {
-        if (bpf_map_delete_elem(map.get(), &key) != 0 && errno != ENOENT) {
-            throw sys::errnoError(what);
-        }
+    std::vector<std::uint64_t> keys;
+    std::uint64_t key = 0;
+    std::uint64_t next = 0;
+    const void* previous = nullptr;
+    while (bpf_map_get_next_key(map.get(), previous, &next) == 0) {
+        keys.push_back(next);
+        key = next;
+        previous = &key;
     }
     if (errno != ENOENT) {
         throw sys::errnoError(what);
     }
+    return keys;
 }
 
 }  // namespace
@@ -171,8 +174,18 @@ void PinnedGate::forget(std::uint64_t generation) noexcept
 
 void PinnedGate::clear()
 {
-    removeAll<std::uint64_t>(guarded_, "rulesets of a predecessor");
-    removeAll<std::uint64_t>(tracers_, "tracers of a predecessor");
+    for (const std::uint64_t ruleset : keysOf(guarded_, "rulesets of a predecessor")) {
+        bpf_map_delete_elem(guarded_.get(), &ruleset);
+    }
+}
+
+void PinnedGate::forgetAllBut(const std::set<std::uint64_t>& generations)
+{
+    for (const std::uint64_t generation : keysOf(tracers_, "tracers of a predecessor")) {
+        if (!generations.contains(generation)) {
+            forget(generation);
+        }
+    }
 }
 
 }  // namespace applier::inject

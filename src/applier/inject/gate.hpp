@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "sys/fd.hpp"
@@ -32,8 +33,10 @@ public:
     virtual void release(int ruleset) noexcept = 0;
     // Targets of this container are denied from now on.
     virtual void forget(std::uint64_t generation) noexcept = 0;
-    // What a predecessor left is gone: rulesets, and tracers. Throws sys::Error.
+    // Rulesets that a predecessor has put under guard are under it no more. Throws sys::Error.
     virtual void clear() = 0;
+    // Targets of all other containers are denied; those of these wait for their tracers. Throws sys::Error.
+    virtual void forgetAllBut(const std::set<std::uint64_t>& generations) = 0;
     // Whether the node was loaded anew since, and this is about the new one now. Throws sys::Error.
     virtual bool renew() = 0;
 };
@@ -53,6 +56,7 @@ public:
     void release(int ruleset) noexcept override;
     void forget(std::uint64_t generation) noexcept override;
     void clear() override;
+    void forgetAllBut(const std::set<std::uint64_t>& generations) override;
     bool renew() override;
 
 private:

@@ -200,6 +200,13 @@ Supervisor::Supervisor(const SupervisorOptions& options) : options_(options)
         watchGate();
     }
     restore();
+    if (options_.gate != nullptr) {
+        std::set<std::uint64_t> held;
+        for (const auto& [generation, container] : containers_) {
+            held.insert(generation);
+        }
+        options_.gate->forgetAllBut(held);
+    }
     listen();
 }
 

@@ -248,6 +248,10 @@ int usual_ruleset()
         die("landlock_create_ruleset");
     }
     allow(ruleset, "/tmp/bridge/bin");
+    // This program is linked with libraries where the archives of all of them are not whole.
+    for (const char* library : {"/lib", "/lib64", "/etc/ld.so.cache"}) {
+        allow(ruleset, library);
+    }
     return ruleset;
 }
 
