@@ -121,7 +121,9 @@ class Launch(TestCase):
             # An older kernel leaves out more.
             self.assertRegex(node_log()[before:],
                              r"entry web is enforced partially, without (.*, )?sessions \(not with launch\)\n")
-            self.refused(self.annotated(profile(entry(name="web", compat="require"))), runtime,
+            rules = {"abi": 1, "ruleset": [{"handledAccessFs": ["read_file"]}],
+                     "pathBeneath": [{"allowedAccess": ["read_file"], "parent": ["/bin"]}]}
+            self.refused(self.annotated(profile(entry(name="web", rules=rules, compat="require"))), runtime,
                          "entry web: requires that exec sessions are restricted")
 
     def test_programs_are_refused(self):
