@@ -131,7 +131,7 @@ static __always_inline void call_tracer(struct oll_tracer *tracer, struct hold *
 	bpf_ringbuf_submit(call, 0);
 }
 
-/* 0, if there is no memory for it. */
+/* False: there is no memory for it. */
 static __always_inline bool others_wait(struct task_struct *task, __u64 until)
 {
 	struct hold *process;
