@@ -34,9 +34,10 @@ void tell(int priority, const std::string& message)
     if (stderrIsJournal()) {
         std::fprintf(stderr, "<%d>oci-landlock: %s\n", LOG_PRI(priority), message.c_str());
     } else {
-        std::fprintf(stderr, "oci-landlock: %s\n", message.c_str());
+        // The log first: who has read the line on stderr finds it there, and the descriptor that it took.
         openlog("oci-landlock", LOG_PID, LOG_DAEMON);
         syslog(priority, "%s", message.c_str());
+        std::fprintf(stderr, "oci-landlock: %s\n", message.c_str());
     }
     errno = before;
 }

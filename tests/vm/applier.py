@@ -131,7 +131,14 @@ class Supervisor:
         return found
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """What its descriptors lead to, without the inodes' numbers."""
+        found = []
+        for name in os.listdir(f"/proc/{self.process.pid}/fd"):
+            try:
+                found.append(re.sub(r"\d+", "", os.readlink(f"/proc/{self.process.pid}/fd/{name}")))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return sorted(found)
 
     def kill(self):
         """kill -9."""

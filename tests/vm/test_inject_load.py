@@ -85,7 +85,7 @@ class Load(TestCase):
         if not supervisor.running():
             supervisor.start()
         self.assertNothingLeft()
-        self.assertLessEqual(supervisor.descriptors(), before)
+        await_true(lambda: supervisor.descriptors() == before, "the supervisor holds what it held before")
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout,
