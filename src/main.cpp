@@ -30,13 +30,15 @@ constexpr std::array commands = {
 
 void printHelp()
 {
-    std::puts("Usage: oci-landlock COMMAND [ARGUMENT]...\n\n"
-              "Gives containers a Landlock sandbox that their annotations ask for.\n\nCommands:");
+    std::puts(
+        "Usage: oci-landlock COMMAND [ARGUMENT]...\n\n"
+        "Gives containers a Landlock sandbox that their annotations ask for.\n\nCommands:");
     for (const Command& command : commands) {
         std::printf("  %-9s %s\n", command.name, command.summary);
     }
-    std::puts("\n`oci-landlock COMMAND --help` says more about one; so do oci-landlock(1) and oci-landlock-profile(5).\n"
-              "Exit status: 0 success, 1 failure, 2 wrong usage.");
+    std::puts(
+        "\n`oci-landlock COMMAND --help` says more about one; so do oci-landlock(1) and oci-landlock-profile(5).\n"
+        "Exit status: 0 success, 1 failure, 2 wrong usage.");
 }
 
 int run(const cli::Arguments& words)

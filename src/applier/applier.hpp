@@ -22,8 +22,8 @@ const char* nameOf(oll_applier applier);
 bool kernelHasBridge();
 
 // Why the inject applier cannot work on the running kernel; "" when it can: Linux 6.8 (an exec opens its file before it
-// takes the mutex that attaching needs), CONFIG_KCMP and CONFIG_CHECKPOINT_RESTORE, no lockdown for confidentiality, and
-// Yama lets root attach.
+// takes the mutex that attaching needs), CONFIG_KCMP and CONFIG_CHECKPOINT_RESTORE, no lockdown for confidentiality,
+// and Yama lets root attach.
 std::string injectObstacle();
 
 // Loads the programs and maps, attaches them and pins all of it by name in `directory`, a bpffs directory that exists

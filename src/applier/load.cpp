@@ -138,8 +138,10 @@ void attachAll(oll_applier applier, bpf_object* object, const std::string& direc
 {
     for (const std::string& name : requiredLinks(applier)) {
         bpf_program* program = bpf_object__find_program_by_name(object, name.c_str() + linkPrefix.size());
-        const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(
-            program == nullptr ? nullptr : bpf_program__attach(program), bpf_link__destroy);
+        const std::unique_ptr<bpf_link, decltype(&bpf_link__destroy)> link(program == nullptr
+                                                                               ? nullptr
+                                                                               : bpf_program__attach(program),
+                                                                           bpf_link__destroy);
         if (!link) {
             fail("attach BPF program " + name.substr(linkPrefix.size()), errno);
         }

@@ -37,18 +37,17 @@ std::vector<std::string> mountsOf(const std::string& directory)
 class Comparison {
 public:
     Comparison(const std::string& directory, unsigned abi)
-        : bundle_(oci::readBundle(directory)), root_(openRoot(bundle_)), mounts_(mountsOf(directory)), abi_(abi)
+        : bundle_(oci::readBundle(directory)),
+          root_(openRoot(bundle_)),
+          mounts_(mountsOf(directory)),
+          abi_(abi)
     {
     }
 
     json entry(const profile::Entry& entry, bool& failed) const
     {
-        json out = {{"name", entry.name},
-                    {"missingPaths", json::array()},
-                    {"missingPrograms", json::array()},
-                    {"onMounts", json::array()},
-                    {"links", json::array()},
-                    {"problems", json::array()}};
+        json out = {{"name", entry.name},        {"missingPaths", json::array()}, {"missingPrograms", json::array()},
+                    {"onMounts", json::array()}, {"links", json::array()},        {"problems", json::array()}};
         const std::string cwd = profile::cwdOf(entry, bundle_.cwd);
         std::vector<std::vector<Found>> layers;
         for (const profile::Layer& layer : entry.layers) {
@@ -111,9 +110,8 @@ private:
               Step look) const
     {
         const std::string full = profile::normalisedPath(path.starts_with('/') ? path : cwd + "/" + path);
-        const bool mounted = std::any_of(mounts_.begin(), mounts_.end(), [&](const std::string& mount) {
-            return profile::isBeneath(full, mount);
-        });
+        const bool mounted = std::any_of(mounts_.begin(), mounts_.end(),
+                                         [&](const std::string& mount) { return profile::isBeneath(full, mount); });
         json item = {{"path", path}};
         if (!pointer.empty()) {
             item["pointer"] = pointer;

@@ -30,7 +30,7 @@ using profile::Origin;
 
 struct Wish {
     unsigned abi = landlock::latestAbi;
-    std::string bundle;  // directory, or empty
+    std::string bundle;   // directory, or empty
     bool launch = false;  // with this applier
 };
 
@@ -104,7 +104,8 @@ json checkAnnotations(const Wish& wish)
     return check(sys::printable(wish.bundle) + "/config.json", wish, [&] {
         const auto request = oci::requestOf(oci::readBundle(wish.bundle));
         if (!request) {
-            throw sys::Error("no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
+            throw sys::Error(
+                "no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
         }
         const Parse parse{[&](std::string text, std::string source, Origin origin) {
                               const auto load = origin == Origin::nodeFile ? profile::loadFile : profile::load;
@@ -144,13 +145,15 @@ void print(const json& result)
     for (const json& problem : result.value("problems", json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
         const std::string pointer = problem["pointer"];
-        out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") + problem["message"].get<std::string>() + "\n";
+        out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
+               problem["message"].get<std::string>() + "\n";
     }
     if (!out.empty()) {
         std::fputs(out.c_str(), stderr);
         return;
     }
-    out = source + (result["valid"] ? ": valid" : ": does not fit the bundle") + ", Landlock ABI " + result["abi"].dump() + "\n";
+    out = source + (result["valid"] ? ": valid" : ": does not fit the bundle") + ", Landlock ABI " +
+          result["abi"].dump() + "\n";
     out += textOf(result["entries"]);
     for (const json& entry : result.value("bundle", json::array())) {
         out += bundleText(entry);
@@ -179,17 +182,21 @@ unsigned abiOf(const po::variables_map& given)
 int runCheck(const Arguments& arguments)
 {
     po::options_description options;
-    options.add_options()("abi", po::value<int>()->value_name("N")->default_value(landlock::latestAbi), "resolve for Landlock ABI N")(
-        "kernel", "resolve for the kernel that runs here")("json", "print JSON")(
-        "bundle", po::value<std::string>()->value_name("DIR")->default_value("", ""),
-        "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its annotations ask for")(
-        "compose", "merge the policies of all files into one layer")(
-        "applier", po::value<std::string>()->value_name("NAME")->default_value("", ""),
+    auto add = options.add_options();
+    add("abi", po::value<int>()->value_name("N")->default_value(landlock::latestAbi), "resolve for Landlock ABI N");
+    add("kernel", "resolve for the kernel that runs here");
+    add("json", "print JSON");
+    add("bundle", po::value<std::string>()->value_name("DIR")->default_value("", ""),
+        "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its "
+        "annotations ask for");
+    add("compose", "merge the policies of all files into one layer");
+    add("applier", po::value<std::string>()->value_name("NAME")->default_value("", ""),
         "as this applier covers it: kfunc, inject or launch");
-    const auto given = parseOptions("check",
-                                    "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
-                                    "Exit status: 0 all are valid, 1 at least one is not.",
-                                    options, arguments, "FILE");
+    const auto given =
+        parseOptions("check",
+                     "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
+                     "Exit status: 0 all are valid, 1 at least one is not.",
+                     options, arguments, "FILE");
     if (!given) {
         return exitOk;
     }

@@ -8,9 +8,9 @@
 
 namespace cli {
 
-// What of the profile's paths and programs a bundle's root file system lacks, and what its links make of them, before any
-// container runs: {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...], "links": [...], "problems": [...]}
-// for each entry. `failed` is set when a container from this bundle would not start.
+// What of the profile's paths and programs a bundle's root file system lacks, and what its links make of them, before
+// any container runs: {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...], "links": [...], "problems":
+// [...]} for each entry. `failed` is set when a container from this bundle would not start.
 nlohmann::ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi,
                                          bool& failed);
 

@@ -72,8 +72,10 @@ void limitToLaunch(profile::Profile& profile, const std::string& reason)
             continue;
         }
         if (entry.compat == profile::Compat::require) {
-            throw sys::Error(which + ": requires that exec sessions are restricted, which the launch applier does not; "
-                             "set \"sessions\": false (" + reason + ")");
+            throw sys::Error(which +
+                             ": requires that exec sessions are restricted, which the launch applier does not; "
+                             "set \"sessions\": false (" +
+                             reason + ")");
         }
         entry.select.sessions = false;
         entry.dropped.push_back({"sessions", 0, "/entries/" + std::to_string(i) + "/sessions", "not with launch"});

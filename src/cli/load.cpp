@@ -19,8 +19,8 @@ node::Choice choiceOf(const std::string& name)
     if (name == "auto") {
         return node::Choice::automatic;
     }
-    for (const auto& [applier, choice] : {std::pair{OLL_APPLIER_KFUNC, node::Choice::kfunc},
-                                          std::pair{OLL_APPLIER_INJECT, node::Choice::inject}}) {
+    for (const auto& [applier, choice] :
+         {std::pair{OLL_APPLIER_KFUNC, node::Choice::kfunc}, std::pair{OLL_APPLIER_INJECT, node::Choice::inject}}) {
         if (name == applier::nameOf(applier)) {
             return choice;
         }
@@ -54,10 +54,11 @@ int runLoad(const Arguments& arguments)
 int runUnload(const Arguments& arguments)
 {
     po::options_description options("Options");
-    options.add_options()("force", "also while containers depend on it: their programs start unrestricted from then "
-                                   "on; those that run stay restricted");
-    const auto given = parseOptions("unload", "Takes the selector and all that is pinned away from this node.",
-                                    options, arguments);
+    options.add_options()("force",
+                          "also while containers depend on it: their programs start unrestricted from then "
+                          "on; those that run stay restricted");
+    const auto given =
+        parseOptions("unload", "Takes the selector and all that is pinned away from this node.", options, arguments);
     if (!given) {
         return exitOk;
     }

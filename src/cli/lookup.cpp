@@ -87,7 +87,8 @@ Loader loaderOf(int path)
 
 // Where dynamic loaders look for what they are told to load.
 constexpr const char* loaderFiles[] = {"/etc/ld.so.cache"};
-constexpr const char* loaderTrees[] = {"/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
+constexpr const char* loaderTrees[] = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
+                                       "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
 constexpr unsigned maxLinks = 40;   // the kernel's bound
 constexpr unsigned maxScripts = 5;  // an interpreter may be a script again; the kernel's bound
 
@@ -179,8 +180,7 @@ Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, con
     if (fstat(file.get(), &st) != 0) {
         throw sys::errnoError("stat");
     }
-    return {&rule, rootfs.nameOf(file.get()),
-            S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
+    return {&rule, rootfs.nameOf(file.get()), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
 }
 
 std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd)
@@ -222,9 +222,10 @@ void requireListed(const std::vector<Found>& all, const std::string& cwd)
 void requireListed(const profile::Selection& select, const std::string& program, const std::string& name)
 {
     if (std::ranges::find(select.programs, name) == select.programs.end()) {
-        throw sys::Error("the excepted program " + sys::printable(program) + " leads to " + sys::printable(name) +
-                         " in this image, by a symbolic link, and the profile does not except that; list it as well, if "
-                         "the link is as it should be");
+        throw sys::Error(
+            "the excepted program " + sys::printable(program) + " leads to " + sys::printable(name) +
+            " in this image, by a symbolic link, and the profile does not except that; list it as well, if "
+            "the link is as it should be");
     }
 }
 

@@ -14,14 +14,15 @@ namespace cli {
 // A rule whose path exists.
 struct Found {
     const profile::PathRule* rule = nullptr;
-    std::string name;             // where it leads, without symbolic links, from the container's root
-    std::uint64_t granted = 0;    // of the rule's rights those that count there
+    std::string name;           // where it leads, without symbolic links, from the container's root
+    std::uint64_t granted = 0;  // of the rule's rights those that count there
 };
 
 // Throws container::NotFound or sys::Error.
 Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file);
 
-// Those of a layer's rules that symbolic links lead to a place to which the layer does not grant as much by its own name.
+// Those of a layer's rules that symbolic links lead to a place to which the layer does not grant as much by its own
+// name.
 std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd);
 
 // "/tmp leads to /"
@@ -33,8 +34,8 @@ void requireListed(const std::vector<Found>& all, const std::string& cwd);
 // The same of an excepted program of a node's profile, and the name that it leads to.
 void requireListed(const profile::Selection& select, const std::string& program, const std::string& name);
 
-// Throws sys::Error unless all that an `except` entry excepts, and what runs with it, is out of reach for those whom the
-// entry restricts. `layers`: what was found for each layer.
+// Throws sys::Error unless all that an `except` entry excepts, and what runs with it, is out of reach for those whom
+// the entry restricts. `layers`: what was found for each layer.
 void requireStrict(const container::Rootfs& rootfs, const profile::Entry& entry,
                    const std::vector<std::vector<Found>>& layers, unsigned abi);
 

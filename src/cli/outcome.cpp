@@ -71,7 +71,7 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
         }
         if (!what.empty()) {
             sys::tell(LOG_NOTICE, id,
-                 "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
+                      "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
         }
         std::string links;
         for (const std::string& led : prepared.led[i]) {
@@ -79,8 +79,8 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
         }
         if (!links.empty()) {
             sys::tell(LOG_NOTICE, id,
-                 "entry " + sys::printable(profile.entries[i].name) + ": by symbolic links of the image, " +
-                     sys::printable(links, maxLinksBytes));
+                      "entry " + sys::printable(profile.entries[i].name) + ": by symbolic links of the image, " +
+                          sys::printable(links, maxLinksBytes));
         }
     }
 }

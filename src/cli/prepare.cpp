@@ -68,7 +68,11 @@ oll_selector selectorOf(profile::Selector kind)
 class Preparation {
 public:
     Preparation(Prepared& prepared, const container::Rootfs& rootfs, const profile::Entry& entry, std::string cwd)
-        : prepared_(prepared), rootfs_(rootfs), entry_(entry), cwd_(std::move(cwd)), index_(static_cast<std::uint32_t>(prepared.entries.size()))
+        : prepared_(prepared),
+          rootfs_(rootfs),
+          entry_(entry),
+          cwd_(std::move(cwd)),
+          index_(static_cast<std::uint32_t>(prepared.entries.size()))
     {
     }
 
@@ -81,8 +85,9 @@ public:
         for (const profile::Layer& layer : entry_.layers) {
             layers.emplace_back();
             prepared_.rulesets.push_back(build(layer, layers.back()));
-            prepared_.layers.push_back({prepared_.rulesets.back().get(), index_,
-                                        entry_.restrictFlags | (entry_.noNewPrivileges ? OLL_RESTRICT_NO_NEW_PRIVS : 0)});
+            prepared_.layers.push_back(
+                {prepared_.rulesets.back().get(), index_,
+                 entry_.restrictFlags | (entry_.noNewPrivileges ? OLL_RESTRICT_NO_NEW_PRIVS : 0)});
         }
         for (const std::string& program : entry_.select.programs) {
             resolveProgram(program);
@@ -95,8 +100,8 @@ public:
 private:
     sys::Fd build(const profile::Layer& layer, std::vector<Found>& all)
     {
-        landlock::Ruleset ruleset({layer.handledFs, layer.handledNet, layer.scoped, layer.quietFs, layer.quietNet,
-                                   layer.quietScoped});
+        landlock::Ruleset ruleset(
+            {layer.handledFs, layer.handledNet, layer.scoped, layer.quietFs, layer.quietNet, layer.quietScoped});
         for (const profile::PathRule& rule : layer.paths) {
             try {
                 sys::Fd file;
@@ -104,7 +109,8 @@ private:
                 ruleset.allowPath(file.get(), rule.access, rule.quiet);
             } catch (const container::NotFound& error) {
                 if (entry_.missingPaths == profile::MissingPaths::error) {
-                    throw sys::Error(rule.pointer + ": " + error.what() + "; mend the path, or set \"missingPaths\": "
+                    throw sys::Error(rule.pointer + ": " + error.what() +
+                                     "; mend the path, or set \"missingPaths\": "
                                      "\"skip\"");
                 }
                 prepared_.skipped.back().push_back(rule.path);

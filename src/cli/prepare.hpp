@@ -22,11 +22,11 @@ struct Prepared {
     std::vector<applier::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
-    std::vector<std::vector<std::string>> led;      // by entry: what the image's links lead elsewhere than the policy says
+    std::vector<std::vector<std::string>> led;  // by entry: what the image's links lead elsewhere than the policy says
 };
 
-// Looks up all paths as the container will see them: in a child, because a volume that does not answer would keep whoever
-// asks it, even from dying. Throws sys::Error, also when it takes longer than `patience`.
+// Looks up all paths as the container will see them: in a child, because a volume that does not answer would keep
+// whoever asks it, even from dying. Throws sys::Error, also when it takes longer than `patience`.
 Prepared prepare(const profile::Profile& profile, const container::Process& init, const oci::Bundle& bundle,
                  std::chrono::milliseconds patience = std::chrono::seconds(20));
 

@@ -38,14 +38,18 @@ json layerReport(const profile::Layer& layer)
     addRights(out, "quietAccessNet", Kind::net, layer.quietNet);
     addRights(out, "quietScoped", Kind::scope, layer.quietScoped);
     for (const profile::PathRule& rule : layer.paths) {
-        json item = {{"path", rule.path}, {"allowedAccess", rightNames(Kind::fs, rule.access)}, {"pointer", rule.pointer}};
+        json item = {{"path", rule.path},
+                     {"allowedAccess", rightNames(Kind::fs, rule.access)},
+                     {"pointer", rule.pointer}};
         if (rule.quiet) {
             item["quiet"] = true;
         }
         out["pathBeneath"].push_back(std::move(item));
     }
     for (const profile::PortRule& rule : layer.ports) {
-        json item = {{"port", rule.port}, {"allowedAccess", rightNames(Kind::net, rule.access)}, {"pointer", rule.pointer}};
+        json item = {{"port", rule.port},
+                     {"allowedAccess", rightNames(Kind::net, rule.access)},
+                     {"pointer", rule.pointer}};
         if (rule.quiet) {
             item["quiet"] = true;
         }
@@ -75,7 +79,8 @@ json notesOf(const profile::Entry& entry)
     static_assert(landlock::rights[13].name == "refer" && landlock::rights[13].bit == 13);
     for (const profile::Layer& layer : entry.layers) {
         if (layer.handledFs != 0 && (layer.handledFs & refer) == 0) {
-            notes.push_back("refer is not handled, so Landlock denies it everywhere: files cannot be moved or linked to another directory");
+            notes.push_back(
+                "refer is not handled, so Landlock denies it everywhere: files cannot be moved or linked to another directory");
             break;
         }
     }
@@ -130,7 +135,8 @@ std::string words(const json& list)
 {
     std::string out;
     for (const json& item : list) {
-        out += (out.empty() ? "" : " ") + (item.is_string() ? sys::printable(item.get<std::string>(), 8192) : item.dump());
+        out +=
+            (out.empty() ? "" : " ") + (item.is_string() ? sys::printable(item.get<std::string>(), 8192) : item.dump());
     }
     return out;
 }
@@ -139,8 +145,8 @@ std::string rulesText(const json& layer, const char* field, const char* key, con
 {
     std::string out;
     for (const json& rule : layer.value(field, json::array())) {
-        out += "      " + std::string(label) + " " + words(json::array({rule[key]})) + ": " + words(rule["allowedAccess"]) +
-               (rule.value("quiet", false) ? " (quiet)" : "") + "\n";
+        out += "      " + std::string(label) + " " + words(json::array({rule[key]})) + ": " +
+               words(rule["allowedAccess"]) + (rule.value("quiet", false) ? " (quiet)" : "") + "\n";
     }
     return out;
 }
@@ -148,9 +154,10 @@ std::string rulesText(const json& layer, const char* field, const char* key, con
 std::string layerText(const json& layer)
 {
     std::string out;
-    for (const auto& [field, label] : {std::pair{"handledAccessFs", "denies fs:"}, std::pair{"handledAccessNet", "denies net:"},
-                                       std::pair{"scoped", "denies outside:"}, std::pair{"quietAccessFs", "quiet fs:"},
-                                       std::pair{"quietAccessNet", "quiet net:"}, std::pair{"quietScoped", "quiet outside:"}}) {
+    for (const auto& [field, label] :
+         {std::pair{"handledAccessFs", "denies fs:"}, std::pair{"handledAccessNet", "denies net:"},
+          std::pair{"scoped", "denies outside:"}, std::pair{"quietAccessFs", "quiet fs:"},
+          std::pair{"quietAccessNet", "quiet net:"}, std::pair{"quietScoped", "quiet outside:"}}) {
         if (layer.contains(field)) {
             out += "      " + std::string(label) + " " + words(layer[field]) + "\n";
         }
@@ -175,8 +182,9 @@ std::string entryText(const json& entry)
     for (const json& dropped : entry["dropped"]) {
         out += "    without " + dropped["what"].get<std::string>() +
                (dropped.contains("why")   ? ": " + dropped["why"].get<std::string>()
-                : dropped.contains("abi") ? ": needs Landlock ABI " + dropped["abi"].dump() + ", Linux " + dropped["kernel"].get<std::string>()
-                                        : ": no kernel that this version knows has it") +
+                : dropped.contains("abi") ? ": needs Landlock ABI " + dropped["abi"].dump() + ", Linux " +
+                                                dropped["kernel"].get<std::string>()
+                                          : ": no kernel that this version knows has it") +
                " (" + dropped["pointer"].get<std::string>() + ")\n";
     }
     if (!entry["noNewPrivileges"]) {

@@ -49,7 +49,8 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
     }
     const bool inlined = isInline(*request.profile);
     if (inlined && !settings.allowInline) {
-        throw sys::Error("annotation " + request.profileKey + ": inline profiles are switched off on this node; name a "
+        throw sys::Error("annotation " + request.profileKey +
+                         ": inline profiles are switched off on this node; name a "
                          "profile from its profile directories");
     }
     profile::Profile own =

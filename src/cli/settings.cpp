@@ -108,7 +108,8 @@ Settings readFile(const std::string& path)
         } else if (key == "applier" && value == "launch") {
             settings.launch = true;
         } else {
-            throw sys::Error(where + ": unknown or of the wrong type; there are profileDirectories (array of absolute "
+            throw sys::Error(where +
+                             ": unknown or of the wrong type; there are profileDirectories (array of absolute "
                              "paths), baseline (string), allowInline (boolean) and applier (\"launch\")");
         }
     }
@@ -131,7 +132,8 @@ Settings readSettings(const std::string& path)
 ProfileFile findProfile(const Settings& settings, const std::string& name)
 {
     if (!isName(name)) {
-        throw sys::Error("profile name \"" + sys::printable(name) + "\": must be 1 to 128 letters, digits, '-', '_' or "
+        throw sys::Error("profile name \"" + sys::printable(name) +
+                         "\": must be 1 to 128 letters, digits, '-', '_' or "
                          "'.', and not start with '.'");
     }
     std::string tried;

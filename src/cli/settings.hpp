@@ -23,8 +23,8 @@ inline constexpr const char* settingsFile = "/etc/oci-landlock/config.json";
 // the hook runs for a user (rootless). Throws sys::Error, also when others than root may write it or its directory.
 Settings readSettings(const std::string& path = settingsFile);
 
-// Text of the profile `name` ("nginx": nginx.json, or else nginx.toml, in the first directory that has it), and its path for messages.
-// Throws sys::Error, also when others than root may write the file or its directory.
+// Text of the profile `name` ("nginx": nginx.json, or else nginx.toml, in the first directory that has it), and its
+// path for messages. Throws sys::Error, also when others than root may write the file or its directory.
 struct ProfileFile {
     std::string path;
     std::string text;

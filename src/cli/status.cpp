@@ -69,8 +69,8 @@ json describeDenial(const oll_denial& denial)
 json describe(const node::Standing& standing)
 {
     const oll_record& record = standing.entry.record;
-    json report = json::parse(record.report, record.report + strnlen(record.report, sizeof record.report), nullptr,
-                              false);
+    json report =
+        json::parse(record.report, record.report + strnlen(record.report, sizeof record.report), nullptr, false);
     if (!report.is_object()) {
         report = json::object();
     }
@@ -145,8 +145,9 @@ json collect()
     if (!launch) {
         node::requireAccess();
     }
-    json status = {
-        {"version", versionString}, {"kernel", describeKernel(launch.has_value())}, {"loaded", node::Node::loaded()}};
+    json status = {{"version", versionString},
+                   {"kernel", describeKernel(launch.has_value())},
+                   {"loaded", node::Node::loaded()}};
     if (launch) {
         status["applier"] = "launch";
         status["reason"] = *launch;
@@ -202,10 +203,10 @@ std::string attentionOf(const json& containers)
 {
     std::string out;
     for (const json& item : containers) {
-        const char* why = !item["intact"].get<bool>()                         ? "broken"
-                          : item["denied"] != 0                               ? "execs denied"
+        const char* why = !item["intact"].get<bool>()                       ? "broken"
+                          : item["denied"] != 0                             ? "execs denied"
                           : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
-                                                                              : nullptr;
+                                                                            : nullptr;
         if (why != nullptr) {
             out += (out.empty() ? "" : ", ") + textOf(item["id"]) + " (" + why + ")";
         }
@@ -233,9 +234,10 @@ std::string entriesText(const json& entries)
 
 std::string launchText(const json& status)
 {
-    std::string out = "applier     launch: covers the entrypoint of a container; not exec sessions, nor programs by name\n"
-                      "            " + textOf(status["reason"]) + "\n" +
-                      "containers  " + std::to_string(status["containers"].size()) + "\n";
+    std::string out =
+        "applier     launch: covers the entrypoint of a container; not exec sessions, nor programs by name\n"
+        "            " +
+        textOf(status["reason"]) + "\n" + "containers  " + std::to_string(status["containers"].size()) + "\n";
     for (const json& item : status["containers"]) {
         out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n" +
                entriesText(item["entries"]) + "  state    " +
@@ -278,7 +280,8 @@ void print(const json& status)
             out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
             out += entriesText(item["entries"]);
             if (!item["intact"]) {
-                out += "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
+                out +=
+                    "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
             }
             if (!item["started"]) {
                 out += "  created  not started yet\n";
@@ -288,8 +291,8 @@ void print(const json& status)
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {
                 const json& last = item["lastDenial"];
-                out += "  last     denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) + "): " +
-                       textOf(last["reason"]) + " (" + std::strerror(last["errno"].get<int>()) + ")\n";
+                out += "  last     denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) +
+                       "): " + textOf(last["reason"]) + " (" + std::strerror(last["errno"].get<int>()) + ")\n";
             }
         }
     } else {

@@ -33,11 +33,8 @@ public:
 
 private:
     template <typename Number>
-        requires std::integral<Number> || std::is_enum_v<Number>
-    void put(const Number& number)
-    {
-        bytes_.append(reinterpret_cast<const char*>(&number), sizeof number);
-    }
+    requires std::integral<Number> || std::is_enum_v<Number>
+    void put(const Number& number) { bytes_.append(reinterpret_cast<const char*>(&number), sizeof number); }
     void put(const std::string& text)
     {
         put(text.size());
@@ -69,8 +66,7 @@ private:
         }
     }
     template <typename Struct>
-        requires std::is_class_v<Struct> && (!std::same_as<std::remove_const_t<Struct>, std::string>)
-    void put(Struct& value)
+    requires std::is_class_v<Struct> &&(!std::same_as<std::remove_const_t<Struct>, std::string>)void put(Struct& value)
     {
         fields(*this, value);
     }
@@ -106,13 +102,10 @@ private:
         return taken;
     }
     template <typename Number>
-        requires std::integral<Number>
-    void get(Number& number)
-    {
-        std::memcpy(&number, take(sizeof number).data(), sizeof number);
-    }
+    requires std::integral<Number>
+    void get(Number& number) { std::memcpy(&number, take(sizeof number).data(), sizeof number); }
     template <typename Enum>
-        requires std::is_enum_v<Enum>
+    requires std::is_enum_v<Enum>
     void get(Enum& value)
     {
         std::underlying_type_t<Enum> number{};
@@ -163,11 +156,8 @@ private:
         }
     }
     template <typename Struct>
-        requires std::is_class_v<Struct>
-    void get(Struct& value)
-    {
-        fields(*this, value);
-    }
+    requires std::is_class_v<Struct>
+    void get(Struct& value) { fields(*this, value); }
 
     std::string_view left_;
 };

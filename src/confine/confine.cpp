@@ -56,7 +56,7 @@ void denyFilesAndNetwork()
 void filterSystemCalls(int channel)
 {
     const std::unique_ptr<void, decltype(&seccomp_release)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
-                                                                    seccomp_release);
+                                                                   seccomp_release);
     int error = filter ? 0 : -ENOMEM;
     const auto allow = [&](int call, auto... arguments) {
         if (error == 0) {

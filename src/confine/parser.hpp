@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// All parsing of what others wrote happens in child processes that can do nothing else (confine.hpp): one for what comes
-// from outside, one for the node's own files, so that whoever takes over the first has no say in what the second reads.
+// All parsing of what others wrote happens in child processes that can do nothing else (confine.hpp): one for what
+// comes from outside, one for the node's own files, so that whoever takes over the first has no say in what the second
+// reads.
 #pragma once
 
 #include <sys/types.h>

@@ -67,8 +67,7 @@ void requireSound(const profile::Profile& profile)
     for (const profile::Entry& entry : profile.entries) {
         require(isText(entry.name, profile::maxDocumentBytes) && !entry.layers.empty());
         require(entry.noNewPrivileges || entry.origin == profile::Origin::nodeFile);
-        constexpr std::uint32_t flags =
-            landlock::logSameExecOff | landlock::logNewExecOn | landlock::logSubdomainsOff;
+        constexpr std::uint32_t flags = landlock::logSameExecOff | landlock::logNewExecOn | landlock::logSubdomainsOff;
         require((entry.restrictFlags & ~flags) == 0);
         layers += entry.layers.size();
         for (const profile::Layer& layer : entry.layers) {
@@ -92,9 +91,8 @@ void requireSound(const profile::Profile& profile)
 void requireSound(const std::vector<std::string>& programs)
 {
     require(!programs.empty() && programs.size() <= profile::maxPrograms &&
-            std::ranges::all_of(programs, [](const std::string& path) {
-                return isAbsolute(path, profile::maxProgramBytes);
-            }));
+            std::ranges::all_of(programs,
+                                [](const std::string& path) { return isAbsolute(path, profile::maxProgramBytes); }));
 }
 
 }  // namespace confine

@@ -59,7 +59,8 @@ bool hasPopulatedChild(int cgroup)
         throw sys::errnoError("list the container's cgroup");
     }
     while (const dirent* entry = readdir(stream.get())) {
-        if (entry->d_type != DT_DIR || entry->d_name == std::string_view(".") || entry->d_name == std::string_view("..")) {
+        if (entry->d_type != DT_DIR || entry->d_name == std::string_view(".") ||
+            entry->d_name == std::string_view("..")) {
             continue;
         }
         const sys::Fd child(openat(cgroup, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -127,8 +128,8 @@ Cgroup Cgroup::of(const Process& process)
     how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
     const std::string relative = "." + cgroup.path;
-    cgroup.directory = sys::Fd(static_cast<int>(
-        syscall(SYS_openat2, hierarchy.get(), relative.c_str(), &how, sizeof how)));
+    cgroup.directory =
+        sys::Fd(static_cast<int>(syscall(SYS_openat2, hierarchy.get(), relative.c_str(), &how, sizeof how)));
     if (!cgroup.directory) {
         throw sys::errnoError("cgroup " + sys::printable(cgroup.path));
     }

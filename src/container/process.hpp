@@ -33,9 +33,9 @@ private:
 // The cgroup v2 directory that a process is in.
 struct Cgroup {
     sys::Fd directory;
-    std::uint64_t id = 0;   // 64 bits, never reused (kernfs, Linux 5.5)
-    unsigned level = 0;     // 0: root, of the cgroup namespace
-    std::string path;       // from the root of the hierarchy
+    std::uint64_t id = 0;  // 64 bits, never reused (kernfs, Linux 5.5)
+    unsigned level = 0;    // 0: root, of the cgroup namespace
+    std::string path;      // from the root of the hierarchy
 
     // Throws sys::Error when there is no cgroup v2 or the process is in none.
     static Cgroup of(const Process& process);

@@ -73,7 +73,8 @@ sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
             throw sys::Error(name + ": too many symbolic links, or a magic link, inside the container");
         }
         if (code == EAGAIN) {
-            throw sys::Error(name + ": not resolved, because files are renamed all the time somewhere on this node; try "
+            throw sys::Error(name +
+                             ": not resolved, because files are renamed all the time somewhere on this node; try "
                              "again, or write the path without \"..\" and links that have it");
         }
         throw sys::errnoError(name, code);

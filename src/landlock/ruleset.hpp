@@ -15,9 +15,9 @@ unsigned kernelAbi();
 // not know is 0.
 struct RulesetAttributes {
     std::uint64_t handledFs = 0;
-    std::uint64_t handledNet = 0;   // ABI 4
-    std::uint64_t scoped = 0;       // ABI 6
-    std::uint64_t quietFs = 0;      // ABI 10
+    std::uint64_t handledNet = 0;  // ABI 4
+    std::uint64_t scoped = 0;      // ABI 6
+    std::uint64_t quietFs = 0;     // ABI 10
     std::uint64_t quietNet = 0;
     std::uint64_t quietScoped = 0;
 };

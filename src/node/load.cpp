@@ -82,8 +82,9 @@ bool listed(const std::string& list, const std::string& name)
 void requireCapable(const Capabilities& found)
 {
     if (found.lsm.empty()) {
-        throw Unfit("cannot read /sys/kernel/security/lsm, so nobody can tell whether BPF LSM is on; mount "
-                         "securityfs there");
+        throw Unfit(
+            "cannot read /sys/kernel/security/lsm, so nobody can tell whether BPF LSM is on; mount "
+            "securityfs there");
     }
     if (!found.bpfLsm) {
         throw Unfit("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + found.lsm + ",bpf");
@@ -96,12 +97,14 @@ void requireCapable(const Capabilities& found)
 void requireKfunc(const Capabilities& found)
 {
     if (!found.bridge) {
-        throw Unfit("this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
-                         "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
+        throw Unfit(
+            "this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
+            "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
     }
     if (!found.landlockBeforeBpf) {
-        throw Unfit("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm + "); change the "
-                         "order at boot");
+        throw Unfit("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm +
+                    "); change the "
+                    "order at boot");
     }
 }
 
@@ -199,11 +202,10 @@ void load(const Lock& lock, Choice choice)
 {
     if (Node::loaded()) {
         const Node compatible(lock);
-        if (choice != Choice::automatic &&
-            (compatible.applier() == OLL_APPLIER_INJECT) != (choice == Choice::inject)) {
+        if (choice != Choice::automatic && (compatible.applier() == OLL_APPLIER_INJECT) != (choice == Choice::inject)) {
             throw Unfit(std::string("this node was loaded with the ") + applier::nameOf(compatible.applier()) +
-                             " applier, and the two are never mixed; stop the containers that depend on it, then run "
-                             "`oci-landlock unload` first");
+                        " applier, and the two are never mixed; stop the containers that depend on it, then run "
+                        "`oci-landlock unload` first");
         }
         return;
     }
@@ -237,7 +239,8 @@ bool unload(const Lock& lock, bool force)
         node.collectGarbage();
         const std::size_t running = node.containers().size();
         if (running > 0) {
-            throw sys::Error(std::to_string(running) + " containers depend on it; stop them (`oci-landlock status` "
+            throw sys::Error(std::to_string(running) +
+                             " containers depend on it; stop them (`oci-landlock status` "
                              "lists them), or use --force to leave their programs unrestricted from now on");
         }
     }

@@ -65,12 +65,13 @@ void requireFits(const Container& container)
 {
     requireAtMost(container.entries.size(), OLL_MAX_ENTRIES, "entries of the profile and the node's baseline");
     requireAtMost(container.layers.size(), OLL_MAX_LAYERS, "policies of the profile and the node's baseline");
-    requireAtMost(container.programs.size(), OLL_MAX_PROGRAMS, "programs of the profile and the node's baseline, where "
-                                                               "a name and what it leads to count apart");
+    requireAtMost(container.programs.size(), OLL_MAX_PROGRAMS,
+                  "programs of the profile and the node's baseline, where "
+                  "a name and what it leads to count apart");
     requireAtMost(container.id.size(), OLL_ID_SIZE - 1, "bytes of the container's id");
     for (const Program& program : container.programs) {
-        requireAtMost(program.path.size(), OLL_PATH_SIZE - 1, "bytes of the path of program " +
-                                                                  sys::printable(program.path));
+        requireAtMost(program.path.size(), OLL_PATH_SIZE - 1,
+                      "bytes of the path of program " + sys::printable(program.path));
     }
 }
 
@@ -104,7 +105,8 @@ Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
     strays_ = sys::openPin(pinned("strays"));
     for (const std::string& link : applier::requiredLinks(applier_)) {
         if (access(pinned(link).c_str(), F_OK) != 0) {
-            throw sys::Error(pinned(link) + " is missing, so that nothing would be restricted; run "
+            throw sys::Error(pinned(link) +
+                             " is missing, so that nothing would be restricted; run "
                              "`oci-landlock unload --force` and `oci-landlock load`");
         }
     }
@@ -126,16 +128,18 @@ oll_survey Node::survey(const Container& container) const
         throw sys::errnoError("see where the container is", -where.error);
     }
     if (where.container_mount_ns == where.own_mount_ns || where.container_mount_ns == where.host_mount_ns) {
-        throw sys::Error("the container shares the mount namespace of its runtime or of the host, so that it cannot be "
-                         "told apart from them; give it a mount namespace of its own");
+        throw sys::Error(
+            "the container shares the mount namespace of its runtime or of the host, so that it cannot be "
+            "told apart from them; give it a mount namespace of its own");
     }
     oll_place place{};
     if (bpf_map_lookup_elem(namespaces_.get(), &where.container_mount_ns, &place) == 0) {
         throw sys::Error("the container shares the mount namespace of another container; give it one of its own");
     }
     if (where.cgroup_level > OLL_MAX_CGROUP_LEVEL) {
-        throw sys::Error("the container's cgroup is nested " + std::to_string(where.cgroup_level) + " levels deep, of " +
-                         std::to_string(OLL_MAX_CGROUP_LEVEL) + " that are looked at; place it further up");
+        throw sys::Error("the container's cgroup is nested " + std::to_string(where.cgroup_level) +
+                         " levels deep, of " + std::to_string(OLL_MAX_CGROUP_LEVEL) +
+                         " that are looked at; place it further up");
     }
     return where;
 }
@@ -399,11 +403,13 @@ void Node::forget(std::uint64_t cgroupId) const
 void Node::forgetDead(const std::string& id) const
 {
     std::vector<oll_container> dead;
-    forEach<std::uint64_t, oll_container>(containers_, "the containers", [&](std::uint64_t, const oll_container& entry) {
-        if (id == entry.record.container_id && !container::cgroupPopulated(entry.cgroup_id)) {
-            dead.push_back(entry);
-        }
-    });
+    forEach<std::uint64_t, oll_container>(containers_, "the containers",
+                                          [&](std::uint64_t, const oll_container& entry) {
+                                              if (id == entry.record.container_id &&
+                                                  !container::cgroupPopulated(entry.cgroup_id)) {
+                                                  dead.push_back(entry);
+                                              }
+                                          });
     std::ranges::for_each(dead, [&](const oll_container& entry) { takeAway(entry); });
 }
 
@@ -412,24 +418,26 @@ unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
     unsigned freed = 0;
     std::set<std::uint64_t> living{beingInstalled};
     std::vector<oll_container> gone;
-    forEach<std::uint64_t, oll_container>(containers_, "the containers", [&](std::uint64_t, const oll_container& entry) {
-        if (lives(entry)) {
-            living.insert(entry.generation);
-        } else {
-            gone.push_back(entry);
-        }
-    });
+    forEach<std::uint64_t, oll_container>(containers_, "the containers",
+                                          [&](std::uint64_t, const oll_container& entry) {
+                                              if (lives(entry)) {
+                                                  living.insert(entry.generation);
+                                              } else {
+                                                  gone.push_back(entry);
+                                              }
+                                          });
     for (const oll_container& entry : gone) {
         takeAway(entry);
         ++freed;
     }
     freed += keeper_->collectGarbage(living);
     std::vector<oll_program_key> programs;
-    forEach<oll_program_key, oll_program>(programs_, "the programs", [&](const oll_program_key& key, const oll_program&) {
-        if (!living.contains(key.generation)) {
-            programs.push_back(key);
-        }
-    });
+    forEach<oll_program_key, oll_program>(programs_, "the programs",
+                                          [&](const oll_program_key& key, const oll_program&) {
+                                              if (!living.contains(key.generation)) {
+                                                  programs.push_back(key);
+                                              }
+                                          });
     for (const oll_program_key& key : programs) {
         bpf_map_delete_elem(programs_.get(), &key);
         ++freed;

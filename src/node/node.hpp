@@ -44,15 +44,15 @@ struct Capabilities {
     unsigned landlockAbi = 0;
     bool bridge = false;
     std::string injectObstacle;  // why the inject applier cannot work; "": it can
-    std::string lsm;  // the kernel's own list
+    std::string lsm;             // the kernel's own list
 };
 Capabilities probe();
 
 enum class Choice { automatic, kfunc, inject };
 
-// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what is
-// loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when an
-// incompatible version is.
+// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what
+// is loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when
+// an incompatible version is.
 void load(const Lock&, Choice choice = Choice::automatic);
 
 // Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
@@ -71,11 +71,11 @@ struct Program {
 
 struct Container {
     std::string id;
-    sys::Digest digest{};      // of its profile
-    std::string report;        // JSON for `status`
-    int init = -1;             // pidfd, borrowed
-    int mountNamespace = -1;   // of the init, /proc/PID/ns/mnt, borrowed
-    int cgroup = -1;           // directory, borrowed
+    sys::Digest digest{};     // of its profile
+    std::string report;       // JSON for `status`
+    int init = -1;            // pidfd, borrowed
+    int mountNamespace = -1;  // of the init, /proc/PID/ns/mnt, borrowed
+    int cgroup = -1;          // directory, borrowed
     std::uint64_t cgroupId = 0;
     std::vector<Entry> entries;
     std::vector<applier::Layer> layers;

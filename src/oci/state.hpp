@@ -13,9 +13,9 @@ inline constexpr std::size_t maxStateBytes = 1024 * 1024;
 inline constexpr std::size_t maxIdBytes = 255;
 
 struct State {
-    std::string id;      // 1..255 bytes
-    std::string bundle;  // absolute
-    pid_t pid = 0;       // 0: none (poststop)
+    std::string id;        // 1..255 bytes
+    std::string bundle;    // absolute
+    pid_t pid = 0;         // 0: none (poststop)
     bool created = false;  // its status: made, and not started yet
 };
 

@@ -17,8 +17,8 @@ std::uint64_t changingRights(unsigned abi)
 {
     std::uint64_t mask = 0;
     for (const landlock::Right& right : landlock::rights) {
-        const bool changes = right.name == "write_file" || right.name == "truncate" || right.name.starts_with("remove_") ||
-                             right.name.starts_with("make_");
+        const bool changes = right.name == "write_file" || right.name == "truncate" ||
+                             right.name.starts_with("remove_") || right.name.starts_with("make_");
         mask |= right.kind == Kind::fs && changes && right.abi <= abi ? right.mask() : 0;
     }
     return mask;
@@ -84,8 +84,8 @@ std::string exceptError(const Entry& entry, unsigned abi)
         FileLayer& files = layers.emplace_back();
         files.handled = layer.handledFs;
         for (const PathRule& rule : layer.paths) {
-            files.rules.push_back({lexicalPath(rule.path.starts_with('/') ? rule.path : "/" + rule.path), rule.access,
-                                   rule.pointer});
+            files.rules.push_back(
+                {lexicalPath(rule.path.starts_with('/') ? rule.path : "/" + rule.path), rule.access, rule.pointer});
         }
     }
     std::vector<Guarded> all;

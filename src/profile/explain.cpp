@@ -15,14 +15,14 @@ using Names = std::vector<std::string_view>;
 std::string found(const json& value)
 {
     switch (value.type()) {
-    case json::value_t::string:
-        return "the string " + inQuotes(value.get_ref<const std::string&>());
-    case json::value_t::array:
-        return "an array";
-    case json::value_t::object:
-        return "an object";
-    default:
-        return value.dump();
+        case json::value_t::string:
+            return "the string " + inQuotes(value.get_ref<const std::string&>());
+        case json::value_t::array:
+            return "an array";
+        case json::value_t::object:
+            return "an object";
+        default:
+            return value.dump();
     }
 }
 
@@ -169,8 +169,8 @@ private:
         for (const auto& [name, member] : value.items()) {
             if (std::find(known.begin(), known.end(), name) == known.end()) {
                 const std::string hint = suggestion(name, all);
-                add(join(at, name), "unknown field " + inQuotes(name) + hint + (hint.empty() ? "; allowed: " : " Allowed: ") +
-                                        listed(all));
+                add(join(at, name), "unknown field " + inQuotes(name) + hint +
+                                        (hint.empty() ? "; allowed: " : " Allowed: ") + listed(all));
             }
         }
     }

@@ -20,7 +20,8 @@ using nlohmann::json;
 
 bool isName(std::string_view name)
 {
-    return name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string_view::npos;
+    return name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+           std::string_view::npos;
 }
 
 // "" or what is wrong with it.
@@ -75,7 +76,8 @@ private:
         entry.missingPaths = item.value("missingPaths", "") == "skip" ? MissingPaths::skip : MissingPaths::error;
         entry.noNewPrivileges = item.value("noNewPrivileges", true);
         if (!entry.noNewPrivileges && origin_ == Origin::inlined) {
-            problems_.add(join(at, "noNewPrivileges"), "false is not allowed in an inline profile; only a profile file on the node may say so");
+            problems_.add(join(at, "noNewPrivileges"),
+                          "false is not allowed in an inline profile; only a profile file on the node may say so");
         }
         readLog(item, at, entry);
         const std::size_t before = problems_.found().size();
@@ -137,7 +139,8 @@ private:
                 return;
             }
             if (abi_ < landlock::logFlagsAbi) {
-                entry.dropped.push_back({std::string("log.") + name, landlock::logFlagsAbi, join(join(at, "log"), name)});
+                entry.dropped.push_back(
+                    {std::string("log.") + name, landlock::logFlagsAbi, join(join(at, "log"), name)});
             } else {
                 entry.restrictFlags |= bit;
             }
@@ -154,7 +157,8 @@ private:
         for (std::size_t i = 0; i < count; ++i) {
             if (++layers_ > maxLayers) {
                 problems_.add(item.is_array() ? join(at, i) : at,
-                              "more than " + std::to_string(maxLayers) + " layers in the profile; compose policies into one");
+                              "more than " + std::to_string(maxLayers) +
+                                  " layers in the profile; compose policies into one");
                 return;
             }
             readLayer(item.is_array() ? item[i] : item, item.is_array() ? join(at, i) : at, entry);
@@ -170,7 +174,8 @@ private:
     {
         std::string text = dropped.what + " is not in Landlock ABI " + std::to_string(abi_);
         if (dropped.abi != 0) {
-            text += " (needs ABI " + std::to_string(dropped.abi) + ", Linux " + std::string(landlock::kernelRelease(dropped.abi)) + ")";
+            text += " (needs ABI " + std::to_string(dropped.abi) + ", Linux " +
+                    std::string(landlock::kernelRelease(dropped.abi)) + ")";
         }
         return text;
     }
@@ -275,7 +280,8 @@ void selectPrograms(Profile& profile, std::vector<std::string> programs)
 {
     if (profile.entries.size() != 1) {
         throw sys::Error("io.landlock.program: the profile " + sys::printable(profile.source) + " has " +
-                         std::to_string(profile.entries.size()) + " entries; it can replace the selection of a single one only");
+                         std::to_string(profile.entries.size()) +
+                         " entries; it can replace the selection of a single one only");
     }
     Selection& select = profile.entries.front().select;
     select.kind = Selector::program;

@@ -54,7 +54,8 @@ enum class Selector : std::uint8_t { entrypoint, program, except };
 
 struct Selection {
     Selector kind = Selector::entrypoint;
-    std::vector<std::string> programs;  // absolute, normalised ("//", "/./" and a final "/" removed); empty for entrypoint
+    std::vector<std::string>
+        programs;  // absolute, normalised ("//", "/./" and a final "/" removed); empty for entrypoint
     bool sessions = true;
 };
 
@@ -63,9 +64,9 @@ enum class MissingPaths : std::uint8_t { error, skip };
 
 // Something the profile asks for that this kernel's ABI does not have.
 struct Dropped {
-    std::string what;     // "fs.ioctl_dev", "scope.signal", "quiet rules", ...
-    unsigned abi = 0;     // first ABI that has it; 0: none that this version knows
-    std::string pointer;  // where it was asked for
+    std::string what;      // "fs.ioctl_dev", "scope.signal", "quiet rules", ...
+    unsigned abi = 0;      // first ABI that has it; 0: none that this version knows
+    std::string pointer;   // where it was asked for
     std::string why = {};  // what it lacks, where that is no ABI
 };
 

@@ -113,7 +113,8 @@ private:
         if (item.is_number()) {
             const auto value = item.is_number_unsigned() ? item.get<std::uint64_t>() : 0;
             if (!std::has_single_bit(value)) {
-                problems_.add(join(listAt, index), item.dump() + " is no single right; write its value in landlock.h, a power of two");
+                problems_.add(join(listAt, index),
+                              item.dump() + " is no single right; write its value in landlock.h, a power of two");
             }
             return value;
         }
@@ -124,7 +125,8 @@ private:
             return right != nullptr ? right->mask() : 0;
         }
         if (!policy_.abi) {
-            problems_.add(join(listAt, index), inQuotes(name) + " needs to know for which ABI; add \"abi\" to the policy");
+            problems_.add(join(listAt, index),
+                          inQuotes(name) + " needs to know for which ABI; add \"abi\" to the policy");
             return 0;
         }
         return landlock::groupRights(*group, kind, *policy_.abi);
@@ -221,7 +223,12 @@ class Resolver {
 public:
     Resolver(const Policy& policy, const std::string& at, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
              Problems& problems)
-        : policy_(policy), at_(at), abi_(abi), budget_(budget), dropped_(dropped), problems_(problems)
+        : policy_(policy),
+          at_(at),
+          abi_(abi),
+          budget_(budget),
+          dropped_(dropped),
+          problems_(problems)
     {
     }
 
@@ -281,7 +288,8 @@ private:
         }
         const std::size_t count = parsed.count(policy_.variables);
         if (count > budget_.paths) {
-            problems_.add(rule.pointer, "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
+            problems_.add(rule.pointer,
+                          "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
             return;
         }
         budget_.paths -= count;
@@ -343,7 +351,9 @@ private:
         }
         const std::string hint = suggestion(name, names);
         return "the variable " + inQuotes(name) + " is not defined" +
-               (!hint.empty() ? hint : list.empty() ? "; the policy has no variables" : "; defined: " + sys::printable(list));
+               (!hint.empty()  ? hint
+                : list.empty() ? "; the policy has no variables"
+                               : "; defined: " + sys::printable(list));
     }
 
     void checkUse()
@@ -390,8 +400,8 @@ void compose(Policy& policy, const Policy& other)
     }
 }
 
-Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
-              Problems& problems)
+Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget,
+              std::vector<Dropped>& dropped, Problems& problems)
 {
     return Resolver(policy, pointer, abi, budget, dropped, problems).resolve();
 }

@@ -63,7 +63,7 @@ Policy readPolicy(const nlohmann::json& document, const std::string& pointer, Pr
 void compose(Policy& policy, const Policy& other);
 
 // Expands variables and takes out what `abi` lacks, noting it in `dropped`.
-Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
-              Problems& problems);
+Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget,
+              std::vector<Dropped>& dropped, Problems& problems);
 
 }  // namespace profile

@@ -59,7 +59,9 @@ std::size_t distance(std::string_view a, std::string_view b)
 }  // namespace
 
 Invalid::Invalid(std::string source, std::vector<Problem> problems)
-    : sys::Error(summary(source, problems)), source_(std::move(source)), problems_(std::move(problems))
+    : sys::Error(summary(source, problems)),
+      source_(std::move(source)),
+      problems_(std::move(problems))
 {
 }
 

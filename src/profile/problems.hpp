@@ -9,8 +9,8 @@
 
 namespace profile {
 
-// Gathers what is wrong with one document. Keeps the first `limit` problems only, so that a hostile document cannot make
-// us write a book.
+// Gathers what is wrong with one document. Keeps the first `limit` problems only, so that a hostile document cannot
+// make us write a book.
 class Problems {
 public:
     explicit Problems(std::size_t limit = 64) : limit_(limit) {}

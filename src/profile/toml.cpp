@@ -86,7 +86,10 @@ private:
             const std::string itemAt = join(at, name);
             const bool camel = key.str().find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != std::string_view::npos;
             if (camel || out.contains(name) || name.find('\0') != std::string::npos) {
-                problems_.add(itemAt, "unknown field " + inQuotes(key.str()) + "; field names in TOML are lower case, with '_' between words", line(item));
+                problems_.add(itemAt,
+                              "unknown field " + inQuotes(key.str()) +
+                                  "; field names in TOML are lower case, with '_' between words",
+                              line(item));
                 continue;
             }
             out[name] = convert(item, itemAt, depth + 1);
@@ -122,8 +125,8 @@ private:
     std::size_t values_ = 0;
 };
 
-// toml++ takes nesting without a bound, by recursion, and has undefined behaviour for some characters beyond ASCII where
-// TOML allows none: outside of strings and comments. So look at what is outside before it does.
+// toml++ takes nesting without a bound, by recursion, and has undefined behaviour for some characters beyond ASCII
+// where TOML allows none: outside of strings and comments. So look at what is outside before it does.
 class Scanner {
 public:
     explicit Scanner(std::string_view text) : text_(text) {}

@@ -54,7 +54,8 @@ Template Template::parse(std::string_view text, std::string& error)
         if (rest.starts_with("${")) {
             const std::size_t close = rest.find('}');
             if (close == std::string_view::npos) {
-                error = "the variable reference in " + inQuotes(text) + " is not closed; write ${name}, or $$ for a dollar sign";
+                error = "the variable reference in " + inQuotes(text) +
+                        " is not closed; write ${name}, or $$ for a dollar sign";
                 return out;
             }
             const std::string_view name = rest.substr(2, close - 2);

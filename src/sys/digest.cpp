@@ -61,8 +61,8 @@ void addBlock(std::array<std::uint32_t, 8>& state, std::string_view block)
     for (std::size_t i = 0; i < 64; ++i) {
         const std::uint32_t one = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) + ((e & f) ^ (~e & g)) +
                                   constants[i] + words[i];
-        const std::uint32_t two = (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) +
-                                  ((a & b) ^ (a & c) ^ (b & c));
+        const std::uint32_t two =
+            (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
         h = g;
         g = f;
         f = e;

@@ -71,7 +71,8 @@ void requireTrusted(int fd, std::string_view what, mode_t type, const char* type
         throw Error(std::string(what) + ": not a " + typeName);
     }
     if (!isTrusted(st.st_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        throw Error(std::string(what) + ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
+        throw Error(std::string(what) +
+                    ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
     }
 }
 

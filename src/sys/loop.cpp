@@ -10,9 +10,7 @@
 
 namespace sys {
 
-Loop::Watch::Watch(Watch&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)), id_(other.id_)
-{
-}
+Loop::Watch::Watch(Watch&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)), id_(other.id_) {}
 
 Loop::Watch& Loop::Watch::operator=(Watch&& other) noexcept
 {

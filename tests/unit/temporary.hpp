@@ -62,14 +62,20 @@ private:
     std::string path_;
 };
 
-// Where everybody can execute what a test puts there: the tree may lie in a directory of root's, /tmp be mounted noexec.
+// Where everybody can execute what a test puts there: the tree may lie in a directory of root's, /tmp be mounted
+// noexec.
 inline std::filesystem::path placeOfPrograms()
 {
-    const std::vector<std::filesystem::path> places{std::filesystem::temp_directory_path(), "/tmp", "/var/tmp", "/run",
-                                                    "/dev/shm", "/usr/local/lib"};
+    const std::vector<std::filesystem::path> places{std::filesystem::temp_directory_path(),
+                                                    "/tmp",
+                                                    "/var/tmp",
+                                                    "/run",
+                                                    "/dev/shm",
+                                                    "/usr/local/lib"};
     for (const std::filesystem::path& place : places) {
         struct statvfs fs {};
-        bool open = access(place.c_str(), W_OK) == 0 && statvfs(place.c_str(), &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0;
+        bool open =
+            access(place.c_str(), W_OK) == 0 && statvfs(place.c_str(), &fs) == 0 && (fs.f_flag & ST_NOEXEC) == 0;
         for (std::filesystem::path above = place; open && above != above.root_path(); above = above.parent_path()) {
             open = (status(above).permissions() & std::filesystem::perms::others_exec) != std::filesystem::perms::none;
         }
@@ -89,7 +95,8 @@ void expectError(Action action, std::string_view part, const std::string& input 
         ADD_FAILURE() << "accepted: " << input.substr(0, 300);
     } catch (const sys::Error& error) {
         const std::string_view message = error.what();
-        EXPECT_NE(message.find(part), message.npos) << input.substr(0, 300) << "\nexpected: " << part << "\nfound: " << message;
+        EXPECT_NE(message.find(part), message.npos)
+            << input.substr(0, 300) << "\nexpected: " << part << "\nfound: " << message;
         EXPECT_EQ(message.find_first_of(std::string_view("\n\0\x1b", 3)), message.npos) << message;
         EXPECT_LT(message.size(), 1000U);
     }

@@ -15,8 +15,16 @@ extern const char etext[];
 }
 
 #ifdef __x86_64__
-enum Call : Word { callRead = 0, callWrite = 1, callOpen = 2, callClose = 3, callPrctl = 158, callExit = 231,
-                   callGetdents = 217, callReadlink = 89 };
+enum Call : Word {
+    callRead = 0,
+    callWrite = 1,
+    callOpen = 2,
+    callClose = 3,
+    callPrctl = 158,
+    callExit = 231,
+    callGetdents = 217,
+    callReadlink = 89
+};
 
 Word call(Call number, Word a = 0, Word b = 0, Word c = 0)
 {
@@ -58,8 +66,16 @@ _start:
     call entryMain
 )");
 #else
-enum Call : Word { callRead = 3, callWrite = 4, callOpen = 5, callClose = 6, callPrctl = 172, callExit = 252,
-                   callGetdents = 220, callReadlink = 85 };
+enum Call : Word {
+    callRead = 3,
+    callWrite = 4,
+    callOpen = 5,
+    callClose = 6,
+    callPrctl = 172,
+    callExit = 252,
+    callGetdents = 220,
+    callReadlink = 85
+};
 
 Word call(Call number, Word a = 0, Word b = 0, Word c = 0)
 {
@@ -214,9 +230,9 @@ extern "C" [[noreturn]] [[gnu::used]] void entryMain()
         printState(stack);
     }
     const Word fd = call(callOpen, Word("/etc/secret"), 0);
-    print(static_cast<long>(fd) >= 0                ? "read /etc/secret: allowed\n"
-          : static_cast<long>(fd) == -13            ? "read /etc/secret: Permission denied\n"
-                                                    : "read /etc/secret: another error\n");
+    print(static_cast<long>(fd) >= 0     ? "read /etc/secret: allowed\n"
+          : static_cast<long>(fd) == -13 ? "read /etc/secret: Permission denied\n"
+                                         : "read /etc/secret: another error\n");
     for (;;) {
         call(callExit, 0);
     }

@@ -469,8 +469,8 @@ int onlyRead(const Words& words)
     return 0;
 }
 
-// "steal N PROGRAM WORD...": executes the program N times, and meanwhile tries to get a ruleset from it and to add a rule
-// to it that opens everything.
+// "steal N PROGRAM WORD...": executes the program N times, and meanwhile tries to get a ruleset from it and to add a
+// rule to it that opens everything.
 int steal(const Words& words)
 {
     Words command(words.begin() + 2, words.end());

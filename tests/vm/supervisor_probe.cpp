@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // supervisor-probe daemon | offer NAME | status
 //
-// The supervisor with a tracer that does nothing, a hook for it, and a question. `offer` makes a cgroup with one process
-// that sleeps, and prints the pid.
+// The supervisor with a tracer that does nothing, a hook for it, and a question. `offer` makes a cgroup with one
+// process that sleeps, and prints the pid.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -62,9 +62,9 @@ void requireValid(const Description& description)
     require(description.layerCount <= OLL_MAX_LAYERS, "too many layers");
     for (std::uint32_t i = 0; i < OLL_MAX_LAYERS; ++i) {
         const DescribedLayer& layer = description.layers[i];
-        require(
-            i < description.layerCount ? layer.entry < OLL_MAX_ENTRIES : layer.entry == 0 && layer.restrictFlags == 0,
-            "wrong entry of a layer");
+        require(i < description.layerCount ? layer.entry < OLL_MAX_ENTRIES
+                                           : layer.entry == 0 && layer.restrictFlags == 0,
+                "wrong entry of a layer");
     }
     const auto* end = std::ranges::find(description.containerId, '\0');
     require(end != std::end(description.containerId), "the container's id is too long");

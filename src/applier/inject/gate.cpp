@@ -79,8 +79,8 @@ void PinnedGate::open()
         throw sys::errnoError(sys::pinned("calls"));
     }
     consumed_ = static_cast<unsigned long*>(reader);
-    void* const writers = mmap(nullptr, page + 2UL * OLL_RING_SIZE, PROT_READ, MAP_SHARED, ring_.get(),
-                               static_cast<off_t>(page));
+    void* const writers =
+        mmap(nullptr, page + 2UL * OLL_RING_SIZE, PROT_READ, MAP_SHARED, ring_.get(), static_cast<off_t>(page));
     if (writers == MAP_FAILED) {
         const sys::Error error = sys::errnoError(sys::pinned("calls"));
         close();

@@ -63,12 +63,12 @@ private:
     void open();
     void close() noexcept;
 
-    sys::Fd ring_, tracers_, guarded_;          // maps
+    sys::Fd ring_, tracers_, guarded_;  // maps
     sys::Fd findHeldProgram_, guardProgram_;
-    std::uint32_t id_ = 0;                      // of the ring, for the kernel
-    unsigned long* consumed_ = nullptr;         // mapped: how far we have read,
-    const unsigned long* produced_ = nullptr;   // how far they have written,
-    const char* data_ = nullptr;                // and what, twice in a row
+    std::uint32_t id_ = 0;                     // of the ring, for the kernel
+    unsigned long* consumed_ = nullptr;        // mapped: how far we have read,
+    const unsigned long* produced_ = nullptr;  // how far they have written,
+    const char* data_ = nullptr;               // and what, twice in a row
 };
 
 }  // namespace applier::inject

@@ -427,8 +427,7 @@ void Supervisor::acceptOne(sys::Fd socket)
         client.socket = std::move(socket);
         client.deadline = Clock::now() + options_.times.client;
         wakeAt(client.deadline);
-        client.watch =
-            loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, id](short) { onClient(id); });
+        client.watch = loop_.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, id](short) { onClient(id); });
     } catch (const sys::Error& error) {
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
@@ -624,8 +623,7 @@ void Supervisor::start(Container& container)
         throw sys::errnoError("start a tracer");
     }
     const std::uint64_t generation = container.held.generation;
-    sys::Loop::Watch watch =
-        loop_.watch(mine.get(), POLLIN, [this, generation](short) { onControl(generation); });
+    sys::Loop::Watch watch = loop_.watch(mine.get(), POLLIN, [this, generation](short) { onControl(generation); });
     const Time now = Clock::now();
     container.starts.push_back(now);
     const pid_t self = getpid();

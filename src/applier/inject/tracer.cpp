@@ -54,11 +54,11 @@ constexpr milliseconds closingPatience{1000};
 // A thread that we trace.
 struct Traced {
     enum class At {
-        seized,    // on the way to the stop that we have asked for
-        entry,     // on the way to execve
-        exec,      // in it
+        seized,  // on the way to the stop that we have asked for
+        entry,   // on the way to execve
+        exec,    // in it
         injection,
-        leaving,   // to be let go at its next stop
+        leaving,  // to be let go at its next stop
     };
     At at = At::seized;
     std::optional<std::uint64_t> signalMask;  // its own, while all signals are blocked
@@ -73,7 +73,8 @@ bool isExec(const __ptrace_syscall_info& info)
     const auto number = info.entry.nr;
     switch (info.arch) {
         case AUDIT_ARCH_X86_64:
-            return number == 59 || number == 322 || number == (0x40000000 | 520) || number == (0x40000000 | 545);  // x32
+            return number == 59 || number == 322 || number == (0x40000000 | 520) ||
+                   number == (0x40000000 | 545);  // x32
         case AUDIT_ARCH_I386:
             return number == 11 || number == 358;
         case AUDIT_ARCH_AARCH64:
@@ -354,10 +355,9 @@ void Tracer::executed(pid_t task, int status)
     traced->second.at = Traced::At::injection;
     traced->second.deadline = Clock::time_point::max();
     traced->second.firstEntry = static_cast<std::uint32_t>(__builtin_ctz(debt.entries));
-    traced->second.injection.emplace(
-        task, std::move(layers),
-        injection::Options{.signalMask = traced->second.signalMask,
-                           .beforeRelease = [this, task] { verdicts_.settle(task); }});
+    traced->second.injection.emplace(task, std::move(layers),
+                                     injection::Options{.signalMask = traced->second.signalMask,
+                                                        .beforeRelease = [this, task] { verdicts_.settle(task); }});
     step(traced, status);
 }
 
@@ -372,8 +372,8 @@ void Tracer::step(Threads::iterator traced, int status)
         verdicts_.reportFailure(traced->first, traced->second.firstEntry,
                                 injection.refused() ? OLL_REASON_RESTRICT : OLL_REASON_INJECTION,
                                 injection.errorCode());
-        log_.tell(LOG_ERR, "process " + std::to_string(traced->first) + " is killed, for it could not be restricted: " +
-                               injection.error());
+        log_.tell(LOG_ERR, "process " + std::to_string(traced->first) +
+                               " is killed, for it could not be restricted: " + injection.error());
     }
     threads_.erase(traced);
 }

@@ -39,7 +39,9 @@ constexpr std::size_t maxCalls = 256;
 }  // namespace
 
 Injection::Injection(pid_t task, std::vector<InjectedLayer> layers, Options options)
-    : task_(task), layers_(std::move(layers)), options_(std::move(options))
+    : task_(task),
+      layers_(std::move(layers)),
+      options_(std::move(options))
 {
 }
 

@@ -52,7 +52,7 @@ public:
     State step(int status);
 
     const std::string& error() const { return error_; }
-    int errorCode() const { return errorCode_; }  // errno of the step that failed, positive
+    int errorCode() const { return errorCode_; }                  // errno of the step that failed, positive
     bool refused() const { return calls_.restrictionRefused(); }  // whether that step was landlock_restrict_self(2)
 
 private:

@@ -70,8 +70,8 @@ public:
     void detach() const;
 
     __ptrace_syscall_info systemCall() const;
-    // 0: none. The init of a pid namespace does not heed a SIGSTOP from inside, but one that came while it is traced would
-    // stop it.
+    // 0: none. The init of a pid namespace does not heed a SIGSTOP from inside, but one that came while it is traced
+    // would stop it.
     int signalToDeliver(int signal, bool namespaceInit) const;
 
     machine::Registers registers() const;

@@ -64,7 +64,8 @@ std::uint32_t Slots::handOver(const Offer& offer, int ruleset) const
     context.ruleset = ruleset;
     sys::runProgram(handOverProgram_.get(), context, "hand a ruleset over");
     if (context.error == -ENOSPC) {
-        throw Full("all " + std::to_string(OLL_MAX_SLOTS) + " slots for rulesets are in use; `oci-landlock status` "
+        throw Full("all " + std::to_string(OLL_MAX_SLOTS) +
+                   " slots for rulesets are in use; `oci-landlock status` "
                    "lists who holds them");
     }
     if (context.error != 0) {

@@ -75,8 +75,9 @@ void endContainer(const Identity& init)
 void requireAble()
 {
     if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, STDIN_FILENO, STDIN_FILENO) < 0) {
-        throw sys::errnoError("this kernel does not compare open files (kcmp), which the launch applier needs; build it "
-                              "with CONFIG_KCMP");
+        throw sys::errnoError(
+            "this kernel does not compare open files (kcmp), which the launch applier needs; build it "
+            "with CONFIG_KCMP");
     }
 }
 
@@ -146,7 +147,7 @@ void requireApplied(pid_t init, bool created)
         const bool hopeless = !record || !record->traced;
         if (hopeless || Clock::now() > end) {
             endContainer(*identity);
-            throw sys::Error(!record                     ? "it is ended, for nobody has attached to it before its start"
+            throw sys::Error(!record                    ? "it is ended, for nobody has attached to it before its start"
                              : !record->failure.empty() ? record->failure
                              : hopeless ? "it is ended, for its tracer has ended before its entrypoint was restricted"
                                         : "it is ended, for its entrypoint has not been restricted within 10 s: its "

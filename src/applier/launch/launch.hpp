@@ -24,8 +24,8 @@ struct Container {
 // Throws sys::Error with what this kernel or machine lacks for it.
 void requireAble();
 
-// Whether attach() was done already, for the other hook stage. Throws sys::Error when it was and is not in force, or was
-// for another container.
+// Whether attach() was done already, for the other hook stage. Throws sys::Error when it was and is not in force, or
+// was for another container.
 bool attached(const std::string& id, pid_t init);
 
 // From the return on, the entrypoint is restricted or does not run: the tracer has attached to `init`, which is killed

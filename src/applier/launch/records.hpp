@@ -28,12 +28,12 @@ struct Identity {
 
 struct Record {
     Identity init;
-    std::string id;            // of the container; others have chosen it
+    std::string id;  // of the container; others have chosen it
     std::uint64_t created = 0;
-    std::string report;        // JSON for `status`
-    bool traced = false;       // its tracer is there
+    std::string report;   // JSON for `status`
+    bool traced = false;  // its tracer is there
     bool applied = false;
-    std::string failure;       // why not
+    std::string failure;  // why not
 };
 
 class Records {

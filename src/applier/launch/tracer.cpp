@@ -121,8 +121,9 @@ void Tracer::seize(pid_t thread)
     }
     const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
     if (yama && sys::readAll(yama.get(), 64, "ptrace_scope").starts_with('3')) {
-        throw sys::Error("Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the launch applier must; "
-                         "boot with another value (2 will do)");
+        throw sys::Error(
+            "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the launch applier must; "
+            "boot with another value (2 will do)");
     }
     throw sys::errnoError("attach to the container's init", code);
 }
@@ -155,8 +156,9 @@ void Tracer::executed(int status)
     }
     if (root != ownRoot_) {
         kill(task_.init, SIGKILL);
-        conclude("it is killed: it executes something in a root that is neither its own nor the runtime's, so that "
-                 "nobody can tell whether that is the entrypoint");
+        conclude(
+            "it is killed: it executes something in a root that is neither its own nor the runtime's, so that "
+            "nobody can tell whether that is the entrypoint");
         return;
     }
     ptrace(PTRACE_CONT, task_.init, nullptr, nullptr);  // the runtime's own

@@ -157,7 +157,6 @@ TEST_F(InjectionTest, KillsWhatItDoesNotFinish)
     {
         Injection injection(traced.pid(), {{ruleset.fd(), 0}});
         EXPECT_EQ(injection.step(traced.status()), State::underWay);
-        
     }
     EXPECT_EQ(traced.end(), "killed 9");
 }

@@ -34,9 +34,9 @@ TEST_P(InjectionPrograms, AreRestricted)
             SCOPED_TRACE(std::to_string(layers) + (noNewPrivileges ? " layers, no_new_privs" : " layers"));
             Plan plan;
             plan.command = {program(GetParam()), "no-new-privileges", "lowest-descriptor", "dumpable", "socketpair"};
-            std::vector<std::string> expected{
-                noNewPrivileges && layers > 0 ? "no-new-privileges 1" : "no-new-privileges 0", "lowest-descriptor 3",
-                "dumpable 1", "socketpair 0"};
+            std::vector<std::string> expected{noNewPrivileges && layers > 0 ? "no-new-privileges 1"
+                                                                            : "no-new-privileges 0",
+                                              "lowest-descriptor 3", "dumpable 1", "socketpair 0"};
             for (std::size_t i = 0; i < secrets.size(); ++i) {
                 for (const std::string how : {"open", "open-in-thread", "open-in-child"}) {
                     plan.command.push_back(how + "=" + secrets[i]);

@@ -360,7 +360,7 @@ TEST_F(InjectionTest, LivesWithFiltersThatStay)
         bool concerned;  // the filter is about a call of ours
     };
     const Case cases[] = {
-        {SCMP_ACT_ERRNO(EPERM), false}, {SCMP_ACT_ERRNO(EPERM), true},   {SCMP_ACT_ERRNO(ENOSYS), true},
+        {SCMP_ACT_ERRNO(EPERM), false}, {SCMP_ACT_ERRNO(EPERM), true}, {SCMP_ACT_ERRNO(ENOSYS), true},
         {SCMP_ACT_TRAP, true},          {SCMP_ACT_KILL_PROCESS, true}, {SCMP_ACT_KILL_THREAD, true},
     };
     for (const Case& each : cases) {
@@ -372,7 +372,8 @@ TEST_F(InjectionTest, LivesWithFiltersThatStay)
             plan.prepare = [&] {
                 const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
                 seccomp_rule_add(filter, each.action,
-                                 each.concerned ? SCMP_SYS(landlock_restrict_self) : SCMP_SYS(landlock_create_ruleset), 0);
+                                 each.concerned ? SCMP_SYS(landlock_restrict_self) : SCMP_SYS(landlock_create_ruleset),
+                                 0);
                 if (seccomp_load(filter) != 0) {
                     _exit(124);
                 }
@@ -391,8 +392,10 @@ TEST_F(InjectionTest, LivesWithFiltersThatStay)
                     expectDone(outcome);
                     EXPECT_EQ(outcome.output, "user 0 0\n");
                 } else {
-                    expectFailed(outcome, "landlock_restrict_self in the program, which its seccomp filter denies; "
-                                          "allow it there", EPERM);
+                    expectFailed(outcome,
+                                 "landlock_restrict_self in the program, which its seccomp filter denies; "
+                                 "allow it there",
+                                 EPERM);
                 }
                 _exit(HasFailure() ? 1 : 0);
             }

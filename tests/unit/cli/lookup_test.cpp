@@ -36,8 +36,10 @@ protected:
         profile::Layer out;
         out.handledFs = 0x1fff;
         for (const auto& [path, rights] : rules) {
-            const std::uint64_t access = (rights.find('r') != rights.npos ? 4 : 0) | (rights.find('w') != rights.npos ? 2 : 0);
-            out.paths.push_back({path, access, "/p/" + std::to_string(out.paths.size()), rights.find('q') != rights.npos});
+            const std::uint64_t access =
+                (rights.find('r') != rights.npos ? 4 : 0) | (rights.find('w') != rights.npos ? 2 : 0);
+            out.paths.push_back(
+                {path, access, "/p/" + std::to_string(out.paths.size()), rights.find('q') != rights.npos});
         }
         return out;
     }
@@ -66,9 +68,10 @@ TEST_F(Image, LinksOfAMergedSystemAreListed)
     EXPECT_EQ(refused(layer({{"/lib", "r"}, {"/bin", "r"}, {"/usr", "r"}})), "");
     EXPECT_EQ(refused(layer({{"/lib", "rw"}, {"/usr/lib", "r"}, {"/", "w"}})), "");  // both together
     EXPECT_EQ(refused(layer({{"/usr/../usr/lib", "rw"}})), "");
-    EXPECT_EQ(refused(layer({{"/lib", "r"}, {"/bin", "r"}})),
-              "/p/0: /lib leads to /usr/lib in this image, by a symbolic link, and the policy does not list that with the "
-              "same rights; list it there, if the link is as it should be");
+    EXPECT_EQ(
+        refused(layer({{"/lib", "r"}, {"/bin", "r"}})),
+        "/p/0: /lib leads to /usr/lib in this image, by a symbolic link, and the policy does not list that with the "
+        "same rights; list it there, if the link is as it should be");
     EXPECT_NE(refused(layer({{"/lib", "rw"}, {"/usr/lib", "r"}})), "");
     // What leads there by a link itself proves nothing.
     base_.link("root/lib2", "lib");
@@ -84,7 +87,8 @@ TEST_F(Image, LinksThatWidenAreSeen)
     base_.link("root/data", "/secrets");
     base_.link("root/deep", "var/../secrets/file");
     base_.link("root/var/way", "..");
-    for (const char* path : {"/tmp", "/data", "/deep", "/tmp/secrets", "/var/way/secrets", "/data/file", "/data/../var"}) {
+    for (const char* path :
+         {"/tmp", "/data", "/deep", "/tmp/secrets", "/var/way/secrets", "/data/file", "/data/../var"}) {
         EXPECT_NE(refused(layer({{path, "rw"}, {"/var/way", "rw"}})), "") << path;
     }
     const profile::Layer inlined = layer({{"/tmp", "rw"}, {"/var", "r"}, {"data", "r"}, {"/secrets", "r"}});
@@ -115,7 +119,8 @@ protected:
         profile::Layer& layer = entry.layers.emplace_back();
         layer.handledFs = landlock::groupRights(landlock::Group::all, landlock::Kind::fs, 6);
         for (const std::string& path : writable) {
-            layer.paths.push_back({path, landlock::groupRights(landlock::Group::readWrite, landlock::Kind::fs, 6), "/p", false});
+            layer.paths.push_back(
+                {path, landlock::groupRights(landlock::Group::readWrite, landlock::Kind::fs, 6), "/p", false});
         }
         try {
             cli::requireStrict(root(), entry, {lookUp(layer)}, 6);
@@ -125,7 +130,8 @@ protected:
         }
     }
 
-    void expectOpen(const std::string& what, const std::vector<std::string>& programs, const std::vector<std::string>& writable)
+    void expectOpen(const std::string& what, const std::vector<std::string>& programs,
+                    const std::vector<std::string>& writable)
     {
         const std::string found = error(programs, writable);
         EXPECT_NE(found.find("them: " + what + " is open"), std::string::npos) << found;
@@ -165,7 +171,11 @@ TEST_F(Strict, InterpretersOfScripts)
     expectOpen("/opt/python/bin/python3", {"/usr/bin/nested"}, {"/opt"});
     base_.file("root/usr/bin/relative", "#!python3\n");
     EXPECT_NE(error({"/usr/bin/relative"}, {"/tmp"}).find("relative interpreter"), std::string::npos);
-    for (const char* content : {"#!", "#!\n", "#! \t", "", "\x7f" "ELF", "\x7f" "ELF\x02"}) {
+    for (const char* content : {"#!", "#!\n", "#! \t", "",
+                                "\x7f"
+                                "ELF",
+                                "\x7f"
+                                "ELF\x02"}) {
         base_.file("root/usr/bin/odd", content);
         EXPECT_EQ(error({"/usr/bin/odd"}, {"/tmp"}), "") << content;
     }

@@ -31,11 +31,13 @@ protected:
     cli::Prepared prepare(const std::string& select, const std::string& paths, profile::Origin origin,
                           std::chrono::milliseconds patience = std::chrono::seconds(20))
     {
-        profile_ = profile::load(R"({"entries":[{"missingPaths":"skip","select":)" + select +
-                                     R"(,"policy":{"abi":1,"ruleset":[{"handledAccessFs":["abi.all"]}],"pathBeneath":[)" +
-                                     R"({"allowedAccess":["read_file","read_dir"],"parent":[)" + paths + "]}]}}]}",
-                                 "test", origin, 1);
-        return cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}}, patience);
+        profile_ =
+            profile::load(R"({"entries":[{"missingPaths":"skip","select":)" + select +
+                              R"(,"policy":{"abi":1,"ruleset":[{"handledAccessFs":["abi.all"]}],"pathBeneath":[)" +
+                              R"({"allowedAccess":["read_file","read_dir"],"parent":[)" + paths + "]}]}}]}",
+                          "test", origin, 1);
+        return cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}},
+                            patience);
     }
 
     support::Temporary base_;
@@ -44,8 +46,8 @@ protected:
 
 TEST_F(Prepare, BringsItAllOver)
 {
-    const auto got = prepare(R"({"program":["/bin/target","/bin/later"]})", R"("/tmp","/data","/absent")",
-                             profile::Origin::inlined);
+    const auto got =
+        prepare(R"({"program":["/bin/target","/bin/later"]})", R"("/tmp","/data","/absent")", profile::Origin::inlined);
     ASSERT_EQ(got.entries.size(), 1U);
     ASSERT_EQ(got.layers.size(), 1U);
     EXPECT_EQ(got.entries[0].selector, OLL_SELECT_PROGRAM);
@@ -60,9 +62,10 @@ TEST_F(Prepare, BringsItAllOver)
     EXPECT_EQ(got.programs[1].file, -1);
     EXPECT_EQ(got.skipped, (std::vector<std::vector<std::string>>{{"/absent"}}));
     EXPECT_EQ(got.led, (std::vector<std::vector<std::string>>{{"/data leads to /"}}));
-    EXPECT_EQ(cli::outcomeOf(profile_, got),
-              R"({"entries":[{"enforcement":"partial","layers":1,"links":["/data leads to /"],"missingPaths":["/absent"],)"
-              R"("name":"entry-0"}],"profile":"test"})");
+    EXPECT_EQ(
+        cli::outcomeOf(profile_, got),
+        R"({"entries":[{"enforcement":"partial","layers":1,"links":["/data leads to /"],"missingPaths":["/absent"],)"
+        R"("name":"entry-0"}],"profile":"test"})");
 }
 
 TEST_F(Prepare, SaysWhatIsWrong)

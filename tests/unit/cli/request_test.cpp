@@ -36,7 +36,8 @@ protected:
 
     profile::Profile askedFor(std::optional<std::string> profile, std::optional<std::string> program = {})
     {
-        return cli::profileAskedFor(settings_, {std::move(profile), "io.landlock.profile", std::move(program)}, parse());
+        return cli::profileAskedFor(settings_, {std::move(profile), "io.landlock.profile", std::move(program)},
+                                    parse());
     }
 
     support::Temporary base_;

@@ -39,7 +39,8 @@ TEST_F(SettingsTest, DefaultsWithoutAFile)
 
 TEST_F(SettingsTest, AllOfThem)
 {
-    const cli::Settings settings = read(R"({"profileDirectories":["/a","/b/c"],"baseline":"base","allowInline":false,"applier":"launch"})");
+    const cli::Settings settings =
+        read(R"({"profileDirectories":["/a","/b/c"],"baseline":"base","allowInline":false,"applier":"launch"})");
     EXPECT_EQ(settings.profileDirectories, (Directories{"/a", "/b/c"}));
     EXPECT_EQ(settings.baseline, "base");
     EXPECT_FALSE(settings.allowInline);
@@ -101,7 +102,9 @@ TEST_F(SettingsTest, OnlyFromRoot)
 
 class FindProfile : public SettingsTest {
 protected:
-    cli::Settings settings_{{base_.directory("first"), base_.path("absent"), base_.directory("second")}, std::nullopt, true};
+    cli::Settings settings_{{base_.directory("first"), base_.path("absent"), base_.directory("second")},
+                            std::nullopt,
+                            true};
 
     std::string find(const std::string& name) const { return cli::findProfile(settings_, name).text; }
 };

@@ -151,11 +151,14 @@ TEST(Sound, Profiles)
 TEST(Sound, StatesAndBundles)
 {
     EXPECT_NO_THROW(confine::requireSound(oci::State{"a", "/b", 0}));
-    for (const oci::State& bad : {oci::State{"", "/b", 1}, {"a", "b", 1}, {"a", "/b", -1}, {std::string(256, 'a'), "/b", 1}}) {
+    for (const oci::State& bad :
+         {oci::State{"", "/b", 1}, {"a", "b", 1}, {"a", "/b", -1}, {std::string(256, 'a'), "/b", 1}}) {
         EXPECT_THROW(confine::requireSound(bad), sys::Error);
     }
     EXPECT_NO_THROW(confine::requireSound(oci::Bundle{"/b", "/b/r", "/", {}}));
-    for (const oci::Bundle& bad : {oci::Bundle{"/b", "r", "/", {}}, {"/b", "", "/", {}}, {"/b", "/r", "x", {}},
+    for (const oci::Bundle& bad : {oci::Bundle{"/b", "r", "/", {}},
+                                   {"/b", "", "/", {}},
+                                   {"/b", "/r", "x", {}},
                                    {"/b", std::string("/r\0", 3), "/", {}}}) {
         EXPECT_THROW(confine::requireSound(bad), sys::Error);
     }

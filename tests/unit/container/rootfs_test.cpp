@@ -117,7 +117,7 @@ TEST_F(Root, LoopsAreErrorsAndNotMerelyNotFound)
 {
     for (const char* path : {"/loop", "/loop/x", "/ping", "/srv/../ping/x"}) {
         EXPECT_THROW(
-            try { root().resolve(path, "/"); } catch (const container::NotFound&) {}, sys::Error)
+            try { root().resolve(path, "/"); } catch (const container::NotFound&){}, sys::Error)
             << path;
         support::expectError([&] { root().resolve(path, "/"); }, "too many symbolic links", path);
     }
@@ -148,7 +148,8 @@ TEST_F(Root, DoesNotBlockOnSpecialFiles)
 TEST_F(Root, MagicLinksAreRefused)
 {
     const container::Rootfs host(openPath("/"));
-    for (const char* path : {"/proc/self/root", "/proc/self/root/etc", "/proc/self/cwd", "/proc/self/fd/0", "/proc/self/exe"}) {
+    for (const char* path :
+         {"/proc/self/root", "/proc/self/root/etc", "/proc/self/cwd", "/proc/self/fd/0", "/proc/self/exe"}) {
         support::expectError([&] { host.resolve(path, "/"); }, "magic link", path);
     }
 }
@@ -159,7 +160,8 @@ TEST_F(Root, NameOf)
     EXPECT_EQ(root().nameOf(openPath(base_.path("root/etc/passwd")).get()), "/etc/passwd");
     EXPECT_EQ(root().nameOf(openPath(base_.path("root/absolute")).get()), "/absolute");
     for (const char* path : {"outside/etc/passwd", "root2/file", "root2", "etc", ""}) {
-        support::expectError([&] { root().nameOf(openPath(base_.path(path)).get()); }, "not beneath the container's root", path);
+        support::expectError([&] { root().nameOf(openPath(base_.path(path)).get()); },
+                             "not beneath the container's root", path);
     }
     EXPECT_EQ(container::Rootfs(openPath("/")).nameOf(openPath("/etc").get()), "/etc");
     support::expectError([&] { root().nameOf(-1); }, "readlink");

@@ -35,7 +35,8 @@ TEST(Bundle, ReadsWhatConcernsUs)
             "org.example": "x"
         },
         "linux": {"path": 1, "cwd": [], "annotations": {"io.landlock.nonsense": 1}}
-    })", "/run/b");
+    })",
+                                                "/run/b");
     EXPECT_EQ(bundle.directory, "/run/b");
     EXPECT_EQ(bundle.rootPath, "/run/b/rootfs");
     EXPECT_EQ(bundle.cwd, "/srv");
@@ -66,7 +67,9 @@ TEST(Bundle, Accepts)
         {annotated(R"("x":1,"x":{"io.landlock.profile":"p"},"io.landlockx":7,"io.landlock":[])"), "/b/rootfs", "/", {}},
         {annotated(R"("io\u002elandlock.profile":"p")"), "/b/rootfs", "/", {{"io.landlock.profile", "p"}}},
         {annotated(R"("io.landlock.profile":"")"), "/b/rootfs", "/", {{"io.landlock.profile", ""}}},
-        {annotated("\"io.landlock.profile\":\"" + std::string(300000, 'x') + "\""), "/b/rootfs", "/",
+        {annotated("\"io.landlock.profile\":\"" + std::string(300000, 'x') + "\""),
+         "/b/rootfs",
+         "/",
          {{"io.landlock.profile", std::string(300000, 'x')}}},
     };
     for (const Good& good : all) {
@@ -109,10 +112,13 @@ TEST(Bundle, Refuses)
         {annotated(R"("io.landlock.\u001b[2J":1)"), "/annotations/io.landlock.\\x1b[2J: must be a string"},
         {annotated(R"("io.kubernetes.cri.container-name":[])"), "must be a string"},
         {annotated(R"("io.kubernetes.cri.container-type":0)"), "must be a string"},
-        {annotated(R"("io.landlock.profile":"a","io.landlock.profile":"b")"), "member \"io.landlock.profile\" appears twice"},
+        {annotated(R"("io.landlock.profile":"a","io.landlock.profile":"b")"),
+         "member \"io.landlock.profile\" appears twice"},
         {annotated(R"("io.landlock.profile":"a","io.landlock.pro\u0066ile":"a")"), "appears twice"},
-        {annotated(R"("io.kubernetes.cri.container-name":"a","io.kubernetes.cri.container-name":"b")"), "appears twice"},
-        {config(R"("annotations":{},"annotations":{"io.landlock.profile":"p"})"), "member \"annotations\" appears twice"},
+        {annotated(R"("io.kubernetes.cri.container-name":"a","io.kubernetes.cri.container-name":"b")"),
+         "appears twice"},
+        {config(R"("annotations":{},"annotations":{"io.landlock.profile":"p"})"),
+         "member \"annotations\" appears twice"},
         {config(R"("root":{"path":"other"})"), "member \"root\" appears twice"},
         {config("\"x\":" + std::string(100, '[') + std::string(100, ']')), "nested deeper than 64 levels"},
         {config("\"x\":" + std::string(1000000, '[')), "nested deeper than 64 levels"},
@@ -186,10 +192,12 @@ TEST(Annotations, AskForAProfile)
         {{{"io.kubernetes.cri.container-name", "web"}}, "-"},
         {{{"io.landlock.profile", "nginx"}}, "nginx from io.landlock.profile"},
         {{{"io.landlock.profile", ""}}, " from io.landlock.profile"},
-        {{{"io.landlock.profile", "p"}, {"io.landlock.program", "/bin/x"}}, "p from io.landlock.profile, program /bin/x"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.program", "/bin/x"}},
+         "p from io.landlock.profile, program /bin/x"},
         {{{"io.landlock.program", "/bin/x"}}, "nothing, program /bin/x"},
         // One container of a pod.
-        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "web"}}, "w from io.landlock.profile/web"},
+        {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "web"}},
+         "w from io.landlock.profile/web"},
         {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.container.name", "web"}}, "w from io.landlock.profile/web"},
         {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "db"}}, "-"},
         {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri.container-name", "WEB"}}, "-"},
@@ -200,16 +208,21 @@ TEST(Annotations, AskForAProfile)
          "p from io.landlock.profile"},
         {{{"io.landlock.profile", "p"}, {"io.landlock.profile/web", ""}, {"io.kubernetes.cri.container-name", "web"}},
          " from io.landlock.profile/web"},
-        {{{"io.landlock.profile/web", "w"}, {"io.landlock.program", "/bin/x"}, {"io.kubernetes.cri.container-name", "web"}},
+        {{{"io.landlock.profile/web", "w"},
+          {"io.landlock.program", "/bin/x"},
+          {"io.kubernetes.cri.container-name", "web"}},
          "w from io.landlock.profile/web, program /bin/x"},
         // containerd's word counts before the other.
-        {{{"io.landlock.profile/web", "w"}, {"io.landlock.profile/db", "d"}, {"io.kubernetes.cri.container-name", "web"},
+        {{{"io.landlock.profile/web", "w"},
+          {"io.landlock.profile/db", "d"},
+          {"io.kubernetes.cri.container-name", "web"},
           {"io.kubernetes.container.name", "db"}},
          "w from io.landlock.profile/web"},
         // The pod's sandbox runs nothing of the user's.
         {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "-"},
         {{{"io.landlock.profile/web", "w"}, {"io.kubernetes.cri-o.ContainerType", "sandbox"}}, "-"},
-        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "container"}}, "p from io.landlock.profile"},
+        {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "container"}},
+         "p from io.landlock.profile"},
         {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", "Sandbox"}}, "p from io.landlock.profile"},
         {{{"io.landlock.profile", "p"}, {"io.kubernetes.cri.container-type", ""}}, "p from io.landlock.profile"},
     };
@@ -233,7 +246,8 @@ TEST(Annotations, UnknownOnesAreRefused)
         {{{"io.landlock.profil", "x"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "unknown"},
         // Nobody knows which container this is.
         {{{"io.landlock.profile/web", "x"}}, "does not say which container of the pod this is"},
-        {{{"io.landlock.profile/web", "x"}, {"io.landlock.profile", "p"}}, "does not say which container of the pod this is"},
+        {{{"io.landlock.profile/web", "x"}, {"io.landlock.profile", "p"}},
+         "does not say which container of the pod this is"},
         {{{"io.landlock.profile/", "x"}}, "does not say which container of the pod this is"},
         {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-name", ""}}, "does not say which"},
     };

@@ -43,7 +43,8 @@ TEST(State, Accepts)
         {"\n\t " + state(R"("id":"a","bundle":"/b")") + "\n", "a", "/b", 0},
         {"\xef\xbb\xbf" + state(R"("id":"a","bundle":"/b")"), "a", "/b", 0},
         {state("\"id\":\"" + std::string(255, 'x') + R"(","bundle":"/b")"), std::string(255, 'x'), "/b", 0},
-        {state(R"("id":"a","bundle":"/)" + std::string(PATH_MAX - 2, 'x') + "\""), "a", "/" + std::string(PATH_MAX - 2, 'x'), 0},
+        {state(R"("id":"a","bundle":"/)" + std::string(PATH_MAX - 2, 'x') + "\""), "a",
+         "/" + std::string(PATH_MAX - 2, 'x'), 0},
         // Members of the same names elsewhere, of any type, are nobody's business.
         {state(R"("id":"a","bundle":"/b","annotations":{"id":1,"id":2,"pid":"x"},"x":[{"pid":{}}])"), "a", "/b", 0},
         {nested(64), "a", "/b", 0},

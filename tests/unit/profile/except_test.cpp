@@ -34,7 +34,8 @@ TEST(Except, StrictPoliciesAreGood)
         handling(all, "\"ioctl_dev\", \"refer\"", "/sbin/tini"),
         // Each right is denied by one layer at least.
         "[" + handling("\"write_file\", \"truncate\"") + "," +
-            handling(R"("remove_dir","remove_file","make_char","make_dir","make_reg","make_sock","make_fifo","make_block","make_sym")") +
+            handling(
+                R"("remove_dir","remove_file","make_char","make_dir","make_reg","make_sock","make_fifo","make_block","make_sym")") +
             "]",
         "[" + handling(all, all, "/") + "," + handling(all) + "]",
     };
@@ -60,7 +61,8 @@ TEST(Except, OpenOnesAreRefused)
         {handling(all, "\"make_sym\"", "/"), "allows make_sym on /;"},
         {handling(all, "\"abi.read_write\"", "/tmp/../sbin"), "on /sbin;"},
         {handling(all, "\"abi.read_write\"", "."), "on /;"},
-        {handling(all, "\"make_reg\"", "/etc"), "/etc/ld.so.preload is open to them, because /entries/0/policy/pathBeneath/0"},
+        {handling(all, "\"make_reg\"", "/etc"),
+         "/etc/ld.so.preload is open to them, because /entries/0/policy/pathBeneath/0"},
         {"[" + handling(all, all, "/") + "," + handling(R"("write_file")") + "]", "allows remove_dir, remove_file"},
     };
     for (const auto& [policy, message] : policies) {

@@ -63,7 +63,8 @@ TEST(Guide, LibraryIsValid)
         for (unsigned abi = 4; abi <= landlock::latestAbi; ++abi) {
             expectGood(contentOf(file.path()), file.path().string(), abi);
         }
-        EXPECT_NE(contentOf(file.path()).find("Breaks"), std::string::npos) << file.path() << " says nothing of what it breaks";
+        EXPECT_NE(contentOf(file.path()).find("Breaks"), std::string::npos)
+            << file.path() << " says nothing of what it breaks";
     }
     EXPECT_GE(count, 7u);
 }

@@ -53,8 +53,10 @@ TEST(Load, EntryFields)
 {
     const profile::Profile loaded = load(R"({"description":"two","entries":[
         {"name":"web","description":"x","select":{"program":["/usr//sbin/nginx","/bin/./sh","/opt/x/"]},"sessions":false,"compat":"require","missingPaths":"skip",
-         "noNewPrivileges":false,"log":{"sameExec":false,"newExec":true,"subdomains":false},"policy":[)" + policy + "," + policy + R"(]},
-        {"select":{"except":["/bin/true"]},"log":{"sameExec":true},"policy":)" + strict + "}]}");
+         "noNewPrivileges":false,"log":{"sameExec":false,"newExec":true,"subdomains":false},"policy":[)" +
+                                         policy + "," + policy + R"(]},
+        {"select":{"except":["/bin/true"]},"log":{"sameExec":true},"policy":)" +
+                                         strict + "}]}");
     ASSERT_EQ(loaded.entries.size(), 2u);
     const profile::Entry& web = loaded.entries[0];
     EXPECT_EQ(web.name, "web");
@@ -101,20 +103,24 @@ TEST(Load, BadEntries)
         {entry(R"("select":{"program":["//"]})"), "/entries/0/select/program/0", "is no program"},
         {entry(R"("name":"a b")"), "/entries/0/name", "allowed: letters, digits"},
         {entry(R"("name":"")"), "/entries/0/name", "is empty"},
-        {R"({"entries":[{"name":"a","policy":)" + policy + R"(},{"name":"a","policy":)" + policy + "}]}", "/entries/1/name", "taken by another entry"},
+        {R"({"entries":[{"name":"a","policy":)" + policy + R"(},{"name":"a","policy":)" + policy + "}]}",
+         "/entries/1/name", "taken by another entry"},
         {entry(R"("log":{})"), "/entries/0/log", "is empty"},
         {entry(R"("log":{"sameexec":true})"), "/entries/0/log/sameexec", "did you mean \"sameExec\"?"},
     };
     for (const Reject& item : cases) {
         expectRejected(item);
     }
-    expectRejected({entry(R"("noNewPrivileges":false)"), "/entries/0/noNewPrivileges", "only a profile file on the node"}, 6, Origin::inlined);
+    expectRejected({entry(R"("noNewPrivileges":false)"), "/entries/0/noNewPrivileges",
+                    "only a profile file on the node"},
+                   6, Origin::inlined);
     EXPECT_TRUE(load(entry(R"("noNewPrivileges":true)"), 6, Origin::inlined).entries[0].noNewPrivileges);
 }
 
 TEST(Load, BestEffortReportsWhatItDrops)
 {
-    const std::string json = R"({"entries":[{"log":{"newExec":true},"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"],"scoped":["signal"]}],
+    const std::string json =
+        R"({"entries":[{"log":{"newExec":true},"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"],"scoped":["signal"]}],
         "pathBeneath":[{"allowedAccess":["ioctl_dev"],"parent":["/dev"]},{"allowedAccess":["read_file","ioctl_dev"],"parent":["/tmp"]}],
         "netPort":[{"allowedAccess":["bind_tcp"],"port":[80]}]}}]})";
     const profile::Entry entry = load(json, 3).entries[0];
@@ -144,23 +150,32 @@ TEST(Load, NeverWithoutEffect)
     const std::string scopes = R"({"abi":6,"ruleset":[{"scoped":["abi.all"]}]})";
     expectRejected({scopes, "", "nothing of this policy can be enforced on Landlock ABI 5"}, 5);
     // One layer that does something does not hide another that cannot.
-    expectRejected({R"({"entries":[{"policy":[)" + policy + "," + scopes + "]}]}", "/entries/0/policy/1", "nothing of this policy"}, 5);
-    expectRejected({R"({"entries":[{"policy":{"compose":[)" + policy + "," + scopes + "]}}]}", "/entries/0/policy", "restricts nothing"}, 6);
+    expectRejected({R"({"entries":[{"policy":[)" + policy + "," + scopes + "]}]}", "/entries/0/policy/1",
+                    "nothing of this policy"},
+                   5);
+    expectRejected({R"({"entries":[{"policy":{"compose":[)" + policy + "," + scopes + "]}}]}", "/entries/0/policy",
+                    "restricts nothing"},
+                   6);
 }
 
 TEST(Load, RequireFailsOnWhatIsMissing)
 {
-    const std::string json = R"({"entries":[{"compat":"require","log":{"sameExec":false},"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"],"scoped":["abi.all"]}]}}]})";
+    const std::string json =
+        R"({"entries":[{"compat":"require","log":{"sameExec":false},"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"],"scoped":["abi.all"]}]}}]})";
     EXPECT_TRUE(load(json, 7).entries[0].dropped.empty());
-    expectRejected({json, "/entries/0/log/sameExec", "log.sameExec is not in Landlock ABI 6 (needs ABI 7, Linux 6.15)"}, 6);
+    expectRejected({json, "/entries/0/log/sameExec", "log.sameExec is not in Landlock ABI 6 (needs ABI 7, Linux 6.15)"},
+                   6);
     expectRejected({json, "/entries/0/policy/ruleset/0/scoped/0", "scope.signal is not in Landlock ABI 5"}, 5);
-    expectRejected({json, "/entries/0/policy/ruleset/0/handledAccessFs/0", "fs.ioctl_dev is not in Landlock ABI 4 (needs ABI 5, Linux 6.10)"}, 4);
+    expectRejected({json, "/entries/0/policy/ruleset/0/handledAccessFs/0",
+                    "fs.ioctl_dev is not in Landlock ABI 4 (needs ABI 5, Linux 6.10)"},
+                   4);
 }
 
 TEST(Load, Layers)
 {
     const std::string net = R"({"netPort":[{"allowedAccess":["bind_tcp"],"port":[80]}]})";
-    const profile::Profile loaded = load(R"({"entries":[{"policy":[)" + policy + "," + net + R"(,{"compose":[)" + net + R"(,{"netPort":[{"allowedAccess":["bind_tcp"],"port":[81]}]}]}]}]})");
+    const profile::Profile loaded = load(R"({"entries":[{"policy":[)" + policy + "," + net + R"(,{"compose":[)" + net +
+                                         R"(,{"netPort":[{"allowedAccess":["bind_tcp"],"port":[81]}]}]}]}]})");
     ASSERT_EQ(loaded.entries[0].layers.size(), 3u);
     EXPECT_EQ(support::text(loaded.entries[0].layers[2]), "net=bind_tcp; :80 bind_tcp; :81 bind_tcp");
 }
@@ -168,9 +183,12 @@ TEST(Load, Layers)
 TEST(Load, Limits)
 {
     EXPECT_EQ(load(R"({"entries":[{"policy":[)" + repeat(policy, 16) + "]}]}").entries[0].layers.size(), 16u);
-    expectRejected({R"({"entries":[{"policy":[)" + repeat(policy, 17) + "]}]}", "/entries/0/policy", "has 17 elements; at most 16"});
-    expectRejected({R"({"entries":[{"policy":[)" + repeat(policy, 16) + R"(]},{"policy":)" + policy + "}]}", "/entries/1/policy", "more than 16 layers"});
-    expectRejected({R"({"entries":[)" + repeat("{\"policy\":" + policy + "}", 17) + "]}", "/entries", "has 17 elements; at most 16"});
+    expectRejected({R"({"entries":[{"policy":[)" + repeat(policy, 17) + "]}]}", "/entries/0/policy",
+                    "has 17 elements; at most 16"});
+    expectRejected({R"({"entries":[{"policy":[)" + repeat(policy, 16) + R"(]},{"policy":)" + policy + "}]}",
+                    "/entries/1/policy", "more than 16 layers"});
+    expectRejected({R"({"entries":[)" + repeat("{\"policy\":" + policy + "}", 17) + "]}", "/entries",
+                    "has 17 elements; at most 16"});
 
     std::string paths;
     std::string ports;
@@ -184,20 +202,27 @@ TEST(Load, Limits)
     for (unsigned i = 0; i < 64; ++i) {
         programs += (i == 0 ? "\"/p" : ",\"/p") + std::to_string(i) + "\"";
     }
-    const auto pathPolicy = [](const std::string& list) { return R"({"pathBeneath":[{"allowedAccess":["execute"],"parent":[)" + list + "]}]}"; };
+    const auto pathPolicy = [](const std::string& list) {
+        return R"({"pathBeneath":[{"allowedAccess":["execute"],"parent":[)" + list + "]}]}";
+    };
     EXPECT_EQ(load(pathPolicy(paths)).entries[0].layers[0].paths.size(), 4096u);
     expectRejected({pathPolicy(paths + ",\"/q\""), "/pathBeneath/0/parent/4096", "more than 4096 paths"});
-    expectRejected({R"({"entries":[{"policy":)" + pathPolicy(paths) + R"(},{"policy":)" + pathPolicy("\"/q\"") + "}]}", "/entries/1/policy/pathBeneath/0/parent/0", "more than 4096 paths"});
-    const auto portPolicy = [](const std::string& list) { return R"({"netPort":[{"allowedAccess":["bind_tcp"],"port":[)" + list + "]}]}"; };
+    expectRejected({R"({"entries":[{"policy":)" + pathPolicy(paths) + R"(},{"policy":)" + pathPolicy("\"/q\"") + "}]}",
+                    "/entries/1/policy/pathBeneath/0/parent/0", "more than 4096 paths"});
+    const auto portPolicy = [](const std::string& list) {
+        return R"({"netPort":[{"allowedAccess":["bind_tcp"],"port":[)" + list + "]}]}";
+    };
     EXPECT_EQ(load(portPolicy(ports)).entries[0].layers[0].ports.size(), 256u);
     expectRejected({portPolicy(ports + ",256"), "/netPort/0/port/256", "more than 256 ports"});
     const auto select = [&](const std::string& list) { return entry(R"("select":{"program":[)" + list + "]}"); };
     EXPECT_EQ(load(select(programs)).entries[0].select.programs.size(), 64u);
     expectRejected({select(programs + ",\"/q\""), "/entries/0/select/program", "has 65 elements; at most 64"});
     expectRejected({select("\"/" + std::string(511, 'x') + "\""), "/entries/0/select/program/0", "at most 511"});
-    expectRejected({select("\"/" + repeat("é", 300, "") + "\""), "/entries/0/select/program/0", "longer than 511 bytes"});
+    expectRejected(
+        {select("\"/" + repeat("é", 300, "") + "\""), "/entries/0/select/program/0", "longer than 511 bytes"});
     EXPECT_EQ(load(pathPolicy("\"/" + std::string(4094, 'x') + "\"")).entries[0].layers[0].paths.size(), 1u);
-    expectRejected({pathPolicy("\"/" + std::string(4095, 'x') + "\""), "/pathBeneath/0/parent/0", "longer than 4095 bytes"});
+    expectRejected(
+        {pathPolicy("\"/" + std::string(4095, 'x') + "\""), "/pathBeneath/0/parent/0", "longer than 4095 bytes"});
     expectRejected({std::string(256 * 1024 + 1, ' '), "", "larger than 262144 bytes"});
     EXPECT_EQ(load(policy + std::string(256 * 1024 - policy.size(), ' ')).entries.size(), 1u);
 }
@@ -205,20 +230,25 @@ TEST(Load, Limits)
 TEST(Load, ExpansionIsBounded)
 {
     const auto with = [](const std::string& literals, const std::string& path) {
-        return R"({"variable":[{"name":"v","literal":[)" + literals + R"(]},{"name":"none"}],"pathBeneath":[{"allowedAccess":["execute"],"parent":[")" + path + "\"]}]}";
+        return R"({"variable":[{"name":"v","literal":[)" + literals +
+               R"(]},{"name":"none"}],"pathBeneath":[{"allowedAccess":["execute"],"parent":[")" + path + "\"]}]}";
     };
     const std::string two = R"("a","b")";
     EXPECT_EQ(load(with(two, "/" + repeat("${v}", 12, ""))).entries[0].layers[0].paths.size(), 4096u);
     expectRejected({with(two, "/" + repeat("${v}", 13, "")), "/pathBeneath/0/parent/0", "more than 4096 paths"});
     expectRejected({with(two, "/" + repeat("${v}", 32, "")), "/pathBeneath/0/parent/0", "more than 4096 paths"});
-    expectRejected({with("\"a\"", "/" + repeat("${v}", 33, "")), "/pathBeneath/0/parent/0", "more than 32 variables in one path"});
-    expectRejected({with("\"a\"", "/" + repeat("${v}", 40000, "")), "/pathBeneath/0/parent/0", "more than 32 variables in one path"});
-    expectRejected({with("\"" + std::string(2000, 'x') + "\"", "/${v}${v}${v}"), "/pathBeneath/0/parent/0", "longer than 4095 bytes"});
+    expectRejected(
+        {with("\"a\"", "/" + repeat("${v}", 33, "")), "/pathBeneath/0/parent/0", "more than 32 variables in one path"});
+    expectRejected({with("\"a\"", "/" + repeat("${v}", 40000, "")), "/pathBeneath/0/parent/0",
+                    "more than 32 variables in one path"});
+    expectRejected({with("\"" + std::string(2000, 'x') + "\"", "/${v}${v}${v}"), "/pathBeneath/0/parent/0",
+                    "longer than 4095 bytes"});
     std::string wide;
     for (unsigned i = 0; i < 4000; ++i) {
         wide += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\"";
     }
-    expectRejected({with(wide, "/" + std::string(300, 'x') + "${v}"), "/pathBeneath/0/parent/0", "longer than 1048576 bytes together"});
+    expectRejected({with(wide, "/" + std::string(300, 'x') + "${v}"), "/pathBeneath/0/parent/0",
+                    "longer than 1048576 bytes together"});
     // Many values many times, over and over: 10^115 strings, none of them made.
     expectRejected({with(wide, repeat("${v}", 32, "")), "/pathBeneath/0/parent/0", "more than 4096 paths"});
     EXPECT_EQ(load(with(wide, "/" + repeat("${v}", 31, "") + "${none}")).entries[0].layers[0].paths.size(), 0u);
@@ -242,7 +272,10 @@ TEST(Load, HostileText)
         {"null", "", "found null, expected an object"},
         {"\"x\"", "", "expected an object"},
         {"{\"\xff\":1}", "", "UTF-8"},
-        {R"({"ruleset":")" "\xc0\x80" R"("})", "", "UTF-8"},
+        {R"({"ruleset":")"
+         "\xc0\x80"
+         R"("})",
+         "", "UTF-8"},
         {R"({"ruleset":"\ud800"})", "", "no valid JSON"},
         {"{\"ruleset\":\"a\nb\"}", "", "no valid JSON"},
         {"\xef\xbb\xbf" + policy, "", "byte order mark"},
@@ -273,7 +306,9 @@ TEST(Load, HostileText)
 TEST(Load, MessagesAreOneBoundedLine)
 {
     try {
-        profile::load(R"({"ruleset":[{"handledAccessFs":[)" + repeat("\"\\u001b[31m\\n" + std::string(50, 'x') + "\"", 3000) + "]}]}", "test", Origin::inlined, 6);
+        profile::load(R"({"ruleset":[{"handledAccessFs":[)" +
+                          repeat("\"\\u001b[31m\\n" + std::string(50, 'x') + "\"", 3000) + "]}]}",
+                      "test", Origin::inlined, 6);
         FAIL();
     } catch (const profile::Invalid& error) {
         EXPECT_EQ(error.problems().size(), 65u);

@@ -60,7 +60,9 @@ TEST(Schema, CompactFormHasTheSameRules)
     // "description" is also a field of the document.
     EXPECT_TRUE(compact["definitions"]["entry"]["properties"].contains("description"));
     for (const auto& [name, definition] : full["definitions"].items()) {
-        EXPECT_EQ(definition.value("properties", json::object()).size(), compact["definitions"][name].value("properties", json::object()).size()) << name;
+        EXPECT_EQ(definition.value("properties", json::object()).size(),
+                  compact["definitions"][name].value("properties", json::object()).size())
+            << name;
     }
 }
 
@@ -76,7 +78,27 @@ TEST(Schema, ExplanationAgreesWithTheValidator)
             "pathBeneath":[{"allowedAccess":["execute"],"parent":["/"],"quiet":true}],"netPort":[{"allowedAccess":["bind_tcp"],"port":[80],"quiet":false}]}]}]},
         {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}}]})");
     ASSERT_TRUE(profile::matchesSchema(good));
-    const json values[] = {nullptr, true, false, 0, 1, -1, 65536, 18446744073709551615u, 1.5, "", "execute", "entrypoint", "é", json::array(), json::array({"x"}), json::array({1}), json::object(), {{"x", 1}}, {{"compose", 1}}, {{"entries", 1}}, {{"quiet", false}, {"parent", {"a"}}}};
+    const json values[] = {nullptr,
+                           true,
+                           false,
+                           0,
+                           1,
+                           -1,
+                           65536,
+                           18446744073709551615u,
+                           1.5,
+                           "",
+                           "execute",
+                           "entrypoint",
+                           "é",
+                           json::array(),
+                           json::array({"x"}),
+                           json::array({1}),
+                           json::object(),
+                           {{"x", 1}},
+                           {{"compose", 1}},
+                           {{"entries", 1}},
+                           {{"quiet", false}, {"parent", {"a"}}}};
     std::size_t rejected = 0;
     const json flat = good.flatten();
     for (const auto& [pointer, value] : flat.items()) {

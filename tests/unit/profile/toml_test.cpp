@@ -21,24 +21,55 @@ void expectSame(const char* toml, const char* document)
 
 TEST(Toml, MeansTheSameAsJson)
 {
-    expectSame("abi = 2\n[[ruleset]]\nhandled_access_fs = ['abi.all',]", R"({"abi":2,"ruleset":[{"handledAccessFs":["abi.all"]}]})");
-    expectSame("[[path_beneath]]\nallowed_access = ['execute']\nparent = ['${a}']\n[[variable]]\nname = 'a'\nliteral = ['x']", R"({"variable":[{"name":"a","literal":["x"]}],"pathBeneath":[{"allowedAccess":["execute"],"parent":["${a}"]}]})");
-    expectSame("net_port = [{ allowed_access = ['bind_tcp'], port = [0x50, 4_43] }]", R"({"netPort":[{"allowedAccess":["bind_tcp"],"port":[80,443]}]})");
-    expectSame("[[entries]]\nmissing_paths = 'skip'\nno_new_privileges = false\nlog.same_exec = true", R"({"entries":[{"missingPaths":"skip","noNewPrivileges":false,"log":{"sameExec":true}}]})");
-    expectSame("# é [[[[\nx = \"é[\\\"\" # \"\ny = '\\'\nz = \"\"\"a\"\"b'\n\"\"\"\"\nw = '''[{\n'''", R"({"x":"é[\"","y":"\\","z":"a\"\"b'\n\"","w":"[{\n"})");
+    expectSame("abi = 2\n[[ruleset]]\nhandled_access_fs = ['abi.all',]",
+               R"({"abi":2,"ruleset":[{"handledAccessFs":["abi.all"]}]})");
+    expectSame(
+        "[[path_beneath]]\nallowed_access = ['execute']\nparent = ['${a}']\n[[variable]]\nname = 'a'\nliteral = ['x']",
+        R"({"variable":[{"name":"a","literal":["x"]}],"pathBeneath":[{"allowedAccess":["execute"],"parent":["${a}"]}]})");
+    expectSame("net_port = [{ allowed_access = ['bind_tcp'], port = [0x50, 4_43] }]",
+               R"({"netPort":[{"allowedAccess":["bind_tcp"],"port":[80,443]}]})");
+    expectSame("[[entries]]\nmissing_paths = 'skip'\nno_new_privileges = false\nlog.same_exec = true",
+               R"({"entries":[{"missingPaths":"skip","noNewPrivileges":false,"log":{"sameExec":true}}]})");
+    expectSame("# é [[[[\nx = \"é[\\\"\" # \"\ny = '\\'\nz = \"\"\"a\"\"b'\n\"\"\"\"\nw = '''[{\n'''",
+               R"({"x":"é[\"","y":"\\","z":"a\"\"b'\n\"","w":"[{\n"})");
     expectSame("", "{}");
 }
 
 TEST(Toml, Rejects)
 {
     const char* cases[] = {
-        "", "abi = 1", "[[ruleset]]", "abi = 1\nabi = 1\n[[ruleset]]\nhandled_access_fs = ['execute']",
-        "[[ruleset]]\nhandled_access_fs = ['abi.all']", "abi = 0\n[[ruleset]]\nhandled_access_fs = ['execute']",
-        "abi = -1\n[[ruleset]]\nhandled_access_fs = ['execute']", "abi = 2147483648\n[[ruleset]]\nhandled_access_fs = ['execute']",
-        "abi = 18446744073709551616\n[[ruleset]]\nhandled_access_fs = ['execute']", "abi = 1.0\n[[ruleset]]\nhandled_access_fs = ['execute']",
-        "abi = 1979-05-27\n[[ruleset]]\nhandled_access_fs = ['execute']", "[[ruleset]]\nhandledAccessFs = ['execute']",
-        "[[ruleset]]\nhandled_access_fs = ['execute']\nhandled__access_fs = ['execute']", "[[ruleset]]\nhandled_access_fs = ['exec']",
-        "[[path_beneath]]\nallowed_access = ['execute']\nparent = [\"a\\u0000\"]", "x = \"\xff\"", "= 1", "abi = nan", "a = [1]\n[= 2", "[= 1]", "[]", "[[]]", "[a", "a = {", "a.= 1", "é = 1", "\xef\xbb\xbf" "abi = 1", "\xc2\xa0", "a = 'x", "a = \"\"\"x", "a = \"x\\",
+        "",
+        "abi = 1",
+        "[[ruleset]]",
+        "abi = 1\nabi = 1\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "[[ruleset]]\nhandled_access_fs = ['abi.all']",
+        "abi = 0\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "abi = -1\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "abi = 2147483648\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "abi = 18446744073709551616\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "abi = 1.0\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "abi = 1979-05-27\n[[ruleset]]\nhandled_access_fs = ['execute']",
+        "[[ruleset]]\nhandledAccessFs = ['execute']",
+        "[[ruleset]]\nhandled_access_fs = ['execute']\nhandled__access_fs = ['execute']",
+        "[[ruleset]]\nhandled_access_fs = ['exec']",
+        "[[path_beneath]]\nallowed_access = ['execute']\nparent = [\"a\\u0000\"]",
+        "x = \"\xff\"",
+        "= 1",
+        "abi = nan",
+        "a = [1]\n[= 2",
+        "[= 1]",
+        "[]",
+        "[[]]",
+        "[a",
+        "a = {",
+        "a.= 1",
+        "é = 1",
+        "\xef\xbb\xbf"
+        "abi = 1",
+        "\xc2\xa0",
+        "a = 'x",
+        "a = \"\"\"x",
+        "a = \"x\\",
     };
     for (const char* text : cases) {
         EXPECT_THROW(profile::loadFile(text, "test.toml", profile::Origin::nodeFile, 6), profile::Invalid) << text;

@@ -11,8 +11,8 @@ using namespace std::string_literals;
 
 TEST(Printable, KeepsText)
 {
-    for (const char* text : {"", "plain", "a b/c\"'\\", "gr\xc3\xbc\xc3\x9f", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xc2\xa0",
-                             "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    for (const char* text : {"", "plain", "a b/c\"'\\", "gr\xc3\xbc\xc3\x9f", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                             "\xc2\xa0", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf"}) {
         EXPECT_EQ(sys::printable(text), text);
     }
 }
@@ -35,7 +35,9 @@ TEST(Printable, EscapesTheRest)
         {"\xf0\x80\x80\x80\xf0\x8f\xbf\xbf", R"(\xf0\x80\x80\x80\xf0\x8f\xbf\xbf)"},
         {"\xf4\x90\x80\x80", R"(\xf4\x90\x80\x80)"},
         // Control characters that take two bytes: a terminal may obey them.
-        {"\xc2\x80\xc2\x9b" "2J\xc2\x9f", R"(\xc2\x80\xc2\x9b2J\xc2\x9f)"},
+        {"\xc2\x80\xc2\x9b"
+         "2J\xc2\x9f",
+         R"(\xc2\x80\xc2\x9b2J\xc2\x9f)"},
     };
     for (const auto& [text, expected] : all) {
         EXPECT_EQ(sys::printable(text), expected);

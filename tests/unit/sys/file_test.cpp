@@ -32,7 +32,8 @@ TEST(ReadAll, ReadsUpToItsLimit)
         EXPECT_EQ(readFile(path, size + 1), content);
         EXPECT_EQ(readFile(path, 10000000), content);
         if (size > 0) {
-            support::expectError([&] { readFile(path, size - 1); }, "it: larger than " + std::to_string(size - 1) + " bytes");
+            support::expectError([&] { readFile(path, size - 1); },
+                                 "it: larger than " + std::to_string(size - 1) + " bytes");
             support::expectError([&] { readFile(path, 0); }, "it: larger than 0 bytes");
         }
     }
