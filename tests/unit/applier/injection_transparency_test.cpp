@@ -146,6 +146,11 @@ TEST_P(InjectionTransparency, LeavesNoTrace)
             // What the dynamic linker leaves there depends on random bytes.
             with.erase("below the stack");
             without.erase("below the stack");
+#if defined(__aarch64__)
+            // And in the registers the number of the process.
+            with.erase("registers");
+            without.erase("registers");
+#endif
         }
         ASSERT_EQ(with.size(), without.size());
         for (const auto& [section, content] : without) {
@@ -161,10 +166,14 @@ std::string circumstanceName(const testing::TestParamInfo<InjectionTransparency:
 }
 
 INSTANTIATE_TEST_SUITE_P(All, InjectionTransparency,
-                         testing::Combine(testing::Values("injection-initial", "injection-initial-dynamic",
-                                                          "injection-initial-32"),
+                         testing::Combine(testing::Values("injection-initial", "injection-initial-dynamic"),
                                           testing::ValuesIn(circumstances)),
                          circumstanceName);
+#if defined(__x86_64__)
+INSTANTIATE_TEST_SUITE_P(OfTheOlderKind, InjectionTransparency,
+                         testing::Combine(testing::Values("injection-initial-32"), testing::ValuesIn(circumstances)),
+                         circumstanceName);
+#endif
 INSTANTIATE_TEST_SUITE_P(Limits, InjectionTransparency,
                          testing::Combine(testing::Values("injection-initial"), testing::ValuesIn(hardLimits)),
                          circumstanceName);

@@ -91,5 +91,30 @@ sources() {
     done
 }
 
+# own_apt DIRECTORY ARCHITECTURE SUITE…: from here on apt is one of its own there, for that architecture, with these
+# suites; the machine's lists and sources stay as they are.
+own_apt() {
+    local directory=$1 architecture=$2
+    shift 2
+    mkdir -p "$directory/lists/partial" "$directory/archives/partial"
+    sources "$@" >"$directory/sources.list"
+    {
+        apt_options
+        cat <<EOF
+Dir::Etc::SourceList "$directory/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$directory/lists";
+Dir::State::Status "/dev/null";
+Dir::Cache "$directory";
+APT::Architecture "$architecture";
+APT::Architectures { "$architecture"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+EOF
+    } >"$directory/apt.conf"
+    export APT_CONFIG=$directory/apt.conf
+    step "reading the package lists of $* ($architecture)" nice -n 5 apt-get update -q
+}
+
 # words FILE: a package list without its comments.
 words() { sed 's/#.*//' "$1" | awk 'NF { print $1 }'; }
