@@ -64,12 +64,14 @@ def refused(path, *after):
 def left(lines, expected, denied):
     """What comes of targets of a container whose init left its cgroup empty. With inject the supervisor has let go of
     it by then, and they are `denied`: a text."""
-    return [line for line in lines if denied in line.lower() or line in expected] == lines if INJECT else lines == expected
+    if INJECT:
+        return all(denied in line.lower() or line in expected for line in lines)
+    return lines == expected
 
 
 def both(verdict):
-    """What comes of an exec that is a target of two containers at once: with inject the tracer of one would have to make
-    way for the other's, and it is denied."""
+    """What comes of an exec that is a target of two containers at once: with inject the tracer of one would have to
+    make way for the other's, and it is denied."""
     return "peration not permitted" if INJECT else verdict
 
 

@@ -239,6 +239,6 @@ class DirectTestCase(TestCase):
                 self.assertTrue(opened.empty(), name)
 
 
-__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "PROGRAM_SIZE", "SLOTS", "SLOT_SIZE",
-           "STRAYS_SIZE", "await_true",
-           "command", "fake_init", "gate", "hook", "next_slot", "oci_landlock", "patch_node", "pinned", "status"]
+__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "PROGRAM_SIZE", "SLOTS",
+           "SLOT_SIZE", "STRAYS_SIZE", "await_true", "command", "fake_init", "gate", "hook", "next_slot",
+           "oci_landlock", "patch_node", "pinned", "status"]
