@@ -12,7 +12,7 @@
 #include <mutex>
 #include <random>
 
-#include "applier/inject/service.hpp"
+#include "applier/inject/store.hpp"
 #include "supervisor_support.hpp"
 
 namespace support {
