@@ -6,7 +6,6 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -45,42 +44,14 @@ struct Service::Library {
     decltype(sd_watchdog_enabled)* watchdog = nullptr;
 };
 
-Service::Service()
+Service::Service() : present_(std::getenv("NOTIFY_SOCKET") != nullptr)
 {
-    present_ = std::getenv("NOTIFY_SOCKET") != nullptr;
     if (present_ || std::getenv("LISTEN_FDS") != nullptr) {
         library_ = std::make_unique<Library>();
-    }
-    // systemd 254 and later says how much it keeps.
-    if (const char* limit = std::getenv("FDSTORE")) {
-        limit_ = std::min<std::size_t>(maxStored, std::strtoul(limit, nullptr, 10));
     }
 }
 
 Service::~Service() = default;
-
-std::vector<Stored> Service::takeBack()
-{
-    std::vector<Stored> all;
-    if (!library_) {
-        return all;
-    }
-    char** names = nullptr;
-    const int count = library_->listen(1, &names);
-    if (count < 0) {
-        throw sys::errnoError("take descriptors back from systemd", -count);
-    }
-    for (int i = 0; i < count; ++i) {
-        all.push_back({names[i] != nullptr ? names[i] : "", sys::Fd(SD_LISTEN_FDS_START + i)});
-        if (names[i] != nullptr) {
-            names_.insert(names[i]);
-            nameBytes_ += all.back().name.size() + 1;
-            std::free(names[i]);
-        }
-    }
-    std::free(static_cast<void*>(names));
-    return all;
-}
 
 void Service::tell(const std::string& state)
 {
@@ -118,22 +89,30 @@ void Service::watchdog()
     tell("WATCHDOG=1");
 }
 
-bool Service::hasRoom(const std::vector<std::string>& names) const
+std::vector<NamedDescriptor> Service::takeDescriptors()
 {
-    std::size_t bytes = nameBytes_;
-    for (const std::string& name : names) {
-        bytes += name.size() + 1;
+    std::vector<NamedDescriptor> all;
+    if (!library_) {
+        return all;
     }
-    return !present_ || (names_.size() + names.size() <= limit_ && bytes <= maxStoredNames);
+    char** names = nullptr;
+    const int count = library_->listen(1, &names);
+    if (count < 0) {
+        throw sys::errnoError("take descriptors back from systemd", -count);
+    }
+    for (int i = 0; i < count; ++i) {
+        all.push_back({names[i] != nullptr ? names[i] : "", sys::Fd(SD_LISTEN_FDS_START + i)});
+        std::free(names[i]);
+    }
+    std::free(static_cast<void*>(names));
+    return all;
 }
 
-void Service::store(const std::string& name, int descriptor)
+void Service::storeDescriptor(const std::string& name, int descriptor)
 {
     if (!present_) {
         return;
     }
-    names_.insert(name);
-    nameBytes_ += name.size() + 1;
     // Without FDPOLL=0 systemd lets go of descriptors that report an error.
     const std::string state = "FDSTORE=1\nFDPOLL=0\nFDNAME=" + name;
     const int sent = library_->notify(0, 0, state.c_str(), &descriptor, 1);
@@ -142,13 +121,8 @@ void Service::store(const std::string& name, int descriptor)
     }
 }
 
-void Service::remove(const std::string& name) noexcept
+void Service::removeDescriptor(const std::string& name) noexcept
 {
-    if (!present_) {
-        return;
-    }
-    nameBytes_ -= names_.count(name) * (name.size() + 1);
-    names_.erase(name);
     try {
         tell("FDSTOREREMOVE=1\nFDNAME=" + name);
     } catch (const std::bad_alloc&) {

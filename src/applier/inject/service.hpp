@@ -3,10 +3,8 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -14,13 +12,7 @@
 
 namespace applier::inject {
 
-// As FileDescriptorStoreMax= in packaging/systemd/oci-landlock-supervisor.service: beyond that systemd drops what it
-// is given, and says so to its log alone.
-inline constexpr std::size_t maxStored = 16384;
-// All names together come back in one environment variable, which may have 128 KiB.
-inline constexpr std::size_t maxStoredNames = 120000;
-
-struct Stored {
+struct NamedDescriptor {
     std::string name;
     sys::Fd descriptor;
 };
@@ -37,9 +29,6 @@ public:
 
     bool present() const { return present_; }
 
-    // What a predecessor left; empty the second time. Throws sys::Error.
-    std::vector<Stored> takeBack();
-
     void ready();
     void stopping();
     void status(const std::string& line);
@@ -47,11 +36,12 @@ public:
     std::optional<std::chrono::microseconds> watchdogPeriod() const;
     void watchdog();
 
-    // Whether it can keep that much more.
-    bool hasRoom(const std::vector<std::string>& names) const;
+    // What a predecessor left; empty the second time. Throws sys::Error.
+    std::vector<NamedDescriptor> takeDescriptors();
     // Names of at most 255 bytes without ':'. Throws sys::Error.
-    void store(const std::string& name, int descriptor);
-    void remove(const std::string& name) noexcept;
+    void storeDescriptor(const std::string& name, int descriptor);
+    // All of that name.
+    void removeDescriptor(const std::string& name) noexcept;
     // Readable (end of file) as soon as systemd has seen everything up to here. Throws sys::Error.
     sys::Fd barrier();
 
@@ -61,9 +51,6 @@ private:
 
     std::unique_ptr<Library> library_;
     bool present_ = false;
-    std::multiset<std::string> names_;
-    std::size_t nameBytes_ = 0;
-    std::size_t limit_ = maxStored;
 };
 
 }  // namespace applier::inject

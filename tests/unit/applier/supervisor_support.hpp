@@ -6,9 +6,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -184,7 +184,61 @@ private:
 //   stuck       is ready and does nothing more, not even when its container or the supervisor ends
 //   babble      the first one says what it should not, the others are good
 //   list        writes what it has open
-int fakeTrace(inject::Held held, sys::Fd control);
+inline int fakeTrace(inject::Held held, sys::Fd control)
+{
+    const std::string word = held.containerId.substr(0, held.containerId.find(':'));
+    const std::string path = word == held.containerId ? "" : held.containerId.substr(word.size() + 1);
+    const bool first = path.empty() || contentOf(path).empty();
+    if (word == "early") {
+        return 3;
+    }
+    if (word == "slow") {
+        pause();
+    }
+    if (word == "list") {
+        std::string text;
+        for (const std::string& line : descriptorsOf(getpid())) {
+            text += line.substr(line.find(' ') + 1) + "\n";
+        }
+        append(path, text + "end\n");
+    } else if (!path.empty()) {
+        append(path, std::to_string(getpid()) + "\n");
+    }
+    const auto say = [&](inject::Control what) {
+        const inject::ControlMessage message{what};
+        return send(control.get(), &message, sizeof message, MSG_NOSIGNAL) == sizeof message;
+    };
+    say(inject::controlReady);
+    if (word == "crash") {
+        return 7;
+    }
+    if (word == "stuck") {
+        for (;;) {
+            pause();
+        }
+    }
+    if (word == "babble" && first) {
+        say(static_cast<inject::Control>('?'));
+    }
+    const sys::Fd events(openat(held.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+    for (;;) {
+        pollfd waiting[] = {{control.get(), POLLIN, 0}, {events.get(), POLLPRI, 0}};
+        poll(waiting, 2, -1);
+        char text[64] = {};
+        if (pread(events.get(), text, sizeof text - 1, 0) < 0 || std::strstr(text, "populated 0") != nullptr) {
+            return 0;
+        }
+        inject::ControlMessage message;
+        if (waiting[0].revents != 0) {
+            if (recv(control.get(), &message, sizeof message, 0) != sizeof message) {
+                return 0;
+            }
+            if (message.word == inject::controlPing && !(word == "deaf" && first)) {
+                say(inject::controlPing);
+            }
+        }
+    }
+}
 
 inline inject::SupervisorOptions quickOptions(const Temporary& directory)
 {
@@ -317,5 +371,28 @@ inline bool isGone(pid_t pid)
 {
     return kill(pid, 0) != 0 && errno == ESRCH;
 }
+
+class Supervisor : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        if (getuid() != 0 || cgroupRoot().empty() || landlock::kernelAbi() == 0) {
+            GTEST_SKIP() << "needs root, a writable cgroup v2 and Landlock";
+        }
+    }
+
+    Temporary directory_;
+    inject::SupervisorOptions options_ = quickOptions(directory_);
+    std::string error() const { return contentOf(directory_.path("run.error")); }
+    std::string pids() const { return directory_.path("pids"); }
+    // How many tracers wrote to the file.
+    std::size_t started() const { return static_cast<std::size_t>(std::ranges::count(contentOf(pids()), '\n')); }
+    pid_t lastTracer() const
+    {
+        const std::string all = contentOf(pids());
+        const std::size_t at = all.size() < 2 ? all.npos : all.rfind('\n', all.size() - 2);
+        return std::atoi(all.c_str() + (at == all.npos ? 0 : at + 1));
+    }
+};
 
 }  // namespace support

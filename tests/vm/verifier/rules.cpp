@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the verifier accepts and refuses of the bridge's kfuncs (rules.bpf.c).
+#include <bpf/libbpf.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "harness.hpp"
+#include "tests.hpp"
+
+namespace {
+
+struct Rule {
+    const char* program;
+    const char* refusal;  // part of the verifier's message, nullptr: accepted
+};
+
+constexpr const char* notAllowed = "is not allowed";
+
+constexpr Rule rules[] = {
+    {"ok_store", nullptr},
+    {"ok_revoke_syscall", nullptr},
+    {"ok_restrict_for_exec", nullptr},
+    {"ok_restrict_from_file", nullptr},
+    {"ok_acquire_nonsleepable", nullptr},
+    {"ok_revoke_tp_btf", nullptr},
+    {"ok_revoke_fentry", nullptr},
+    {"ok_other_kfunc", nullptr},
+    {"bad_restrict_check_security", notAllowed},
+    {"bad_restrict_committed_creds", notAllowed},
+    {"bad_restrict_nonsleepable", "program must be sleepable to call sleepable kfunc"},
+    {"bad_restrict_lsm_cgroup", "program must be sleepable to call sleepable kfunc"},
+    {"bad_restrict_fentry", notAllowed},
+    {"bad_from_fd_lsm", notAllowed},
+    {"bad_from_fd_fentry", notAllowed},
+    {"bad_acquire_tp_btf", notAllowed},
+    {"bad_acquire_syscall", notAllowed},
+    {"bad_put_xdp", notAllowed},
+    {"bad_call_dtor", notAllowed},
+    {"bad_restrict_wrong_type", "but R2 has a pointer to STRUCT task_struct"},
+    {"bad_restrict_wrong_binprm", "but R1 has a pointer to STRUCT task_struct"},
+    {"bad_restrict_not_acquired", "R2 must be referenced or trusted"},
+    {"bad_restrict_in_rcu", "kernel func bpf_landlock_restrict_binprm is sleepable within"},
+    {"bad_restrict_null", "Possibly NULL pointer passed to trusted arg1"},
+    {"bad_restrict_unchecked", "Possibly NULL pointer passed to trusted arg1"},
+    {"bad_acquire_outside_rcu", "R1 must be a rcu pointer"},
+    {"bad_put_not_owned", "R1 must be referenced or trusted"},
+    {"bad_leak_acquired", "Unreleased reference"},
+    {"bad_leak_from_fd", "Unreleased reference"},
+    {"bad_leak_exchanged", "Unreleased reference"},
+    {"bad_put_twice", "arg#0 pointer type STRUCT bpf_landlock_ruleset must point to scalar"},
+    {"bad_restrict_after_put", "arg#1 pointer type STRUCT bpf_landlock_ruleset must point to scalar"},
+    {"bad_store_directly", "store to referenced kptr disallowed"},
+};
+
+int quiet(enum libbpf_print_level, const char*, va_list)
+{
+    return 0;
+}
+
+}  // namespace
+
+int testRules(const char* path)
+{
+    libbpf_set_print(quiet);
+    std::vector<char> log(1 << 20);
+    for (const Rule& rule : rules) {
+        bpf_object* object = bpf_object__open_file(path, nullptr);
+        if (object == nullptr) {
+            die("open");
+        }
+        bpf_program* program;
+        bpf_object__for_each_program(program, object)
+        {
+            const bool chosen = std::strcmp(bpf_program__name(program), rule.program) == 0;
+            bpf_program__set_autoload(program, chosen);
+            if (chosen) {
+                log[0] = '\0';
+                bpf_program__set_log_buf(program, log.data(), log.size());
+                bpf_program__set_log_level(program, 1);
+            }
+        }
+        program = bpf_object__find_program_by_name(object, rule.program);
+        const bool loaded = bpf_object__load(object) == 0;
+        bool good = loaded && program != nullptr;
+        std::string what = std::string(rule.program) + ": accepted";
+        if (rule.refusal != nullptr) {
+            good = !loaded && std::strstr(log.data(), rule.refusal) != nullptr;
+            what = std::string(rule.program) + ": refused, \"" + rule.refusal + "\"";
+        }
+        check(good, what);
+        if (!good) {
+            // The reason is at the end.
+            const std::string text = log.data();
+            std::printf("# loaded %d\n%s\n", loaded, text.substr(text.size() > 1500 ? text.size() - 1500 : 0).c_str());
+        }
+        bpf_object__close(object);
+    }
+    return finish();
+}
