@@ -231,6 +231,11 @@ static void drop(struct oll_container *container)
 	bpf_map_delete_elem(&tracers, &container->generation);
 }
 
+static bool is_own_map(struct bpf_map *map)
+{
+	return IS_MAP(map, tracers) || IS_MAP(map, calls) || IS_MAP(map, holds) || IS_MAP(map, guarded);
+}
+
 /*
  * Nobody but its tracer gets at a task that is owed a domain: at its memory, where the calls are that it makes for us,
  * and at its descriptors, among which the rulesets are. Whoever asks holds exec_update_lock, or cannot have the task's
@@ -283,6 +288,9 @@ int guard(struct oll_guard *ctx)
 	__u64 key = (__u64)file;
 	__u64 behind;
 
+	ctx->error = -EPERM;
+	if (!may_administer())
+		return 0;
 	ctx->error = -EBADF;
 	if (!file)
 		return 0;
@@ -299,6 +307,9 @@ int register_tracer(struct oll_register_tracer *ctx)
 	struct oll_tracer tracer = {};
 	__u64 generation = ctx->generation;
 
+	ctx->error = -EPERM;
+	if (!may_administer())
+		return 0;
 	tracer.start_time = BPF_CORE_READ(leader, start_boottime);
 	tracer.tgid = BPF_CORE_READ(leader, tgid);
 	ctx->tgid = tracer.tgid;
@@ -315,6 +326,9 @@ int find_held(struct oll_find_held *ctx)
 	struct hold *hold;
 
 	ctx->held = 0;
+	ctx->error = -EPERM;
+	if (!may_administer())
+		return 0;
 	ctx->error = 0;
 	/* A tracer that has registered since starts from none. */
 	if (ctx->taken && tracer && (__s32)__sync_fetch_and_sub(&tracer->calls, 1) <= 0)
@@ -333,12 +347,16 @@ int find_held(struct oll_find_held *ctx)
 SEC("syscall")
 int debt(struct oll_debt *ctx)
 {
-	struct task_struct *task = bpf_task_from_pid(ctx->pid);
+	struct task_struct *task;
 	struct oll_task *own;
 	__u32 place;
 
 	ctx->entries = 0;
 	ctx->generation = 0;
+	ctx->error = -EPERM;
+	if (!may_administer())
+		return 0;
+	task = bpf_task_from_pid(ctx->pid);
 	ctx->error = -ESRCH;
 	if (!task)
 		return 0;
@@ -366,7 +384,7 @@ int report_failure(struct oll_report_failure *ctx)
 	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
 	struct task_struct *task;
 
-	if (!container)
+	if (!container || !may_administer())
 		return 0;
 	__sync_fetch_and_sub(&container->applied, 1);
 	deny(container, ctx->reason, ctx->entry, ctx->error);

@@ -141,6 +141,21 @@ struct thread_info {
 	unsigned long flags;
 };
 
+struct bpf_map;
+
+struct user_namespace {
+	int level;
+};
+
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
+struct cred {
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -153,6 +168,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
+	const struct cred *cred;
 	char comm[16];
 };
 
@@ -167,6 +183,10 @@ struct task_struct {
 #elif defined(__TARGET_ARCH_arm64)
 #define TIF_SIGPENDING (1UL << 0)
 #endif
+
+/* uapi/linux/capability.h */
+#define CAP_SYS_ADMIN 21
+#define CAP_BPF 39
 
 /* include/linux/errno.h: execve(2) begins anew as soon as a signal has been looked for. */
 #define ERESTARTNOINTR 513

@@ -117,6 +117,11 @@ static void drop(struct oll_container *container)
 	}
 }
 
+static bool is_own_map(struct bpf_map *map)
+{
+	return IS_MAP(map, slots);
+}
+
 struct search {
 	__u64 generation;
 	__u32 start;
@@ -144,6 +149,9 @@ int hand_over(struct oll_hand_over *ctx)
 	struct oll_slot *slot;
 	__u32 index;
 
+	ctx->error = -EPERM;
+	if (!may_administer())
+		return 0;
 	ctx->error = -EINVAL;
 	if (!state)
 		return 0;
@@ -175,6 +183,7 @@ int hand_over(struct oll_hand_over *ctx)
 SEC("syscall")
 int revoke(struct oll_revoke *ctx)
 {
-	empty_slot(ctx->slot, ctx->generation);
+	if (may_administer())
+		empty_slot(ctx->slot, ctx->generation);
 	return 0;
 }

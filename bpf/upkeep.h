@@ -5,6 +5,34 @@
 
 #include "selector.h"
 
+#define IS_MAP(map, name) ((map) == (struct bpf_map *)&(name))
+
+/* Is it one of those that only this applier has? */
+static bool is_own_map(struct bpf_map *map);
+
+/*
+ * What is pinned is for who may load BPF programs. File modes alone would let in whoever has the user id of the host's
+ * root, such as a container without any capability that has bpffs mounted, read-only or not.
+ */
+static __always_inline bool may_administer(void)
+{
+	const struct cred *cred = BPF_CORE_READ(bpf_get_current_task_btf(), cred);
+
+	return BPF_CORE_READ(cred, user_ns, level) == 0 &&
+	       (BPF_CORE_READ(cred, cap_effective.val) & (1ULL << CAP_BPF | 1ULL << CAP_SYS_ADMIN));
+}
+
+SEC("lsm/bpf_map")
+int BPF_PROG(guard_map, struct bpf_map *map, unsigned int mode, int ret)
+{
+	if (ret || may_administer())
+		return ret;
+	if (IS_MAP(map, node) || IS_MAP(map, containers) || IS_MAP(map, namespaces) || IS_MAP(map, programs) ||
+	    IS_MAP(map, strays) || IS_MAP(map, tasks) || IS_MAP(map, scratch) || is_own_map(map))
+		return -EPERM;
+	return 0;
+}
+
 static __always_inline bool is_alive(__u32 tgid, __u64 start_time)
 {
 	struct task_struct *task = tgid ? bpf_task_from_pid(tgid) : NULL;

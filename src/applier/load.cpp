@@ -172,8 +172,8 @@ std::vector<std::string> requiredLinks(oll_applier applier)
     if (applier == OLL_APPLIER_INJECT) {
         links = {"link_guard_owed", "link_guard_ruleset"};
     }
-    links.insert(links.end(), {"link_forget", "link_inherit", "link_commit_exec", "link_restrict_exec",
-                               "link_select_file", "link_select_exec"});
+    links.insert(links.end(), {"link_guard_map", "link_forget", "link_inherit", "link_commit_exec",
+                               "link_restrict_exec", "link_select_file", "link_select_exec"});
     return links;
 }
 

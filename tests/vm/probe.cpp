@@ -3,6 +3,8 @@
 // Static, so that it is the only file it needs. Many commands can follow each other, separated by "+". A "++" among the
 // words for another program reaches it as "+", and so on.
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/bpf.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <spawn.h>
@@ -12,7 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,9 +24,11 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -53,6 +59,22 @@ int tryWrite(const Words& words)
     std::printf("write %s: %s\n", words[1].c_str(), fd >= 0 ? "allowed" : std::strerror(errno));
     close(fd);
     return 0;
+}
+
+// "mkdir PATH": takes no descriptor.
+int tryMakeDirectory(const Words& words)
+{
+    const bool made = mkdir(words.at(1).c_str(), 0755) == 0;
+    std::printf("mkdir %s: %s\n", words[1].c_str(), made ? "allowed" : std::strerror(errno));
+    return 0;
+}
+
+// "groups COUNT": belongs to so many.
+int setGroups(const Words& words)
+{
+    std::vector<gid_t> groups(std::stoul(words.at(1)));
+    std::iota(groups.begin(), groups.end(), 100000);
+    return setgroups(groups.size(), groups.data()) == 0 ? 0 : failed(words);
 }
 
 int printNoNewPrivileges(const Words&)
@@ -300,12 +322,16 @@ int executeTraced(const Words& words)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-// "limit NAME SOFT": of nofile, stack, as; in bytes or descriptors.
+// "limit NAME [SOFT]": of nofile, stack, as; in bytes or descriptors. Without SOFT: prints both.
 int setLimit(const Words& words)
 {
     const auto kind = words.at(1) == "nofile" ? RLIMIT_NOFILE : words[1] == "stack" ? RLIMIT_STACK : RLIMIT_AS;
     rlimit limit{};
     getrlimit(kind, &limit);
+    if (words.size() == 2) {
+        std::printf("limit %s: %lu %lu\n", words[1].c_str(), limit.rlim_cur, limit.rlim_max);
+        return 0;
+    }
     limit.rlim_cur = std::stoul(words.at(2));
     limit.rlim_max = std::min(limit.rlim_cur, limit.rlim_max);
     return setrlimit(kind, &limit) == 0 ? 0 : failed(words);
@@ -470,7 +496,7 @@ int onlyRead(const Words& words)
 }
 
 // "steal N PROGRAM WORD...": executes the program N times, and meanwhile tries to get a ruleset from it and to add a
-// rule to it that opens everything.
+// rule to it that opens everything; and sockets, of which the program has none of its own.
 int steal(const Words& words)
 {
     Words command(words.begin() + 2, words.end());
@@ -481,6 +507,7 @@ int steal(const Words& words)
     arguments.push_back(nullptr);
     const int root = open("/", O_PATH | O_CLOEXEC);
     int stolen = 0;
+    int sockets = 0;
     int reached = 0;
     for (int i = std::stoi(words.at(1)); i > 0; --i) {
         const pid_t child = fork();
@@ -493,6 +520,8 @@ int steal(const Words& words)
             for (int number = 0; number < 8; ++number) {
                 const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, number, 0));
                 reached += fd >= 0;
+                struct stat what {};
+                sockets += fd >= 0 && fstat(fd, &what) == 0 && S_ISSOCK(what.st_mode);
                 landlock_path_beneath_attr rule{};
                 rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
                 rule.parent_fd = root;
@@ -502,7 +531,69 @@ int steal(const Words& words)
         }
         close(pidfd);
     }
-    std::printf("stolen %d, reached %s\n", stolen, reached > 0 ? "something" : "nothing");
+    std::printf("stolen %d, sockets %d, reached %s\n", stolen, sockets, reached > 0 ? "something" : "nothing");
+    return 0;
+}
+
+// "take PID": which of the first 64 descriptors of that process can be had, rulesets or others.
+int take(const Words& words)
+{
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, std::stoi(words.at(1)), 0));
+    int rulesets = 0;
+    int others = 0;
+    for (int number = 0; number < 64; ++number) {
+        const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, number, 0));
+        char name[64] = {};
+        if (fd >= 0 && readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name - 1) >= 0) {
+            ++(std::strstr(name, "landlock") != nullptr ? rulesets : others);
+        }
+        close(fd);
+    }
+    std::printf("taken: %d rulesets, %s\n", rulesets, others > 0 ? "others" : "nothing else");
+    return 0;
+}
+
+// "reach PID": what this program gets at of that process: its memory, descriptors and executable, and as its tracer. It
+// stays that until it ends.
+int reach(const Words& words)
+{
+    const pid_t pid = std::stoi(words.at(1));
+    std::string reached;
+    const auto note = [&](const char* what, bool got) { reached += got ? std::string(" ") + what : ""; };
+    char byte = 0;
+    const iovec here{&byte, 1};
+    // At an address of ours, where it may have nothing.
+    note("vm", process_vm_readv(pid, &here, 1, &here, 1, 0) >= 0 || errno == EFAULT);
+    const int memory = open(("/proc/" + words[1] + "/mem").c_str(), O_RDWR | O_CLOEXEC);
+    note("mem", memory >= 0);
+    close(memory);
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+    const int taken = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, 0, 0));
+    note("descriptor", taken >= 0 || (pidfd >= 0 && errno == EBADF));
+    close(taken);
+    close(pidfd);
+    note("exe", readlink(("/proc/" + words[1] + "/exe").c_str(), &byte, 1) >= 0);
+    note("trace", ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0);
+    std::printf("reached%s\n", reached.empty() ? " nothing" : reached.c_str());
+    return 0;
+}
+
+// "signal NUMBER PID".
+int sendSignal(const Words& words)
+{
+    const bool sent = kill(std::stoi(words.at(2)), std::stoi(words.at(1))) == 0;
+    std::printf("signal %s: %s\n", words[1].c_str(), sent ? "sent" : std::strerror(errno));
+    return 0;
+}
+
+// "pin PATH": opens what is pinned there.
+int openPin(const Words& words)
+{
+    bpf_attr attributes{};
+    attributes.pathname = reinterpret_cast<std::uint64_t>(words.at(1).c_str());
+    const int fd = static_cast<int>(syscall(SYS_bpf, BPF_OBJ_GET, &attributes, sizeof attributes));
+    std::printf("pin %s: %s\n", words[1].c_str(), fd >= 0 ? "opened" : std::strerror(errno));
+    close(fd);
     return 0;
 }
 
@@ -519,6 +610,8 @@ struct Command {
 constexpr Command commands[] = {
     {"read", tryRead},
     {"write", tryWrite},
+    {"mkdir", tryMakeDirectory},
+    {"groups", setGroups},
     {"nnp", printNoNewPrivileges},
     {"ids", printIds},
     {"status", printStatus},
@@ -551,6 +644,10 @@ constexpr Command commands[] = {
     {"stack", stack},
     {"only-read", onlyRead},
     {"steal", steal},
+    {"take", take},
+    {"reach", reach},
+    {"signal", sendSignal},
+    {"pin", openPin},
     {"skip", skip},
 };
 

@@ -291,6 +291,12 @@ class Errors(DirectTestCase):
                                "17, and a container can have 16")
             self.assertRefused(hook({**state, "id": "i" * 256}), "/id", "longer than 255 bytes")
         self.assertMapsEmpty()
+        with fake_init("own") as pid:
+            bundle.annotate(profile(program(*links)))
+            result = hook(self.state_of(bundle, pid))
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(status()["containers"][0]["intact"])
+        self.assertMapsEmpty()
 
     def test_rootless(self):
         """In a user namespace the hook refuses what takes the selector."""

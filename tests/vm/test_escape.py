@@ -108,24 +108,49 @@ class Namespaces(TestCase):
         cases.run(self, bundle, "crun")
 
 
-    def test_user_namespace(self):
-        """In a container with a user namespace of its own, whose root may register interpreters for file types."""
-        bundle = self.bundle()
+    @staticmethod
+    def own_user_namespace(bundle):
+        """Whose root may register interpreters for file types."""
         privilege(bundle, "CAP_SYS_ADMIN")
         bundle.config["linux"]["namespaces"].append({"type": "user"})
         for ids in ("uidMappings", "gidMappings"):
             bundle.config["linux"][ids] = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        os.mkdir(bundle.path("types"))
+        for kind in ("bound", "free"):
+            shutil.copy(PROBE, bundle.path(f"bin/x.{kind}"))
+
+    REGISTER = ("mount -t binfmt_misc none /types; echo ':bound:E::bound::/bin/target:' > /types/register; "
+                "echo ':free:E::free::/bin/probe:' > /types/register")
+
+    def add_file_types(self, cases):
+        for kind, verdict in (("bound", RESTRICTED), ("free", FREE)):
+            cases.prints(f"a file type: {kind}", f"/bin/x.{kind} + {SECRET}",
+                         f"probe: unknown command /bin/x.{kind}", verdict)
+
+    def test_user_namespace(self):
+        """In a container with a user namespace of its own."""
+        bundle = self.bundle()
+        self.own_user_namespace(bundle)
         bundle.annotate(profile(program("/bin/target")))
         cases = Cases()
         cases.restricted("the target", f"/bin/target {SECRET}")
         cases.free("another program", f"/bin/probe {SECRET}")
         cases.restricted("unshare", f"/bin/probe unshare user mount + {CHECK}")
-        cases.setup("mkdir /types; mount -t binfmt_misc none /types; touch /bin/x.bound /bin/x.free; "
-                    "chmod 755 /bin/x.bound /bin/x.free; echo ':bound:E::bound::/bin/target:' > /types/register; "
-                    "echo ':free:E::free::/bin/probe:' > /types/register")
-        for kind, verdict in (("bound", RESTRICTED), ("free", FREE)):
-            cases.prints(f"a file type: {kind}", f"/bin/x.{kind} + {SECRET}",
-                         f"probe: unknown command /bin/x.{kind}", verdict)
+        cases.setup(self.REGISTER)
+        self.add_file_types(cases)
+        cases.run(self, bundle, "crun")
+
+    def test_file_types_and_except(self):
+        """A program that is excepted, and for which an interpreter is registered later, runs unrestricted only on one
+        that is excepted, too."""
+        bundle = self.bundle()
+        self.own_user_namespace(bundle)
+        bundle.annotate(profile(entry({"except": ["/run.sh", "/bin/busybox", "/bin/probe", "/bin/x.bound",
+                                                  "/bin/x.free"]})))
+        cases = Cases()
+        cases.free("as it is", f"/bin/x.bound {SECRET}")
+        cases.setup(self.REGISTER)
+        self.add_file_types(cases)
         cases.run(self, bundle, "crun")
 
 

@@ -8,7 +8,7 @@ import unittest
 
 from applier import REFUSED, refused, refused_name
 from cases import FREE, RESTRICTED, SECRET, Cases, lines
-from containers import TestCase, entry, oci_landlock, policy, profile, program, status
+from containers import TestCase, command, entry, oci_landlock, policy, profile, program, status
 
 FULL = os.environ.get("FULL") == "1"
 TOO_MANY = "Argument list too long"
@@ -83,7 +83,7 @@ class Privileges(TestCase):
         path = os.path.join(PROFILES, "test.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(profile(*entries), file)
-        self.addCleanup(os.unlink, path)
+        self.addCleanup(command, "rm", "-f", path)
         return "test"
 
     def user(self, bundle, *capabilities):
@@ -163,6 +163,17 @@ class Privileges(TestCase):
                                  {"comm": refused_name("probe", "target"), "entry": 0, "errno": 1,
                                   "reason": "the kernel refused the domain"})
                 self.assertIn("execs    1 restricted, 2 denied", oci_landlock("status").stdout)
+
+    def test_entries_that_disagree(self):
+        """Of several entries that select one exec, one that sets no_new_privs sets it for all, whichever is first."""
+        for order in ((False, True), (True, False)):
+            with self.subTest(order=order):
+                bundle = self.bundle()
+                self.user(bundle)
+                bundle.annotate(self.node_profile(
+                    *(program("/bin/target", noNewPrivileges=value) for value in order)))
+                result = bundle.run("crun", "/bin/target", "read", "/etc/secret", "+", "nnp", "+", "stack", "16")
+                self.assertEqual(lines(result), [RESTRICTED, "no_new_privs: 1", f"stacked 14: {TOO_MANY}"])
 
     def test_not_from_an_annotation(self):
         """`noNewPrivileges: false` in an annotation does not start a container."""

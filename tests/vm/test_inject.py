@@ -463,7 +463,7 @@ class Thieves(TestCase):
                         /bin/target {SECRET}
                     """)
                     # It has tried in earnest: before and after the injection the target is like any other.
-                    self.assertEqual(lines(result), ["stolen 0, reached something", RESTRICTED], result.stderr)
+                    self.assertEqual(lines(result), ["stolen 0, sockets 0, reached something", RESTRICTED], result.stderr)
 
 
 @applier.inject_only("wherever the target lies")

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import signal
+import struct
 
 import applier
 from containers import (OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, rulesets_held,
                         status)
-from direct import CGROUPS, FULL, DirectTestCase, await_true, gate, hook
+from direct import (CGROUPS, CONTAINER_SIZE, FULL, PROGRAM_SIZE, DirectTestCase, await_true, fake_init, gate, hook,
+                    pinned)
 
 WAIT_FOR_GO = "while ! [ -e /go ]; do sleep 0.05; done\n"
 TARGET_DENIED = "read /etc/secret: Permission denied\n"
@@ -140,6 +142,52 @@ class Life(DirectTestCase):
                     self.assertEqual(rulesets_held(), 1)
                     self.assertEqual([item["applied"] for item in status()["containers"]], [1])
                 self.assertMapsEmpty()
+
+
+@applier.selector_only("nothing is pinned")
+class Many(DirectTestCase):
+    def test_poststop(self):
+        """Clearing one container away takes hardly more calls with hundreds of others and all their programs present
+        than with none: it reads what is about containers once, and of the rest only its own."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        count, listed = 600, 2000
+        ids = [struct.pack("Q", 1 << 62 | number) for number in range(count)]
+        programs = [struct.pack("QQ", 1 << 62, number) for number in range(listed)]
+        alone = self.poststop_calls()
+        with pinned("containers", CONTAINER_SIZE) as entries, pinned("programs", PROGRAM_SIZE) as names:
+            try:
+                for key in ids:
+                    entries.update(key, bytes(CONTAINER_SIZE))
+                for key in programs:
+                    names.update(key, bytes(PROGRAM_SIZE))
+                among_others = self.poststop_calls()
+            finally:
+                for key in ids:
+                    entries.delete(key)
+                for key in programs:
+                    names.delete(key)
+        self.assertGreater(alone, 3)
+        # 256 entries are read at a time.
+        self.assertLessEqual(among_others - alone, count // 256 + 2)
+        self.assertMapsEmpty()
+
+    def poststop_calls(self):
+        """How many calls of bpf(2) it takes to clear a container away, whose cgroup is still there."""
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        with fake_init("own") as pid:
+            state = self.state_of(bundle, pid)
+            result = hook(state)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with open(f"{CGROUPS}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(pid))
+            log = os.path.join(bundle.directory, "trace")
+            result = hook({**state, "status": "stopped"}, "poststop", prefix=["strace", "-o", log, "-e", "trace=bpf"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with pinned("containers", CONTAINER_SIZE) as entries, self.assertRaises(FileNotFoundError):
+                entries.lookup(struct.pack("Q", os.stat(f"{CGROUPS}/own").st_ino))
+            with open(log, encoding="utf-8") as file:
+                return len(re.findall(r"^bpf\(", file.read(), re.M))
 
 
 class Killed(DirectTestCase):

@@ -152,6 +152,28 @@ class Scripts(TestCase):
         cases.run(self, bundle, "crun")
 
 
+    def test_interpreter_that_is_a_link(self):
+        """A listed interpreter counts by the name that a script gives it, also when that is a link that was changed
+        since, or that appeared later."""
+        bundle = self.bundle()
+        for name in ("one", "two", "three"):
+            shutil.copy(PROBE, bundle.path("bin", name))
+        os.symlink("one", bundle.path("bin/python"))
+        bundle.annotate(profile(program("/bin/python", "/bin/later")))
+        for name in ("python", "later", "three"):
+            bundle.write(f"bin/on-{name}", f"#!/bin/{name} skip\n", 0o755)
+        cases = Cases()
+        cases.restricted("as it was", f"/bin/on-python + {SECRET}")
+        cases.setup("ln -s two /bin/new; mv /bin/new /bin/python; ln -s three /bin/later")
+        cases.restricted("changed", f"/bin/on-python + {SECRET}")
+        cases.restricted("changed, by a script in memory", f"/bin/probe script-memory /bin/python ++ {SECRET}")
+        cases.free("what it leads to now", f"/bin/two {SECRET}")
+        cases.restricted("what it led to", f"/bin/one {SECRET}")
+        cases.restricted("appeared later", f"/bin/on-later + {SECRET}")
+        cases.free("what that leads to", f"/bin/on-three + {SECRET}")
+        cases.run(self, bundle, "crun")
+
+
 class Files(TestCase):
     def test_program_that_is_replaced(self):
         """A target is one by name after an upgrade put a new file there, and by file when it got another name."""

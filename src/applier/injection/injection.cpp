@@ -5,7 +5,7 @@
 //   exec event    seccomp filters are suspended, all signals blocked; on to the return of execve
 //   execve's end  registers, the instructions at the instruction pointer and the top of the stack are saved
 //   calls         socketpair, recvmsg: the rulesets are handed over (Handover)
-//   calls         for each layer prctl(PR_SET_NO_NEW_PRIVS) if asked for and not done yet, landlock_restrict_self
+//   calls         prctl(PR_SET_NO_NEW_PRIVS) if a layer asks for it, landlock_restrict_self for each layer
 //   calls         close, of everything that was opened
 //   end           everything saved is put back, and the task detached
 //
@@ -234,12 +234,11 @@ void Injection::atExecReturn(const __ptrace_syscall_info& info)
 // `rulesets`: as the task numbers them.
 void Injection::enforce(const std::vector<int>& rulesets)
 {
-    bool noNewPrivileges = false;
+    // What one of the layers asks for holds for all of them, in whatever order they come.
+    if (wantsNoNewPrivileges()) {
+        calls_.add("prctl(PR_SET_NO_NEW_PRIVS)", SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1});
+    }
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-        if ((layers_[i].restrictFlags & OLL_RESTRICT_NO_NEW_PRIVS) != 0 && !noNewPrivileges) {
-            calls_.add("prctl(PR_SET_NO_NEW_PRIVS)", SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1});
-            noNewPrivileges = true;
-        }
         // The bit for no_new_privs is not known to the call before Linux 7.3.
         calls_.add("landlock_restrict_self", SYS_landlock_restrict_self,
                    {static_cast<std::uint64_t>(rulesets[i]), layers_[i].restrictFlags & ~OLL_RESTRICT_NO_NEW_PRIVS});
