@@ -156,8 +156,8 @@ class Pins(DirectTestCase):
     def test_modes(self):
         """What is pinned, and what is in the run directory, is root's alone."""
         self.assertIn(os.path.join(PINS, "containers"), self.pins())
-        for path in (PINS, "/run/oci-landlock", *self.pins(), *(f"/run/oci-landlock/{name}" for name in
-                                                               os.listdir("/run/oci-landlock"))):
+        state = "/run/oci-landlock"
+        for path in (PINS, state, *self.pins(), *(os.path.join(state, name) for name in os.listdir(state))):
             found = os.lstat(path)
             self.assertEqual((found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode) & 0o077), (0, 0, 0), path)
 
