@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "cli/check.hpp"
+#include "cli/check_bundle.hpp"
 #include "cli/lookup.hpp"
 #include "container/rootfs.hpp"
 #include "oci/bundle.hpp"
