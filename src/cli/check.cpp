@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock check`: what is wrong with a profile, and what a right one comes to.
-#include "cli/check.hpp"
+#include "cli/check_bundle.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

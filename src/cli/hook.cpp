@@ -20,6 +20,7 @@
 #include "container/process.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
+#include "node/pins.hpp"
 #include "oci/bundle.hpp"
 #include "oci/state.hpp"
 #include "sys/digest.hpp"
@@ -70,7 +71,11 @@ void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const co
     limitToLaunch(profile, reason);
     const Prepared prepared = prepare(profile, init, bundle);
     tellPartial(state.id, profile, prepared);
-    launch::Container container{state.id, outcomeOf(profile, prepared), state.pid, bundle.rootPath, {}};
+    launch::Container container{.id = state.id,
+                                .report = outcomeOf(profile, prepared),
+                                .pid = state.pid,
+                                .rootPath = bundle.rootPath,
+                                .layers = {}};
     for (const applier::Layer& layer : prepared.layers) {
         container.layers.push_back({layer.ruleset, layer.restrictFlags});
     }

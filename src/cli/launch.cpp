@@ -6,7 +6,7 @@
 
 #include <cstdio>
 
-#include "applier/applier.hpp"
+#include "applier/probe.hpp"
 #include "node/node.hpp"
 #include "sys/error.hpp"
 #include "sys/lsm.hpp"

@@ -3,10 +3,11 @@
 #include <boost/program_options.hpp>
 #include <cstdio>
 
-#include "applier/applier.hpp"
+#include "applier/programs.hpp"
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "node/node.hpp"
+#include "node/pins.hpp"
 
 namespace cli {
 

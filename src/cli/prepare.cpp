@@ -100,8 +100,12 @@ public:
 private:
     sys::Fd build(const profile::Layer& layer, std::vector<Found>& all)
     {
-        landlock::Ruleset ruleset(
-            {layer.handledFs, layer.handledNet, layer.scoped, layer.quietFs, layer.quietNet, layer.quietScoped});
+        landlock::Ruleset ruleset({.handledFs = layer.handledFs,
+                                   .handledNet = layer.handledNet,
+                                   .scoped = layer.scoped,
+                                   .quietFs = layer.quietFs,
+                                   .quietNet = layer.quietNet,
+                                   .quietScoped = layer.quietScoped});
         for (const profile::PathRule& rule : layer.paths) {
             try {
                 sys::Fd file;

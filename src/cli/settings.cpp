@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "oci/json.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 #include "sys/user.hpp"
 
 namespace cli {
@@ -21,11 +21,6 @@ namespace {
 
 constexpr std::size_t maxSettingsBytes = 64 * 1024;
 constexpr std::size_t maxNameBytes = 128;
-
-bool keepAll(int, std::string_view)
-{
-    return true;
-}
 
 // No link is followed at the end: what was checked is what is read. Empty when there is none.
 sys::Fd openTrustedDirectory(const std::string& path)
@@ -90,7 +85,7 @@ Settings readFile(const std::string& path)
     if (!text) {
         return settings;
     }
-    const json document = oci::parseJson(*text, path, keepAll);
+    const json document = sys::readJsonObject(*text, path);
     for (const auto& [key, value] : document.items()) {
         const std::string where = path + ": /" + sys::printable(key);
         if (key == "profileDirectories" && value.is_array()) {

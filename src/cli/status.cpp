@@ -7,14 +7,15 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "applier/applier.hpp"
 #include "applier/inject/client.hpp"
 #include "applier/launch/records.hpp"
+#include "applier/programs.hpp"
 #include "cli/commands.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
+#include "node/pins.hpp"
 #include "sys/lsm.hpp"
 #include "version.hpp"
 

@@ -11,7 +11,7 @@
 #include "applier/inject/tracer.hpp"
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
-#include "node/node.hpp"
+#include "node/pins.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
 

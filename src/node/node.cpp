@@ -10,8 +10,10 @@
 #include <ctime>
 #include <set>
 
+#include "applier/programs.hpp"
 #include "container/process.hpp"
 #include "sys/bpf.hpp"
+#include "sys/error.hpp"
 #include "sys/places.hpp"
 
 namespace node {
@@ -177,7 +179,11 @@ Reservation::Reservation(const Container& container) : cgroupId_(container.cgrou
         loaded_ = node.loadedAs();
         keeper_ = std::move(node.keeper_);
     }
-    kept_ = keeper_->keep({generation_, container.cgroupId, container.id, container.cgroup, container.layers});
+    kept_ = keeper_->keep({.generation = generation_,
+                           .cgroupId = container.cgroupId,
+                           .containerId = container.id,
+                           .cgroup = container.cgroup,
+                           .layers = container.layers});
 }
 
 void Reservation::confirm() const
@@ -252,7 +258,11 @@ void Node::writeEntry(const Container& container, std::uint64_t generation, cons
     }
     for (std::size_t i = 0; i < container.layers.size(); ++i) {
         const applier::Layer& layer = container.layers[i];
-        entry.layers[i] = {generation, slots[i], layer.entry, layer.restrictFlags, 0};
+        entry.layers[i] = {.generation = generation,
+                           .slot = slots[i],
+                           .entry = layer.entry,
+                           .restrict_flags = layer.restrictFlags,
+                           .reserved = 0};
     }
     entry.record.created = static_cast<std::uint64_t>(std::time(nullptr));
     std::ranges::copy(container.digest, entry.record.digest);

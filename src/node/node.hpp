@@ -9,54 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "applier/applier.hpp"
+#include "applier/keeper.hpp"
 #include "bpf/abi.h"
+#include "node/lock.hpp"
 #include "sys/digest.hpp"
-#include "sys/error.hpp"
 #include "sys/fd.hpp"
 
 namespace node {
-
-// One writer at a time on the node. Released when the process ends, however it ends. Its holder waits for nobody: not
-// for a container's files or processes, nor for another process of ours.
-class Lock {
-public:
-    // Waits for its turn, 10 s at most. Throws sys::Error, which names the holder.
-    Lock();
-
-private:
-    sys::Fd file_;
-};
-
-// Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
-void requireAccess();
-
-// This kernel, or how the node was loaded, is the obstacle: it is no use to try again.
-class Unfit : public sys::Error {
-public:
-    using sys::Error::Error;
-};
-
-// What `load` finds of the running kernel.
-struct Capabilities {
-    bool bpfLsm = false;
-    bool landlockBeforeBpf = false;  // both are on, in the order that the kfunc applier needs
-    unsigned landlockAbi = 0;
-    bool bridge = false;
-    std::string injectObstacle;  // why the inject applier cannot work; "": it can
-    std::string lsm;             // the kernel's own list
-};
-Capabilities probe();
-
-enum class Choice { automatic, kfunc, inject };
-
-// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what
-// is loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when
-// an incompatible version is.
-void load(const Lock&, Choice choice = Choice::automatic);
-
-// Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
-bool unload(const Lock&, bool force);
 
 struct Entry {
     oll_selector selector = OLL_SELECT_ENTRYPOINT;

@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <array>
 
-#include "oci/json.hpp"
+#include "oci/member.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 
 namespace oci {
 
@@ -33,7 +34,7 @@ bool concernsUs(std::string_view key)
 }
 
 // Members of the same name in other places are kept too; they are few and small.
-bool wanted(int depth, std::string_view key)
+bool wanted(std::size_t depth, std::string_view key)
 {
     switch (depth) {
         case 1:
@@ -60,7 +61,7 @@ std::string firstOf(const Bundle& bundle, const auto& keys)
 Bundle parseBundle(std::string_view config, const std::string& directory)
 {
     const std::string what = sys::printable(directory) + "/config.json";
-    const json document = parseJson(config, what, wanted);
+    const json document = sys::readJsonObject(config, what, wanted);
     Bundle bundle;
     bundle.directory = directory;
     if (const json* root = member(document, "root", json::value_t::object, what, "")) {

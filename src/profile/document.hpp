@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Text of a profile -> document -> Profile.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -9,10 +10,17 @@
 
 namespace profile {
 
-// load() from the point where the text, JSON or TOML, has become a document.
-Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi);
+inline constexpr std::size_t maxDepth = 32;
+inline constexpr std::size_t maxValues = 32768;  // 4,096 rules of one path each need 20,485
 
-// The document in a file: TOML when `source` ends in .toml, else JSON.
+// JSON, strict: one value, no duplicate keys, no NUL, valid UTF-8, no byte order mark, within the bounds above and
+// maxDocumentBytes. Throws Invalid naming `source`.
+nlohmann::json parseJson(std::string_view text, std::string_view source);
+
+// The document in a file: TOML when `source` ends in .toml, else JSON. Throws Invalid.
 nlohmann::json parseFile(std::string_view text, std::string_view source);
+
+// load() from here on.
+Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi);
 
 }  // namespace profile

@@ -47,9 +47,9 @@ std::string listed(const Names& names)
     return out;
 }
 
-class Reader {
+class Explainer {
 public:
-    Reader(const json& root, Problems& problems) : root_(root), problems_(problems) {}
+    Explainer(const json& root, Problems& problems) : root_(root), problems_(problems) {}
 
     // `alternatives`: names that would have led to another part of the schema.
     void read(const json& value, const json& schema, const std::string& at, const Names& alternatives = {})
@@ -81,7 +81,7 @@ private:
     bool matches(const json& value, const json& schema) const
     {
         Problems none(1);
-        Reader(root_, none).read(value, schema, "");
+        Explainer(root_, none).read(value, schema, "");
         return none.empty();
     }
 
@@ -208,7 +208,7 @@ private:
 void explain(const json& document, Problems& problems)
 {
     const json schema = json::parse(compactSchema());
-    Reader(schema, problems).read(document, schema, "");
+    Explainer(schema, problems).read(document, schema, "");
 }
 
 }  // namespace profile

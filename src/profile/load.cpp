@@ -6,11 +6,9 @@
 
 #include "profile/document.hpp"
 #include "profile/except.hpp"
-#include "profile/json.hpp"
 #include "profile/path.hpp"
 #include "profile/policy.hpp"
 #include "profile/schema.hpp"
-#include "profile/toml.hpp"
 
 namespace profile {
 
@@ -227,11 +225,6 @@ Profile load(std::string_view text, std::string source, Origin origin, unsigned 
 {
     const json document = parseJson(text, source);
     return loadDocument(document, std::move(source), origin, abi);
-}
-
-json parseFile(std::string_view text, std::string_view source)
-{
-    return source.ends_with(".toml") ? parseToml(text, source) : parseJson(text, source);
 }
 
 Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi)

@@ -32,9 +32,9 @@ void eachBit(std::uint64_t mask, Use use)
     }
 }
 
-class Reader {
+class PolicyReader {
 public:
-    Reader(const std::string& at, Problems& problems) : at_(at), problems_(problems) {}
+    PolicyReader(const std::string& at, Problems& problems) : at_(at), problems_(problems) {}
 
     Policy read(const json& document)
     {
@@ -380,7 +380,7 @@ private:
 
 Policy readPolicy(const json& document, const std::string& pointer, Problems& problems)
 {
-    return Reader(pointer, problems).read(document);
+    return PolicyReader(pointer, problems).read(document);
 }
 
 void compose(Policy& policy, const Policy& other)

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "profile/json.hpp"
+#include "profile/document.hpp"
 #include "profile/problems.hpp"
 
 namespace {

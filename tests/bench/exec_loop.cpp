@@ -22,6 +22,7 @@
 
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
+#include "node/pins.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "landlock/access.hpp"
-#include "profile/json.hpp"
+#include "profile/document.hpp"
 #include "profile/load.hpp"
 #include "profile/schema.hpp"
 

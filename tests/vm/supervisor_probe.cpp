@@ -77,14 +77,14 @@ void offer(const std::string& name)
         throw sys::errnoError(path);
     }
     const landlock::Ruleset ruleset(landlock::RulesetAttributes{.handledFs = 1});
-    inject::Offer offered;
+    applier::Offer offered;
     offered.generation = st.st_ino;
     offered.cgroupId = st.st_ino;
     offered.containerId = name;
     offered.cgroup = cgroup.get();
     offered.layers.push_back({ruleset.fd(), 0, 0});
     inject::Handover handover(offered);
-    handover.keep();
+    handover.confirm();
     std::printf("%d\n", init);
 }
 

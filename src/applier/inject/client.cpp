@@ -124,7 +124,9 @@ void expect(const Answer& answer, Reply reply)
 
 }  // namespace
 
-Handover::Handover(const Offer& offer, const std::string& socket, milliseconds timeout) : timeout_(timeout)
+Handover::Handover(const Offer& offer, const std::string& socket, milliseconds timeout)
+    : timeout_(timeout),
+      layerCount_(offer.layers.size())
 {
     if (offer.layers.size() > OLL_MAX_LAYERS || offer.containerId.size() >= OLL_ID_SIZE) {
         throw sys::Error("the container is more than the supervisor takes: too many layers, or too long an id");
@@ -150,7 +152,7 @@ Handover::Handover(const Offer& offer, const std::string& socket, milliseconds t
     expect(ask(socket_.get(), request, descriptors, deadline, timeout), Reply::ready);
 }
 
-void Handover::keep()
+void Handover::confirm()
 {
     Request request;
     request.word = Word::keep;

@@ -11,43 +11,33 @@
 #include <vector>
 
 #include "applier/inject/channel.hpp"
+#include "applier/keeper.hpp"
 #include "sys/fd.hpp"
 
 namespace applier::inject {
 
-struct OfferedLayer {
-    int ruleset = -1;
-    std::uint32_t entry = 0;
-    std::uint32_t restrictFlags = 0;
-};
-
-// A container for the supervisor. Every descriptor is borrowed.
-struct Offer {
-    std::uint64_t generation = 0;
-    std::uint64_t cgroupId = 0;
-    std::string containerId;
-    int cgroup = -1;  // directory
-    std::vector<OfferedLayer> layers;
-};
-
 // How long each answer may take.
 inline constexpr std::chrono::milliseconds answerTimeout = std::chrono::seconds(10);
 
-// The supervisor drops the container when this ends, however it ends, before keep() has returned.
-class Handover {
+// A container that the supervisor holds. It drops the container when this ends, however it ends, before confirm() has
+// returned.
+class Handover : public Kept {
 public:
     // When this returns, the container's tracer attends to its execs. Throws sys::Error: no supervisor, it does not
     // answer, or it refuses.
     explicit Handover(const Offer& offer, const std::string& socket = supervisorSocket(),
                       std::chrono::milliseconds timeout = answerTimeout);
 
-    // To be called when the container's entry is written: from the return on, the supervisor takes care of the
-    // container until its cgroup is empty. Throws sys::Error; the entry is to be taken back then.
-    void keep();
+    // There are no slots here: zeros.
+    std::vector<std::uint32_t> place() override { return std::vector<std::uint32_t>(layerCount_); }
+    // From the return on, the supervisor takes care of the container until its cgroup is empty. Throws sys::Error; the
+    // entry is to be taken back then.
+    void confirm() override;
 
 private:
     sys::Fd socket_;
     std::chrono::milliseconds timeout_;
+    std::size_t layerCount_;
 };
 
 struct SupervisorStatus {

@@ -2,7 +2,7 @@
 // The kfunc applier keeps rulesets in the kernel: a slot each, in a pinned map. Nothing of ours keeps running.
 #pragma once
 
-#include "applier/applier.hpp"
+#include "applier/keeper.hpp"
 #include "sys/fd.hpp"
 
 namespace applier {

@@ -104,7 +104,11 @@ void attach(const Container& container, const container::Process& init)
     record.created = static_cast<std::uint64_t>(std::time(nullptr));
     record.report = container.report;
     const sys::Fd file = records.create(record);
-    Task task{container.id, container.pid, {}, container.layers, file.get()};
+    Task task{.containerId = container.id,
+              .init = container.pid,
+              .root = {},
+              .layers = container.layers,
+              .record = file.get()};
     {
         const container::Rootfs root = container::Rootfs::of(init, container.rootPath);
         task.root = Place::of(root.directory());

@@ -18,6 +18,7 @@
 
 #include "sys/error.hpp"
 #include "sys/file.hpp"
+#include "sys/places.hpp"
 #include "sys/user.hpp"
 
 namespace applier::launch {
@@ -96,7 +97,7 @@ bool Identity::alive() const
 std::string recordDirectory()
 {
     if (geteuid() == 0 && sys::inInitialUserNamespace()) {
-        return "/run/oci-landlock/launch";
+        return sys::inRunDirectory("launch");
     }
     const std::string given = sys::pathInEnvironment("XDG_RUNTIME_DIR");
     const std::string usual = "/run/user/" + std::to_string(sys::outerUser());

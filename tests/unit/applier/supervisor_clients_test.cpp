@@ -114,7 +114,7 @@ TEST_F(Supervisor, RefusesMalformedMessages)
     ASSERT_TRUE(daemon.answers());
     const std::size_t before = daemon.descriptors();
     const Box box("good", 2);
-    const inject::Offer offer = box.offer();
+    const applier::Offer offer = box.offer();
     inject::Request good;
     good.word = inject::Word::offer;
     good.description.generation = offer.generation;

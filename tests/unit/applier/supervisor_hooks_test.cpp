@@ -53,7 +53,7 @@ TEST_F(Supervisor, DropsWhatItsHookDidNotKeep)
     // It takes too long.
     Handover late = daemon.offer(box);
     EXPECT_TRUE(daemon.holds(0));
-    expectError([&] { late.keep(); }, "took too long");
+    expectError([&] { late.confirm(); }, "took too long");
     EXPECT_TRUE(daemon.comesBackTo(before));
 }
 
@@ -79,18 +79,18 @@ TEST_F(Supervisor, RefusesWhatIsNotAContainer)
     ASSERT_TRUE(daemon.answers());
     const std::size_t before = daemon.descriptors();
     const Box box("good", 2);
-    const auto refused = [&](const char* part, const std::function<void(inject::Offer&)>& change) {
-        inject::Offer offer = box.offer();
+    const auto refused = [&](const char* part, const std::function<void(applier::Offer&)>& change) {
+        applier::Offer offer = box.offer();
         change(offer);
         expectError([&] { const Handover handover(offer, daemon.socket()); }, part);
     };
-    refused("not the directory", [](inject::Offer& offer) { offer.cgroup = STDERR_FILENO; });
-    refused("not the directory", [](inject::Offer& offer) { ++offer.cgroupId; });
-    refused("not a landlock-ruleset", [](inject::Offer& offer) { offer.layers[1].ruleset = offer.cgroup; });
-    refused("twice", [](inject::Offer& offer) { offer.layers[1].ruleset = offer.layers[0].ruleset; });
-    refused("entry", [](inject::Offer& offer) { offer.layers[1].entry = OLL_MAX_ENTRIES; });
-    refused("generation", [](inject::Offer& offer) { offer.generation = 0; });
-    refused("Bad file", [](inject::Offer& offer) { offer.layers[1].ruleset = -1; });
+    refused("not the directory", [](applier::Offer& offer) { offer.cgroup = STDERR_FILENO; });
+    refused("not the directory", [](applier::Offer& offer) { ++offer.cgroupId; });
+    refused("not a landlock-ruleset", [](applier::Offer& offer) { offer.layers[1].ruleset = offer.cgroup; });
+    refused("twice", [](applier::Offer& offer) { offer.layers[1].ruleset = offer.layers[0].ruleset; });
+    refused("entry", [](applier::Offer& offer) { offer.layers[1].entry = OLL_MAX_ENTRIES; });
+    refused("generation", [](applier::Offer& offer) { offer.generation = 0; });
+    refused("Bad file", [](applier::Offer& offer) { offer.layers[1].ruleset = -1; });
     EXPECT_TRUE(daemon.holds(0));
     EXPECT_TRUE(daemon.comesBackTo(before));
 }
@@ -186,10 +186,10 @@ TEST_F(Supervisor, ANewContainerReplacesALeftoverWithItsGeneration)
     daemon.keep(old);
     const pid_t tracer = lastTracer();
     const Box box("good:" + pids());
-    inject::Offer offer = box.offer();
+    applier::Offer offer = box.offer();
     offer.generation = old.generation();
     Handover handover(offer, daemon.socket());
-    handover.keep();
+    handover.confirm();
     EXPECT_TRUE(daemon.holds(1));
     EXPECT_TRUE(within([&] { return isGone(tracer); }));
     EXPECT_FALSE(isGone(lastTracer()));

@@ -41,7 +41,7 @@ TEST_F(Supervisor, AHookWaitsForOneThatIsBeingRestarted)
     std::string why = "nothing";
     std::thread hook([&] {
         try {
-            Handover(box.offer(), options_.paths.socket, 60s).keep();
+            Handover(box.offer(), options_.paths.socket, 60s).confirm();
             why = "";
         } catch (const sys::Error& error) {
             why = error.what();

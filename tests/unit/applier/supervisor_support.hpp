@@ -149,11 +149,11 @@ public:
         rulesets_.clear();
     }
 
-    inject::Offer offer() const
+    applier::Offer offer() const
     {
         struct stat st {};
         fstat(cgroup_.get(), &st);
-        inject::Offer offer;
+        applier::Offer offer;
         offer.generation = generation_;
         offer.cgroupId = st.st_ino;
         offer.containerId = id_;
@@ -305,12 +305,12 @@ public:
         return inject::Handover(box.offer(), socket(), timeout);
     }
 
-    void keep(const Box& box) const { offer(box).keep(); }
+    void keep(const Box& box) const { offer(box).confirm(); }
 
     // How many descriptors it has; after it has written to the log once, which keeps one.
     std::size_t descriptors() const
     {
-        inject::Offer wrong;
+        applier::Offer wrong;
         wrong.generation = 1;
         wrong.cgroup = STDIN_FILENO;
         EXPECT_THROW(inject::Handover(wrong, socket()), sys::Error);

@@ -217,7 +217,7 @@ TEST_F(SupervisorUnderSystemd, KeepsAreAnsweredWhenSystemdHasThem)
     Handover handover = daemon->offer(box);
     systemd_.stalled = true;
     // The others go on meanwhile, and in time the hook hears that it failed.
-    expectError([&] { handover.keep(); }, "took too long");
+    expectError([&] { handover.confirm(); }, "took too long");
     EXPECT_TRUE(daemon->holds(0));
     systemd_.stalled = false;
     EXPECT_TRUE(within([&] { return systemd_.names().empty(); }));

@@ -101,7 +101,7 @@ TEST(State, Refuses)
         {state(R"("id":"a","bundle":"/b","pid":1e3)"), "/pid: must be integer, not number"},
         {state(R"("id":"a","bundle":"/b","pid":true)"), "/pid: must be integer, not boolean"},
         {state(R"("id":"a","bundle":"/b","pid":-1)"), "/pid: not a process id"},
-        {state(R"("id":"a","bundle":"/b","pid":-0)"), "/pid: not a process id"},
+        {state(R"("id":"a","bundle":"/b","pid":-0)"), "/pid: must be integer"},
         {state(R"("id":"a","bundle":"/b","pid":2147483648)"), "/pid: not a process id"},
         {state(R"("id":"a","bundle":"/b","pid":4294967297)"), "/pid: not a process id"},
         {state(R"("id":"a","bundle":"/b","pid":18446744073709551615)"), "/pid: not a process id"},

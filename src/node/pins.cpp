@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "node/pins.hpp"
+
 #include <bpf/bpf.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <vector>
 
-#include "applier/applier.hpp"
+#include "applier/probe.hpp"
+#include "applier/programs.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
-#include "sys/file.hpp"
+#include "sys/fd.hpp"
 #include "sys/lsm.hpp"
 #include "sys/places.hpp"
 #include "sys/user.hpp"
@@ -28,7 +30,10 @@ namespace {
 
 // Where it is made ready, to be renamed when complete, and where it goes to be removed. Only the holder of the lock
 // touches it.
-constexpr const char* stagingDirectory = "/sys/fs/bpf/oci-landlock-new";  // bpffs takes no dots
+std::string stagingDirectory()
+{
+    return std::string(sys::pinDirectory) + "-new";  // bpffs takes no dots
+}
 
 // Removes a directory of pins and what is in it; the programs that select go first.
 void removePins(const std::string& directory)
@@ -139,52 +144,6 @@ void requireAccess()
     }
 }
 
-namespace {
-
-constexpr std::chrono::seconds lockPatience{10};
-
-// "process 12 (oci-landlock)", of a number that somebody wrote.
-std::string nameOfProcess(const std::string& pid)
-{
-    if (pid.empty() || pid.find_first_not_of("0123456789") != std::string::npos) {
-        return "a process";
-    }
-    const sys::Fd file(open(("/proc/" + pid + "/comm").c_str(), O_RDONLY | O_CLOEXEC));
-    std::string name = file ? sys::readAll(file.get(), 64, "comm") : "";
-    name = name.substr(0, name.find('\n'));
-    return "process " + pid + (name.empty() ? "" : " (" + sys::printable(name) + ")");
-}
-
-}  // namespace
-
-Lock::Lock()
-{
-    if (mkdir(sys::runDirectory, 0700) != 0 && errno != EEXIST) {
-        throw sys::errnoError(std::string("make ") + sys::runDirectory);
-    }
-    const std::string path = sys::inRunDirectory("lock");
-    file_ = sys::Fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file_) {
-        throw sys::errnoError(path);
-    }
-    const auto end = std::chrono::steady_clock::now() + lockPatience;
-    while (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            throw sys::errnoError("lock " + path);
-        }
-        if (std::chrono::steady_clock::now() >= end) {
-            const std::string holder = sys::readAll(file_.get(), 64, path);
-            throw sys::Error(nameOfProcess(holder.substr(0, holder.find('\n'))) + " has held " + path + " for " +
-                             std::to_string(lockPatience.count()) +
-                             " s; end it if it hangs, then start the container again");
-        }
-        usleep(5000);
-    }
-    if (ftruncate(file_.get(), 0) != 0 || !sys::writeAll(file_.get(), std::to_string(getpid()) + "\n")) {
-        throw sys::errnoError("write " + path);
-    }
-}
-
 Capabilities probe()
 {
     Capabilities found;
@@ -210,26 +169,28 @@ void load(const Lock& lock, Choice choice)
         return;
     }
     const oll_applier applier = choose(probe(), choice);
-    removePins(stagingDirectory);
-    if (mkdir(stagingDirectory, 0700) != 0) {
-        throw sys::errnoError(std::string("make ") + stagingDirectory);
+    const std::string staging = stagingDirectory();
+    removePins(staging);
+    if (mkdir(staging.c_str(), 0700) != 0) {
+        throw sys::errnoError("make " + staging);
     }
     try {
-        applier::load(applier, stagingDirectory);
-        writeNode(stagingDirectory, applier);
-        if (rename(stagingDirectory, sys::pinDirectory) != 0) {
+        applier::load(applier, staging);
+        writeNode(staging, applier);
+        if (rename(staging.c_str(), sys::pinDirectory) != 0) {
             throw sys::Error(sys::errnoError(std::string("rename to ") + sys::pinDirectory).what() +
                              std::string("; run `oci-landlock unload`"));
         }
     } catch (...) {
-        removePins(stagingDirectory);
+        removePins(staging);
         throw;
     }
 }
 
 bool unload(const Lock& lock, bool force)
 {
-    removePins(stagingDirectory);
+    const std::string staging = stagingDirectory();
+    removePins(staging);
     if (!Node::loaded()) {
         removePins(sys::pinDirectory);
         return false;
@@ -245,10 +206,10 @@ bool unload(const Lock& lock, bool force)
         }
     }
     // At once: were it done pin by pin, a kill half way would leave a node that looks loaded and selects nothing.
-    if (rename(sys::pinDirectory, stagingDirectory) != 0) {
+    if (rename(sys::pinDirectory, staging.c_str()) != 0) {
         throw sys::errnoError(std::string("rename ") + sys::pinDirectory);
     }
-    removePins(stagingDirectory);
+    removePins(staging);
     return true;
 }
 

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 
-#include "cli/check.hpp"
+#include "cli/check_bundle.hpp"
 #include "cli/lookup.hpp"
 #include "container/rootfs.hpp"
 #include "oci/bundle.hpp"
-#include "oci/json.hpp"
 #include "profile/path.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -21,10 +21,10 @@ using json = nlohmann::ordered_json;
 std::vector<std::string> mountsOf(const std::string& directory)
 {
     const std::string path = directory + "/config.json";
-    const auto wanted = [](int depth, std::string_view key) {
+    const auto wanted = [](std::size_t depth, std::string_view key) {
         return depth == 1 ? key == "mounts" : key == "destination";
     };
-    const nlohmann::json config = oci::parseJson(oci::readConfig(directory), sys::printable(path), wanted);
+    const nlohmann::json config = sys::readJsonObject(oci::readConfig(directory), sys::printable(path), wanted);
     std::vector<std::string> mounts;
     for (const nlohmann::json& mount : config.value("mounts", nlohmann::json::array())) {
         if (mount.is_object() && mount.contains("destination") && mount["destination"].is_string()) {

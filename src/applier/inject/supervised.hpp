@@ -2,7 +2,7 @@
 // The inject applier keeps rulesets in the supervisor, which also attaches to the container's targets.
 #pragma once
 
-#include "applier/applier.hpp"
+#include "applier/keeper.hpp"
 
 namespace applier::inject {
 
@@ -10,7 +10,7 @@ namespace applier::inject {
 class Supervised : public Keeper {
 public:
     // Hands it all to the supervisor, which must answer.
-    std::unique_ptr<Kept> keep(const applier::Offer& offer) const override;
+    std::unique_ptr<Kept> keep(const Offer& offer) const override;
     void release(std::uint64_t) const override {}
     unsigned collectGarbage(const std::set<std::uint64_t>&) const override { return 0; }
 };

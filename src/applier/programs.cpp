@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "applier/programs.hpp"
+
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
-#include <linux/kcmp.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
-#include "applier/applier.hpp"
-#include "applier/inject/keep.hpp"
-#include "applier/kfunc/slots.hpp"
 #include "inject.skel.h"
 #include "kfunc.skel.h"
 #include "sys/error.hpp"
-#include "sys/fd.hpp"
-#include "sys/file.hpp"
 
 namespace applier {
 
@@ -59,60 +51,6 @@ void pin(const std::string& directory, const char* name, int fd)
         fail("pin " + path, error);
     }
 }
-
-}  // namespace
-
-const char* nameOf(oll_applier applier)
-{
-    switch (applier) {
-        case OLL_APPLIER_KFUNC:
-            return "kfunc";
-        case OLL_APPLIER_INJECT:
-            return "inject";
-    }
-    return "unknown";
-}
-
-bool kernelHasBridge()
-{
-    const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
-    if (!kernel) {
-        throw sys::Error("the running kernel has no BTF (/sys/kernel/btf/vmlinux); it needs CONFIG_DEBUG_INFO_BTF=y");
-    }
-    return btf__find_by_name_kind(kernel.get(), "bpf_landlock_restrict_binprm", BTF_KIND_FUNC) > 0;
-}
-
-std::string injectObstacle()
-{
-    utsname name{};
-    unsigned major = 0;
-    unsigned minor = 0;
-    if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
-        (major == 6 && minor < 8)) {
-        return std::string("Linux ") + name.release + " is too old for the inject applier; it needs 6.8";
-    }
-    const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
-    if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
-        return "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the inject applier must; boot with "
-               "another value (2 will do)";
-    }
-    const sys::Fd lockdown(open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC));
-    if (lockdown && sys::readAll(lockdown.get(), 64, "lockdown").find("[confidentiality]") != std::string::npos) {
-        return "the kernel is locked down for confidentiality, so that no BPF program may look at what is executed; boot "
-               "with lockdown=integrity, or without";
-    }
-    if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, STDERR_FILENO, STDERR_FILENO) != 0 && errno == ENOSYS) {
-        return "this kernel lacks kcmp(2) (CONFIG_KCMP), by which the inject applier makes sure of the rulesets that a "
-               "program has received";
-    }
-    if (access("/proc/sys/kernel/ns_last_pid", F_OK) != 0) {
-        return "this kernel cannot suspend a program's seccomp filter (CONFIG_CHECKPOINT_RESTORE), which the inject "
-               "applier must while the program restricts itself";
-    }
-    return "";
-}
-
-namespace {
 
 void pinAll(const bpf_object* object, const std::string& directory)
 {
@@ -165,6 +103,17 @@ void loadSkeletonOf(oll_applier applier, const std::string& directory)
 
 }  // namespace
 
+const char* nameOf(oll_applier applier)
+{
+    switch (applier) {
+        case OLL_APPLIER_KFUNC:
+            return "kfunc";
+        case OLL_APPLIER_INJECT:
+            return "inject";
+    }
+    return "unknown";
+}
+
 // What remembers before what selects: no exec may be selected and then forgotten.
 std::vector<std::string> requiredLinks(oll_applier applier)
 {
@@ -186,19 +135,6 @@ void load(oll_applier applier, const std::string& directory)
     } else {
         loadSkeletonOf<kfunc_bpf__open, kfunc_bpf__load, kfunc_bpf__destroy>(applier, directory);
     }
-}
-
-std::unique_ptr<Keeper> makeKeeper(oll_applier applier)
-{
-    if (applier == OLL_APPLIER_INJECT) {
-        return std::make_unique<inject::Supervised>();
-    }
-    return std::make_unique<Slots>();
-}
-
-unsigned slotsInUse()
-{
-    return Slots().inUse();
 }
 
 }  // namespace applier

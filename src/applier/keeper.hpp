@@ -1,37 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What makes a domain take hold on a target: `kfunc` in the kernel (bridge), `inject` from outside (stock kernels).
+// Who keeps a container's rulesets until they are applied: a map of slots (kfunc), or the supervisor (inject).
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bpf/abi.h"
 #include "sys/error.hpp"
 
 namespace applier {
-
-// "kfunc"
-const char* nameOf(oll_applier applier);
-
-// Whether the running kernel offers the kfuncs of the bridge (packaging/kernel). Reads the kernel's BTF: slow, some
-// ten milliseconds; for `load` only. Throws sys::Error without BTF.
-bool kernelHasBridge();
-
-// Why the inject applier cannot work on the running kernel; "" when it can: Linux 6.8 (an exec opens its file before it
-// takes the mutex that attaching needs), CONFIG_KCMP and CONFIG_CHECKPOINT_RESTORE, no lockdown for confidentiality,
-// and Yama lets root attach.
-std::string injectObstacle();
-
-// Loads the programs and maps, attaches them and pins all of it by name in `directory`, a bpffs directory that exists
-// and is empty. Throws sys::Error; what was pinned by then stays for the caller to remove.
-void load(oll_applier applier, const std::string& directory);
-
-// Names of the pins without which nothing would be selected.
-std::vector<std::string> requiredLinks(oll_applier applier);
 
 struct Layer {
     int ruleset = -1;  // borrowed

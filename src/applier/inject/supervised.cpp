@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "applier/inject/supervised.hpp"
+
+#include "applier/inject/client.hpp"
+
+namespace applier::inject {
+
+std::unique_ptr<Kept> Supervised::keep(const Offer& offer) const
+{
+    return std::make_unique<Handover>(offer);
+}
+
+}  // namespace applier::inject

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making and taking away what is pinned on this node under /sys/fs/bpf/oci-landlock.
+#pragma once
+
+#include <string>
+
+#include "node/lock.hpp"
+#include "sys/error.hpp"
+
+namespace node {
+
+// Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
+void requireAccess();
+
+// This kernel, or how the node was loaded, is the obstacle: it is no use to try again.
+class Unfit : public sys::Error {
+public:
+    using sys::Error::Error;
+};
+
+// What `load` finds of the running kernel.
+struct Capabilities {
+    bool bpfLsm = false;
+    bool landlockBeforeBpf = false;  // both are on, in the order that the kfunc applier needs
+    unsigned landlockAbi = 0;
+    bool bridge = false;
+    std::string injectObstacle;  // why the inject applier cannot work; "": it can
+    std::string lsm;             // the kernel's own list
+};
+Capabilities probe();
+
+enum class Choice { automatic, kfunc, inject };
+
+// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what
+// is loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when
+// an incompatible version is.
+void load(const Lock&, Choice choice = Choice::automatic);
+
+// Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.
+bool unload(const Lock&, bool force);
+
+}  // namespace node
