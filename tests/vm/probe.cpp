@@ -545,7 +545,7 @@ int take(const Words& words)
         const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, number, 0));
         char name[64] = {};
         if (fd >= 0 && readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name - 1) >= 0) {
-            ++(std::strstr(name, "landlock") != nullptr ? rulesets : others);
+            ++(std::strstr(name, "[landlock-ruleset]") != nullptr ? rulesets : others);
         }
         close(fd);
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor as a service of a real systemd (harness/run --systemd)."""
+"""The services of a real systemd (harness/run --systemd)."""
 
+import json
 import os
 import re
 import shutil
@@ -9,9 +10,10 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, SECRET, lines, wait_for
-from containers import BUILD, OCI_LANDLOCK, Bundle, command, oci_landlock, profile, program
+from containers import BUILD, OCI_LANDLOCK, Bundle, command, oci_landlock, profile, program, status
 
 UNIT = "oci-landlock-supervisor.service"
+LOADER = "oci-landlock.service"
 PROBE = os.path.join(BUILD, "tests", "vm", "supervisor-probe")
 DROP_IN = f"/run/systemd/system/{UNIT}.d"
 
@@ -36,17 +38,70 @@ def show(name):
     return systemctl("show", "-p", name, "--value", UNIT).strip()
 
 
+def active(unit):
+    return tuple(systemctl("show", "-p", name, "--value", unit).strip() for name in ("ActiveState", "SubState"))
+
+
+def maps():
+    """Ids of the maps of entries that there are."""
+    listed = json.loads(command("bpftool", "--json", "map", "list").stdout)
+    return [item["id"] for item in listed if item.get("name") == "containers"]
+
+
 def process_status(name):
     return re.search(rf"^{name}:\s*(.*)$", contents(f"/proc/{show('MainPID')}/status"), re.M)[1]
+
+
+def install():
+    # /usr is writable, and lost with the VM.
+    shutil.copy(OCI_LANDLOCK, "/usr/bin/oci-landlock")
+    for unit in (UNIT, LOADER):
+        shutil.copy(os.path.join(BUILD, "packaging", "systemd", unit), "/run/systemd/system/")
+    systemctl("daemon-reload")
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+class Loader(unittest.TestCase):
+    """The service that loads the selector, and is done."""
+
+    def test_loads(self):
+        """Started, the selector is loaded; when it stops nothing is unloaded, and started again it finds that; after
+        `unload` it loads anew. A supervisor that comes later serves containers with it."""
+        install()
+        self.addCleanup(oci_landlock, "unload", "--force")
+        self.addCleanup(systemctl, "stop", UNIT, LOADER, check=False)
+        self.assertFalse(status()["loaded"])
+        systemctl("start", LOADER)
+        self.assertEqual(active(LOADER), ("active", "exited"))
+        found = status()
+        self.assertEqual((found["loaded"], found["applier"]), (True, "inject"))
+        loaded = maps()
+        self.assertEqual(len(loaded), 1)
+        systemctl("stop", LOADER)
+        self.assertEqual(active(LOADER), ("inactive", "dead"))
+        self.assertTrue(status()["loaded"])
+        systemctl("start", LOADER)
+        systemctl("restart", LOADER)
+        self.assertEqual(active(LOADER), ("active", "exited"))
+        systemctl("start", UNIT)
+        self.assertEqual(maps(), loaded)
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.annotate(profile(program("/bin/target")))
+        self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
+        systemctl("stop", UNIT)
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        self.assertFalse(status()["loaded"])
+        systemctl("restart", LOADER)
+        self.assertTrue(status()["loaded"])
+        self.assertNotEqual(maps(), loaded)
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
 class Service(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # /usr is writable, and lost with the VM.
-        shutil.copy(OCI_LANDLOCK, "/usr/bin/oci-landlock")
-        shutil.copy(os.path.join(BUILD, "packaging", "systemd", UNIT), "/run/systemd/system/")
+        install()
 
     def setUp(self):
         self.addCleanup(self.reset)
