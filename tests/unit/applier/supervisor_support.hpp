@@ -180,7 +180,7 @@ private:
 //   early       ends before it is ready
 //   slow        is never ready
 //   deaf        the first one does not answer pings, the others are good
-//   crash       is ready and ends
+//   crash       is ready and ends; the first one not before the supervisor has heard so, for its hook waits for that
 //   stuck       is ready and does nothing more, not even when its container or the supervisor ends
 //   babble      the first one says what it should not, the others are good
 //   list        writes what it has open
@@ -210,6 +210,10 @@ inline int fakeTrace(inject::Held held, sys::Fd control)
     };
     say(inject::controlReady);
     if (word == "crash") {
+        inject::ControlMessage ping;
+        if (first) {
+            recv(control.get(), &ping, sizeof ping, 0);
+        }
         return 7;
     }
     if (word == "stuck") {
