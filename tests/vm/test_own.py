@@ -124,8 +124,7 @@ class Reached(DirectTestCase):
 @applier.inject_only("the supervisor's end")
 class Ended(DirectTestCase):
     def test_from_a_container(self):
-        """Root in a container that sees the host's processes stops and kills tracer and supervisor: its targets are
-        denied."""
+        """Root in a container that sees the host's processes stops, then kills the supervisor: its targets are denied."""
         bundle = self.bundle()
         share(bundle, "pid")
         bundle.annotate(profile(program("/bin/target")))
