@@ -193,8 +193,8 @@ static __always_inline int admit(struct oll_container *container, __u32 entries)
 }
 
 /*
- * Here an exec holds the mutex that attaching takes, so nobody is called: what turns out to be a target only now, for an
- * interpreter of it, begins anew and is held where it begins.
+ * Here an exec holds the mutex that attaching takes, so nobody is called: what turns out to be a target only now, for
+ * an interpreter of it, begins anew and is held where it begins.
  */
 static __always_inline int apply(struct linux_binprm *bprm, struct oll_container *container, __u32 entries)
 {

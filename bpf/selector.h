@@ -4,9 +4,9 @@
  * with them is the applier's part: it includes this file and defines the functions declared below.
  *
  * A task belongs to every container that it or one of its ancestors has entered, and each of them decides for itself.
- * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in and for
- * the file that it names), select_file (what they want for each interpreter), restrict_exec (all of it is applied),
- * commit_exec (it has succeeded, and what was staged is so).
+ * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in and
+ * for the file that it names), select_file (what they want for each interpreter), restrict_exec (all of it is
+ * applied), commit_exec (it has succeeded, and what was staged is so).
  */
 #ifndef OCI_LANDLOCK_SELECTOR_H
 #define OCI_LANDLOCK_SELECTOR_H
@@ -118,7 +118,7 @@ static __always_inline int find_by_mount_ns(struct whereabouts *here)
 	return 0;
 }
 
-/* The place of a container among a task's memberships; a free one for generation 0; OLL_MAX_MEMBERSHIPS: there is none. */
+/* The place of a container among a task's memberships; a free one for generation 0; OLL_MAX_MEMBERSHIPS: none. */
 static __always_inline __u32 place_of(struct oll_task *own, __u64 generation)
 {
 	__u32 i;

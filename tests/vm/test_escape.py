@@ -107,7 +107,6 @@ class Namespaces(TestCase):
         cases.restricted("later", f"/bin/probe setns /proc/1/ns/mnt + exec {bundle.path('bin/target')} {SECRET}")
         cases.run(self, bundle, "crun")
 
-
     @staticmethod
     def own_user_namespace(bundle):
         """Whose root may register interpreters for file types."""

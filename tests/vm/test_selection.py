@@ -151,7 +151,6 @@ class Scripts(TestCase):
         cases.free("a script in memory on another", f"/bin/probe script-memory /bin/probe ++ {SECRET}")
         cases.run(self, bundle, "crun")
 
-
     def test_interpreter_that_is_a_link(self):
         """A listed interpreter counts by the name that a script gives it, also when that is a link that was changed
         since, or that appeared later."""
