@@ -250,6 +250,12 @@ std::string launchText(const json& status)
     return out;
 }
 
+std::string lastText(const json& last)
+{
+    return "denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) + "): " + textOf(last["reason"]) + " (" +
+           std::strerror(last["errno"].get<int>()) + ")\n";
+}
+
 void print(const json& status)
 {
     const json& kernel = status["kernel"];
@@ -272,7 +278,13 @@ void print(const json& status)
         } else {
             out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
         }
-        out += "containers  " + std::to_string(status["containers"].size()) + "\n";
+        out += "containers  " + std::to_string(status["containers"].size()) + " of " +
+               textOf(status["places"]["total"]) + "\n";
+        const json& strays = status["strays"];
+        if (strays.contains("lastDenial")) {
+            out += "gone        " + textOf(strays["denied"]) +
+                   " execs denied in what containers have left behind; the last: " + lastText(strays["lastDenial"]);
+        }
         const auto attention = attentionOf(status["containers"]);
         if (!attention.empty()) {
             out += "attention   " + attention + "\n";
@@ -291,9 +303,7 @@ void print(const json& status)
             }
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {
-                const json& last = item["lastDenial"];
-                out += "  last     denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) +
-                       "): " + textOf(last["reason"]) + " (" + std::strerror(last["errno"].get<int>()) + ")\n";
+                out += "  last     " + lastText(item["lastDenial"]);
             }
         }
     } else {

@@ -105,7 +105,7 @@ class Loading(DirectTestCase):
             self.assertNotIn("lastDenial", item)
             text = oci_landlock("status").stdout
             kept = f"pid {applier.supervisor.process.pid}" if applier.INJECT else "slots       1 of 65536 in use"
-            for line in (kept, "containers  1", f"\n{bundle.id}\n",
+            for line in (kept, "containers  1 of 16384", f"\n{bundle.id}\n",
                          "  entry    first: partial, without /absent", "  execs    2 restricted, 0 denied"):
                 self.assertIn(line, text)
 

@@ -247,6 +247,7 @@ class Forced(DirectTestCase):
             after, reason = self.strays()
             self.assertGreaterEqual(after - before, 2)
             self.assertEqual(reason, 7)  # OLL_REASON_GONE
+            self.assertRegex(oci_landlock("status").stdout, rf"\ngone {{8}}{after} execs denied .*; the last: denied ")
         self.assertMapsEmpty()
 
     def test_program_gone(self):
