@@ -97,8 +97,9 @@ void loadSkeletonOf(oll_applier applier, const std::string& directory)
     if (const int error = loadSkeleton(skeleton.get())) {
         fail("load BPF programs", error);
     }
-    pinAll(skeleton->obj, directory);
+    // No map has a name before guard_map says who may open it: a descriptor from before would stay good.
     attachAll(applier, skeleton->obj, directory);
+    pinAll(skeleton->obj, directory);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -178,7 +179,20 @@ class Pins(DirectTestCase):
         self.assertEqual({line for line in lines(bundle.shell("crun", script)) if not line.endswith("opened")},
                          {f"pin {path}: Operation not permitted" for path in maps})
 
-    # Runs each program that changes something, and prints what it says: context's size, and where its error is.
+    def test_guarded_first(self):
+        """No map is pinned before the program that guards them is attached: who opens it in between would keep it."""
+        self.assertEqual(applier.unload().returncode, 0)
+        log = os.path.join(self.bundle().directory, "trace")
+        command("strace", "-f", "-s", "200", "-o", log, "-e", "trace=bpf", OCI_LANDLOCK, "load", "--applier",
+                applier.APPLIER, check=True)
+        with open(log, encoding="utf-8") as file:
+            order = [os.path.basename(path) for path in re.findall(r'BPF_OBJ_PIN, {pathname="([^"]*)"', file.read())]
+        self.assertEqual(sorted(order), sorted(os.path.basename(path) for path in self.pins()))
+        links = [name for name in order if name.startswith("link_")]
+        self.assertIn("link_guard_map", links)
+        self.assertEqual(order[:len(links)], links)
+
+    # Runs programs that change something, and prints what each says: context's size, and where its error is.
     RUN = f"""if True:
         import ctypes, struct, sys
         sys.path.insert(0, {os.path.dirname(os.path.realpath(__file__))!r})
@@ -192,7 +206,7 @@ class Pins(DirectTestCase):
     """
 
     def test_programs(self):
-        """Nor do the programs do anything for root without CAP_BPF."""
+        """Nor do the programs that say what came of it do anything for root without CAP_BPF."""
         self.assertEqual(oci_landlock("load").returncode, 0)
         result = command("setpriv", "--bounding-set=-all", "--inh-caps=-all", "python3", "-c", self.RUN)
         self.assertEqual(lines(result), [f"{name} {-errno.EPERM}" for name, _, _ in PROGRAMS])
