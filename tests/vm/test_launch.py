@@ -4,7 +4,6 @@ tests/native runs this on the machine itself."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import unittest
 
 import applier
 from cases import wait_for
-from containers import OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
+from containers import OCI_LANDLOCK, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
 
 RESTRICTED = "read /etc/secret: Permission denied"
 READS = ("/bin/probe", "read", "/etc/secret")
@@ -294,16 +293,3 @@ class Launch(TestCase):
         for runtime in self.each_runtime():
             bundle = self.annotated(entrypoint(rules=policy(read=["/missing"])))
             self.refused(bundle, runtime, "/missing: does not exist inside the container")
-
-
-@unittest.skipIf(not applier.LAUNCH, "launch only")
-class Rootless(TestCase):
-    def test_the_demo_shows_podman(self):
-        if not shutil.which("podman"):
-            self.skipTest("podman is not installed")
-        demo = os.path.join(applier.SOURCE, "tests", "demo", "launch")
-        result = command(demo, timeout=300)
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("rootless", result.stdout)
-        self.assertEqual(len([line for line in result.stdout.splitlines() if "with profile" in line]),
-                         len(RUNTIMES) + 1)
