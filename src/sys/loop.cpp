@@ -34,6 +34,12 @@ Loop::Watch Loop::watch(int fd, short events, Callback callback)
     if (fd < 0) {
         throw Error("poll: no descriptor");
     }
+    // wait() is to need no memory: where there is none, it is watch() that says so.
+    const std::size_t needed = watched_.size() + 1;
+    if (polled_.capacity() < needed || ids_.capacity() < needed) {
+        polled_.reserve(2 * needed);
+        ids_.reserve(2 * needed);
+    }
     const std::uint64_t id = ++lastId_;
     watched_.emplace(id, Watched{fd, events, std::make_shared<Callback>(std::move(callback))});
     return {*this, id};

@@ -46,7 +46,7 @@ public:
     [[nodiscard]] Watch watch(int fd, short events, Callback callback);
 
     // Runs the callbacks of what is ready, once; waits for `timeout` at most. What a callback takes out of the loop is
-    // not called any more, not even when it was ready too. Throws sys::Error.
+    // not called any more, not even when it was ready too. Takes no memory. Throws sys::Error.
     void wait(std::chrono::milliseconds timeout);
 
 private:

@@ -25,6 +25,7 @@ namespace applier::inject {
 namespace {
 
 constexpr std::size_t maxClients = 1024;  // the others wait in the backlog
+constexpr const char* noMemory = "out of memory";
 
 }  // namespace
 
@@ -107,7 +108,10 @@ void Hooks::acceptOne(sys::Fd socket)
     } catch (const sys::Error& error) {
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
-        refuse(id, "out of memory");
+        if (socket) {
+            send(socket.get(), answerWith(Reply::refused, noMemory));
+        }
+        refuse(id, noMemory);
     }
 }
 
@@ -134,7 +138,7 @@ void Hooks::onClient(std::uint64_t id)
     } catch (const sys::Error& error) {
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
-        refuse(id, "out of memory");
+        refuse(id, noMemory);
     }
 }
 
@@ -235,12 +239,16 @@ void Hooks::answer(std::uint64_t id, const Answer& answer)
     }
 }
 
-void Hooks::refuse(std::uint64_t id, const std::string& why)
+void Hooks::refuse(std::uint64_t id, std::string_view why)
 {
     if (!clients_.contains(id)) {
         return;
     }
-    sys::tell(LOG_WARNING, "refused a client: " + why);
+    try {
+        sys::tell(LOG_WARNING, "refused a client: " + std::string(why));
+    } catch (const std::bad_alloc&) {
+        // Who asked hears it.
+    }
     answer(id, answerWith(Reply::refused, why));
 }
 

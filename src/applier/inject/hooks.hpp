@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "applier/inject/channel.hpp"
@@ -59,7 +60,7 @@ private:
     void keep(std::uint64_t id, Client& client);
     void stored(std::uint64_t id);
     void answer(std::uint64_t id, const Answer& answer);
-    void refuse(std::uint64_t id, const std::string& why);
+    void refuse(std::uint64_t id, std::string_view why);
     void endClient(std::uint64_t id);
 
     const SupervisorOptions& options_;
