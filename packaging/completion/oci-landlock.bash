@@ -19,8 +19,9 @@ _oci_landlock()
             words='--abi --applier --bundle --compose --help --json --kernel'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
-        schema | supervise) words='--help' ;;
-        load) words='--applier --help' ;;
+        schema) words='--help' ;;
+        supervise) words='--check --help' ;;
+        load) words='--applier --check --help' ;;
         unload) words='--force --help' ;;
         status) words='--help --json' ;;
         esac

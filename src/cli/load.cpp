@@ -5,6 +5,7 @@
 
 #include "applier/programs.hpp"
 #include "cli/commands.hpp"
+#include "cli/fit.hpp"
 #include "cli/options.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
@@ -36,7 +37,8 @@ int runLoad(const Arguments& arguments)
     po::options_description options("Options");
     options.add_options()("applier", po::value<std::string>()->value_name("NAME")->default_value("auto"),
                           "kfunc: in the kernel, needs the bridge; inject: by the supervisor, for stock kernels; "
-                          "auto: what the kernel can");
+                          "auto: what the kernel can")(
+        "check", "only say whether this node can be loaded; exit status 3: it cannot, or need not be");
     const auto given = parseOptions("load",
                                     "Loads the selector and pins it under /sys/fs/bpf/oci-landlock, so that the first "
                                     "container\nneed not wait for it. Does nothing when that was done already.",
@@ -45,6 +47,15 @@ int runLoad(const Arguments& arguments)
         return exitOk;
     }
     const node::Choice choice = choiceOf((*given)["applier"].as<std::string>());
+    if (given->contains("check")) {
+        try {
+            requireFit(choice);
+        } catch (const node::Unfit& error) {
+            std::fprintf(stderr, "oci-landlock: %s\n", error.what());
+            return exitUnfit;
+        }
+        return exitOk;
+    }
     node::requireAccess();
     const node::Lock lock;
     node::load(lock, choice);

@@ -4,12 +4,14 @@
 #include <syslog.h>
 
 #include <boost/program_options.hpp>
+#include <cstdio>
 #include <string>
 
 #include "applier/inject/gate.hpp"
 #include "applier/inject/supervisor.hpp"
 #include "applier/inject/tracer.hpp"
 #include "cli/commands.hpp"
+#include "cli/fit.hpp"
 #include "cli/options.hpp"
 #include "node/pins.hpp"
 #include "sys/file.hpp"
@@ -34,6 +36,13 @@ void requireInitialPidNamespace()
     }
 }
 
+void requireSupervised()
+{
+    if (requireFit(node::Choice::automatic) != OLL_APPLIER_INJECT) {
+        throw node::Unfit("this node needs no supervisor, its applier is kfunc");
+    }
+}
+
 void load()
 {
     const node::Lock lock;
@@ -44,13 +53,25 @@ void load()
 
 int runSupervise(const Arguments& arguments)
 {
-    const po::options_description options("Options");
+    po::options_description options("Options");
+    options.add_options()("check",
+                          "only say whether this node needs a supervisor; exit status 3: it does not, or cannot have "
+                          "one");
     const auto given = parseOptions("supervise",
                                     "Runs the supervisor: on kernels without the bridge, it makes what profiles select "
                                     "restrict itself.\nStays in the foreground until SIGTERM or SIGINT. Loads the "
                                     "selector when nobody has.",
                                     options, arguments);
     if (!given) {
+        return exitOk;
+    }
+    if (given->contains("check")) {
+        try {
+            requireSupervised();
+        } catch (const node::Unfit& error) {
+            std::fprintf(stderr, "oci-landlock: %s\n", error.what());
+            return exitUnfit;
+        }
         return exitOk;
     }
     node::requireAccess();

@@ -120,17 +120,6 @@ void requireInject(const Capabilities& found)
     }
 }
 
-oll_applier choose(const Capabilities& found, Choice choice)
-{
-    requireCapable(found);
-    if (choice == Choice::kfunc || (choice == Choice::automatic && found.bridge)) {
-        requireKfunc(found);
-        return OLL_APPLIER_KFUNC;
-    }
-    requireInject(found);
-    return OLL_APPLIER_INJECT;
-}
-
 }  // namespace
 
 void requireAccess()
@@ -157,7 +146,7 @@ Capabilities probe()
     return found;
 }
 
-void load(const Lock& lock, Choice choice)
+oll_applier choose(const Lock& lock, Choice choice)
 {
     if (Node::loaded()) {
         const Node compatible(lock);
@@ -166,9 +155,24 @@ void load(const Lock& lock, Choice choice)
                         " applier, and the two are never mixed; stop the containers that depend on it, then run "
                         "`oci-landlock unload` first");
         }
+        return compatible.applier();
+    }
+    const Capabilities found = probe();
+    requireCapable(found);
+    if (choice == Choice::kfunc || (choice == Choice::automatic && found.bridge)) {
+        requireKfunc(found);
+        return OLL_APPLIER_KFUNC;
+    }
+    requireInject(found);
+    return OLL_APPLIER_INJECT;
+}
+
+void load(const Lock& lock, Choice choice)
+{
+    const oll_applier applier = choose(lock, choice);
+    if (Node::loaded()) {
         return;
     }
-    const oll_applier applier = choose(probe(), choice);
     const std::string staging = stagingDirectory();
     removePins(staging);
     if (mkdir(staging.c_str(), 0700) != 0) {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "bpf/abi.h"
 #include "node/lock.hpp"
 #include "sys/error.hpp"
 
@@ -31,9 +32,12 @@ Capabilities probe();
 
 enum class Choice { automatic, kfunc, inject };
 
-// Loads and pins, unless that was done already. `automatic`: kfunc where the kernel has the bridge, else inject; what
-// is loaded already will do. Throws Unfit when the kernel lacks something or another applier is loaded, sys::Error when
-// an incompatible version is.
+// The applier that load() would leave this node with; changes nothing. `automatic`: kfunc where the kernel has the
+// bridge, else inject; what is loaded already will do. Throws Unfit when the kernel lacks something or another applier
+// is loaded, sys::Error when an incompatible version is.
+oll_applier choose(const Lock&, Choice choice);
+
+// Loads and pins, unless that was done already. Throws as choose() does, and sys::Error.
 void load(const Lock&, Choice choice = Choice::automatic);
 
 // Takes everything away. Throws sys::Error while containers depend on it, unless `force`. False: nothing was loaded.

@@ -19,9 +19,18 @@ DENIED = "read /etc/secret: Permission denied\n"
 
 
 class Boot(DirectTestCase):
+    def assertFit(self, load, supervise):
+        """The exit status of --check, by which services are skipped; it loads nothing."""
+        self.assertEqual(oci_landlock("load", "--check").returncode, load)
+        self.assertEqual(oci_landlock("supervise", "--check").returncode, supervise)
+        self.assertFalse(status()["loaded"])
+
     def refused(self, *words):
         """`load` and the hook say what is missing, nothing is loaded, and a container that asks for a sandbox does not
         start, whereas one that does not ask does."""
+        self.assertFit(3, 3)
+        said = oci_landlock("load", "--check").stderr
+        self.assertEqual([word for word in words if word not in said], [], said)
         self.assertRefused(oci_landlock("load"), *words)
         self.no_container(words[0])
         self.assertFalse(status()["loaded"])
@@ -59,6 +68,7 @@ class Boot(DirectTestCase):
     def test_no_bridge(self):
         """The kernel is not patched: the kfunc applier cannot be had, and inject is what `load` chooses. Its hook wants
         a supervisor. One node has one applier."""
+        self.assertFit(0, 0)
         missing = ("lacks the kfunc bpf_landlock_restrict_binprm", "packaging/kernel")
         self.assertRefused(oci_landlock("load", "--applier", "kfunc"), *missing)
         self.assertFalse(status()["loaded"])
@@ -76,7 +86,9 @@ class Boot(DirectTestCase):
     @unittest.skipUnless(KERNEL.startswith("bridge") and BPF and LANDLOCK, "this kernel lacks the bridge")
     def test_bridge(self):
         """With the bridge, kfunc is what `load` chooses, and inject works there as well."""
+        self.assertFit(0, 3)
         self.assertEqual(oci_landlock("load").returncode, 0)
+        self.assertEqual(oci_landlock("supervise", "--check").returncode, 3)
         self.assertEqual(status()["applier"], "kfunc")
         self.assertRefused(oci_landlock("load", "--applier", "inject"), "kfunc", "unload")
         self.assertEqual(oci_landlock("unload").returncode, 0)
