@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 3
+#define OLL_ABI_VERSION 4
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -23,6 +23,7 @@ enum oll_limit {
 	OLL_MAX_CGROUP_LEVEL = 24, /* of a container's own cgroup; what it makes beneath does not count */
 	OLL_PATH_SIZE = 512, /* of a program's path, with its NUL */
 	OLL_ID_SIZE = 256,
+	OLL_ABOUT_SIZE = 512,
 	OLL_REPORT_SIZE = 2048,
 	OLL_MAX_CALLS = 4, /* of one container in the ring at a time, so that there is room for everybody's */
 	OLL_RING_SIZE = 1 << 21, /* bytes: that many of each container; one takes 8 more than its size */
@@ -96,8 +97,9 @@ struct oll_denials {
 /* For people and for the hook; the selector does not decide by it. */
 struct oll_record {
 	__u64 created; /* CLOCK_REALTIME, seconds */
-	__u8 digest[OLL_DIGEST_SIZE]; /* of the profile that the entry was made from */
+	__u8 digest[OLL_DIGEST_SIZE]; /* of all that the entry was made from */
 	char container_id[OLL_ID_SIZE];
+	char about[OLL_ABOUT_SIZE]; /* JSON: what people call the container, and the digests of its documents */
 	char report[OLL_REPORT_SIZE]; /* JSON: what `status` shows about the entries */
 };
 
@@ -303,7 +305,8 @@ struct oll_slot_view {
 OLL_ASSERT(sizeof(struct oll_layer) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_denial) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_denials) == 48, "layout");
-OLL_ASSERT(sizeof(struct oll_record) == 8 + OLL_DIGEST_SIZE + OLL_ID_SIZE + OLL_REPORT_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_record) == 8 + OLL_DIGEST_SIZE + OLL_ID_SIZE + OLL_ABOUT_SIZE +
+						OLL_REPORT_SIZE, "layout");
 OLL_ASSERT(sizeof(struct oll_container) == 80 + 24 * OLL_MAX_LAYERS + 16 + sizeof(struct oll_denials) +
 						   sizeof(struct oll_record), "layout");
 OLL_ASSERT(sizeof(struct oll_place) == 16, "layout");

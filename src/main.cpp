@@ -25,6 +25,8 @@ constexpr std::array commands = {
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},
     Command{"status", cli::runStatus, "show what is loaded and which containers depend on it"},
+    Command{"inspect", cli::runInspect, "show the policy of a container as it is enforced"},
+    Command{"ps", cli::runPs, "show which processes of containers are restricted"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };
 

@@ -23,8 +23,8 @@ struct Layer {
 struct Offer {
     std::uint64_t generation = 0;
     std::uint64_t cgroupId = 0;
-    std::string containerId;
-    int cgroup = -1;  // directory, borrowed
+    std::string label;  // of the container, for messages: its id and what people call it
+    int cgroup = -1;    // directory, borrowed
     std::vector<Layer> layers;
 };
 

@@ -51,7 +51,7 @@ std::string sourceOf(const std::string& name)
     return name == "-" ? "standard input" : sys::printable(name);
 }
 
-// One report: {"source", "valid", then "entries" or "problems", and what the bundle lacks}.
+// One report: {"source", "valid", then "digest" and "entries" or "problems", and what the bundle lacks}.
 json check(const std::string& source, const Wish& wish, const std::function<profile::Profile()>& load)
 {
     json out = {{"source", source}, {"abi", wish.abi}, {"valid", true}};
@@ -59,6 +59,9 @@ json check(const std::string& source, const Wish& wish, const std::function<prof
         profile::Profile profile = load();
         if (wish.launch) {
             limitToLaunch(profile, "see oci-landlock-profile(5)");
+        }
+        if (profile.digest) {
+            out["digest"] = sys::toText(*profile.digest);
         }
         out["entries"] = reportOf(profile);
         if (!wish.bundle.empty()) {
@@ -79,7 +82,12 @@ json check(const std::string& source, const Wish& wish, const std::function<prof
 json checkFile(const std::string& name, const Wish& wish)
 {
     const std::string source = sourceOf(name);
-    return check(source, wish, [&] { return profile::loadFile(readText(name), source, Origin::nodeFile, wish.abi); });
+    return check(source, wish, [&] {
+        const std::string text = readText(name);
+        profile::Profile profile = profile::loadFile(text, source, Origin::nodeFile, wish.abi);
+        profile.digest = sys::digest(text);
+        return profile;
+    });
 }
 
 // All documents as one layer.
@@ -154,6 +162,9 @@ void print(const json& result)
     }
     out = source + (result["valid"] ? ": valid" : ": does not fit the bundle") + ", Landlock ABI " +
           result["abi"].dump() + "\n";
+    if (result.contains("digest")) {
+        out += "  digest " + result["digest"].get<std::string>() + "\n";
+    }
     out += textOf(result["entries"]);
     for (const json& entry : result.value("bundle", json::array())) {
         out += bundleText(entry);

@@ -55,12 +55,12 @@ profile::Profile profileOf(confine::Parser& parser, const Settings& settings,
                            const std::optional<oci::Request>& request, unsigned abi)
 {
     const Parse parse = parseWith(parser, abi);
-    profile::Profile profile = baselineOf(settings, parse);
-    return request ? stacked(std::move(profile), profileAskedFor(settings, *request, parse)) : profile;
+    profile::Profile baseline = baselineOf(settings, parse);
+    return stacked(std::move(baseline), request ? profileAskedFor(settings, *request, parse) : profile::Profile{});
 }
 
 void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const container::Process& init,
-                    const std::string& reason, const std::function<profile::Profile()>& load)
+                    const std::string& reason, unsigned abi, const std::function<profile::Profile()>& load)
 {
     namespace launch = applier::launch;
     if (launch::attached(state.id, state.pid)) {
@@ -70,9 +70,14 @@ void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const co
     profile::Profile profile = load();
     limitToLaunch(profile, reason);
     const Prepared prepared = prepare(profile, init, bundle);
-    tellPartial(state.id, profile, prepared);
+    const oci::Names names = oci::namesOf(bundle);
+    const std::string label = labelOf(state.id, names);
+    tellPartial(label, profile, prepared);
     launch::Container container{.id = state.id,
+                                .label = label,
                                 .report = outcomeOf(profile, prepared),
+                                .about = aboutOf(names, profile),
+                                .policy = policyOf(profile, prepared, abi),
                                 .pid = state.pid,
                                 .rootPath = bundle.rootPath,
                                 .layers = {}};
@@ -117,11 +122,14 @@ void makeRoom(const node::Node& node, const container::Cgroup& cgroup, pid_t pid
     }
 }
 
-// What waits for the container's files, or for another process, waits without the node's lock.
-void create(confine::Parser& parser, const oci::State& state)
+// What waits for the container's files, or for another process, waits without the node's lock. `label`: for messages,
+// with what people call the container as soon as that is known.
+void create(confine::Parser& parser, const oci::State& state, std::string& label)
 {
     const Settings settings = readSettings();
     const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    const oci::Names names = oci::namesOf(bundle);
+    label = labelOf(state.id, names);
     const std::optional<oci::Request> request = oci::requestOf(bundle);
     if (!request && !settings.baseline) {
         return;
@@ -139,7 +147,7 @@ void create(confine::Parser& parser, const oci::State& state)
     }
     const container::Process init(state.pid);
     if (launch) {
-        createByLaunch(state, bundle, init, *launch, [&] { return profileOf(parser, settings, request, abi); });
+        createByLaunch(state, bundle, init, *launch, abi, [&] { return profileOf(parser, settings, request, abi); });
         return;
     }
     const profile::Profile profile = profileOf(parser, settings, request, abi);
@@ -153,11 +161,14 @@ void create(confine::Parser& parser, const oci::State& state)
         }
     }
     const Prepared prepared = prepare(profile, init, bundle);
-    tellPartial(state.id, profile, prepared);
+    tellPartial(label, profile, prepared);
     const sys::Fd mountNamespace = init.open("ns/mnt", O_RDONLY);
     const node::Container container{.id = state.id,
+                                    .label = label,
                                     .digest = digest,
                                     .report = outcomeOf(profile, prepared),
+                                    .about = aboutOf(names, profile),
+                                    .policy = policyOf(profile, prepared, abi),
                                     .init = init.pidfd(),
                                     .mountNamespace = mountNamespace.get(),
                                     .cgroup = cgroup.directory.get(),
@@ -179,13 +190,14 @@ void create(confine::Parser& parser, const oci::State& state)
 }
 
 // The selector needs nothing at this stage.
-void started(confine::Parser& parser, const oci::State& state)
+void started(confine::Parser& parser, const oci::State& state, std::string& label)
 {
     const Settings settings = readSettings();
     if (!reasonForLaunch(settings)) {
         return;
     }
     const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    label = labelOf(state.id, oci::namesOf(bundle));
     if (oci::requestOf(bundle) || settings.baseline) {
         applier::launch::requireApplied(state.pid, state.created);
     }
@@ -215,14 +227,16 @@ int runHook(const Arguments& arguments)
     if (!creates && stage != "poststart" && stage != "poststop") {
         throw UsageError("hook: name one stage: createRuntime, prestart, poststart or poststop");
     }
-    oci::State state;
+    std::string label = "?";
     try {
         confine::Parser parser;
-        state = parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
-        creates ? create(parser, state) : stage == "poststart" ? started(parser, state) : remove(state);
+        const oci::State state =
+            parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
+        label = state.id;
+        creates ? create(parser, state, label) : stage == "poststart" ? started(parser, state, label) : remove(state);
         return exitOk;
     } catch (...) {
-        sys::tell(LOG_ERR, state.id.empty() ? "?" : state.id, sys::messageOf(std::current_exception()));
+        sys::tell(LOG_ERR, label, sys::messageOf(std::current_exception()));
         return exitFailed;
     }
 }

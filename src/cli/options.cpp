@@ -9,7 +9,7 @@ namespace po = boost::program_options;
 
 std::optional<po::variables_map> parseOptions(const std::string& command, const std::string& description,
                                               const po::options_description& options, const Arguments& arguments,
-                                              const char* positional)
+                                              const char* positional, int most)
 {
     po::options_description all("Options");
     all.add_options()("help,h", "print this and exit");
@@ -20,7 +20,7 @@ std::optional<po::variables_map> parseOptions(const std::string& command, const 
     accepted.add(all);
     po::positional_options_description words;
     if (positional != nullptr) {
-        words.add(positional, -1);
+        words.add(positional, most);
         accepted.add_options()(positional, po::value<Arguments>()->default_value({}, ""));
     }
     po::variables_map given;
@@ -32,7 +32,7 @@ std::optional<po::variables_map> parseOptions(const std::string& command, const 
     }
     if (given.contains("help")) {
         std::cout << "Usage: oci-landlock " << command << (all.options().size() > 1 ? " [OPTION]..." : "")
-                  << (positional == nullptr ? "" : std::string(" ") + positional + "...") << "\n\n"
+                  << (positional == nullptr ? "" : std::string(" ") + positional + (most == 1 ? "" : "...")) << "\n\n"
                   << description << "\n\n"
                   << all;
         return std::nullopt;

@@ -4,7 +4,10 @@
 #include <syslog.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
+#include "cli/report.hpp"
 #include "sys/error.hpp"
 #include "sys/log.hpp"
 
@@ -24,6 +27,18 @@ void add(json& item, const char* field, const std::vector<std::string>& list, st
     }
     if (list.size() > most) {
         item[field].push_back(std::to_string(list.size() - most) + " more");
+    }
+}
+
+// The same of a list that is there already; how many are missing is counted beside it.
+void shorten(nlohmann::ordered_json& item, const std::string& field, std::size_t most)
+{
+    const auto found = item.find(field);
+    if (found != item.end() && found->size() > most) {
+        const std::size_t left = found->size() - most;
+        found->erase(found->begin() + static_cast<std::ptrdiff_t>(most), found->end());
+        const std::string counter = field + "LeftOut";
+        item[counter] = item.value(counter, std::size_t{0}) + left;
     }
 }
 
@@ -56,7 +71,92 @@ std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
     return "{}";
 }
 
-void tellPartial(const std::string& id, const profile::Profile& profile, const Prepared& prepared)
+namespace {
+
+// `names` are of letters, digits and escapes: bytes that JSON lets stand, but for the backslash.
+std::string cut(const std::string& name, std::size_t most)
+{
+    return name.size() <= most ? name : name.substr(0, most) + "...";
+}
+
+}  // namespace
+
+std::string aboutOf(const oci::Names& names, const profile::Profile& profile)
+{
+    for (std::size_t most = OLL_ABOUT_SIZE;; most /= 2) {
+        json about = json::object();
+        for (const auto& [key, name] : {std::pair{"namespace", names.nameSpace}, std::pair{"pod", names.pod},
+                                        std::pair{"container", names.container}}) {
+            if (!name.empty()) {
+                about["names"][key] = cut(name, most);
+            }
+        }
+        for (const auto& [key, digest] :
+             {std::pair{"digest", profile.digest}, std::pair{"baselineDigest", profile.baselineDigest}}) {
+            if (digest) {
+                about[key] = sys::toText(*digest);
+            }
+        }
+        std::string text = about.dump();
+        if (text.size() < OLL_ABOUT_SIZE) {
+            return text;
+        }
+    }
+}
+
+std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi)
+{
+    using Ordered = nlohmann::ordered_json;
+    Ordered entries = reportOf(profile);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        const std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
+        Ordered& entry = entries[i];
+        entry["enforcement"] = profile.entries[i].dropped.empty() && missing.empty() ? "full" : "partial";
+        entry["skippedPaths"] = missing;
+        entry["links"] = prepared.led[i];
+        for (Ordered& layer : entry["layers"]) {
+            for (const char* field : {"pathBeneath", "netPort"}) {
+                Ordered rules = Ordered::array();
+                for (Ordered& rule : layer.value(field, Ordered::array())) {
+                    if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
+                        rule.erase("pointer");
+                        rules.push_back(std::move(rule));
+                    }
+                }
+                if (layer.contains(field)) {
+                    layer[field] = std::move(rules);
+                }
+            }
+        }
+    }
+    for (std::size_t most = profile::maxPaths;; most /= 4) {
+        for (Ordered& entry : entries) {
+            shorten(entry, "skippedPaths", most);
+            shorten(entry, "links", most);
+            for (Ordered& layer : entry["layers"]) {
+                shorten(layer, "pathBeneath", most);
+                shorten(layer, "netPort", most);
+            }
+        }
+        std::string text =
+            Ordered{{"abi", abi}, {"entries", entries}}.dump(-1, ' ', true, json::error_handler_t::replace);
+        if (text.size() <= maxPolicyBytes) {
+            return text;
+        }
+        if (most == 0) {
+            return "{}";
+        }
+    }
+}
+
+std::string labelOf(const std::string& id, const oci::Names& names)
+{
+    const std::string name = joined(names);
+    const std::string label = name.empty() ? id : id + " (" + name + ")";
+    return label.size() < OLL_ID_SIZE ? label : label.substr(0, OLL_ID_SIZE - 4) + "...";
+}
+
+void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared)
 {
     for (std::size_t i = 0; i < profile.entries.size(); ++i) {
         std::string what;
@@ -70,7 +170,7 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
             what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
         }
         if (!what.empty()) {
-            sys::tell(LOG_NOTICE, id,
+            sys::tell(LOG_NOTICE, label,
                       "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
         }
         std::string links;
@@ -78,7 +178,7 @@ void tellPartial(const std::string& id, const profile::Profile& profile, const P
             links += (links.empty() ? "" : ", ") + led;
         }
         if (!links.empty()) {
-            sys::tell(LOG_NOTICE, id,
+            sys::tell(LOG_NOTICE, label,
                       "entry " + sys::printable(profile.entries[i].name) + ": by symbolic links of the image, " +
                           sys::printable(links, maxLinksBytes));
         }

@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// What became of a profile in one container.
+// What became of a profile in one container, as it is recorded when the container is created: three texts in JSON, each
+// with room of its own, so that none can displace another.
 #pragma once
 
 #include <string>
 
 #include "cli/prepare.hpp"
+#include "oci/bundle.hpp"
 #include "profile/model.hpp"
 
 namespace cli {
 
-// For `status`, in JSON; the long lists are left out when they do not fit.
+// The report: the entries in short, for `status`; the long lists are left out when they do not fit.
 std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared);
+
+// About the container: what people call it, and the digests of the profile's documents. Names are cut, visibly, until
+// it fits.
+std::string aboutOf(const oci::Names& names, const profile::Profile& profile);
+
+// The policy as it is enforced, for `inspect`: maxPolicyBytes at most; rules that do not fit are counted.
+std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi);
+inline constexpr std::size_t maxPolicyBytes = 64UL * 1024;
+
+// For messages: the id, and what people call the container. Shorter than OLL_ID_SIZE.
+std::string labelOf(const std::string& id, const oci::Names& names);
 
 // What best effort or missingPaths: skip left out must not go unnoticed, nor where an image's links lead: lines in the
 // log for each entry.
-void tellPartial(const std::string& id, const profile::Profile& profile, const Prepared& prepared);
+void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared);
 
 }  // namespace cli

@@ -151,6 +151,13 @@ std::string rulesText(const json& layer, const char* field, const char* key, con
     return out;
 }
 
+// What a record has no room for.
+std::string leftOutText(const json& item, const std::string& field, const std::string& before)
+{
+    const auto found = item.find(field + "LeftOut");
+    return found == item.end() ? "" : before + " " + found->dump() + " more that are not recorded\n";
+}
+
 std::string layerText(const json& layer)
 {
     std::string out;
@@ -162,7 +169,9 @@ std::string layerText(const json& layer)
             out += "      " + std::string(label) + " " + words(layer[field]) + "\n";
         }
     }
-    return out + rulesText(layer, "pathBeneath", "path", "allows") + rulesText(layer, "netPort", "port", "allows port");
+    return out + rulesText(layer, "pathBeneath", "path", "allows") +
+           leftOutText(layer, "pathBeneath", "      allows paths:") +
+           rulesText(layer, "netPort", "port", "allows port") + leftOutText(layer, "netPort", "      allows ports:");
 }
 
 std::string selectText(const json& select)
@@ -187,6 +196,14 @@ std::string entryText(const json& entry)
                                           : ": no kernel that this version knows has it") +
                " (" + dropped["pointer"].get<std::string>() + ")\n";
     }
+    for (const json& path : entry.value("skippedPaths", json::array())) {
+        out += "    without " + words(json::array({path})) + ": it was not there\n";
+    }
+    out += leftOutText(entry, "skippedPaths", "    without");
+    for (const json& link : entry.value("links", json::array())) {
+        out += "    link " + words(json::array({link})) + "\n";
+    }
+    out += leftOutText(entry, "links", "    link");
     if (!entry["noNewPrivileges"]) {
         out += "    may gain privileges by an exec (noNewPrivileges: false)\n";
     }

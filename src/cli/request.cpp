@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "sys/error.hpp"
 
@@ -17,10 +18,19 @@ bool isInline(const std::string& value)
     return start != std::string::npos && value[start] == '{';
 }
 
-profile::Profile fromNode(const Settings& settings, const std::string& name, const Parse& parse)
+// The digest is of what is parsed, and compared before: nobody who reads the document has a say in it.
+profile::Profile read(const ProfileFile& file, profile::Origin origin, const Parse& parse,
+                      const std::optional<sys::Digest>& wanted = {}, const std::string& digestKey = {})
 {
-    const ProfileFile file = findProfile(settings, name);
-    return parse.profile(file.text, file.path, profile::Origin::nodeFile);
+    const sys::Digest digest = sys::digest(file.text);
+    if (wanted && digest != *wanted) {
+        throw sys::Error(file.path + ": has the digest " + sys::toText(digest) + ", and annotation " +
+                         sys::printable(digestKey) + " wants " + sys::toText(*wanted) +
+                         "; see what has changed, and pin what it is now or bring back what it was");
+    }
+    profile::Profile profile = parse.profile(file.text, file.path, origin);
+    profile.digest = digest;
+    return profile;
 }
 
 }  // namespace
@@ -30,7 +40,7 @@ profile::Profile baselineOf(const Settings& settings, const Parse& parse)
     if (!settings.baseline) {
         return {};
     }
-    profile::Profile baseline = fromNode(settings, *settings.baseline, parse);
+    profile::Profile baseline = read(findProfile(settings, *settings.baseline), profile::Origin::nodeFile, parse);
     for (const profile::Entry& entry : baseline.entries) {
         // Each image brings its own file of an excepted name, whatever that does.
         if (entry.select.kind == profile::Selector::except) {
@@ -44,6 +54,10 @@ profile::Profile baselineOf(const Settings& settings, const Parse& parse)
 
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse)
 {
+    if (!request.profile && request.digest) {
+        throw sys::Error("annotation " + sys::printable(request.digestKey) +
+                         ": needs io.landlock.profile, whose document it is of");
+    }
     if (!request.profile) {
         throw sys::Error("annotation io.landlock.program: needs io.landlock.profile, whose selection it replaces");
     }
@@ -53,9 +67,10 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
                          ": inline profiles are switched off on this node; name a "
                          "profile from its profile directories");
     }
-    profile::Profile own =
-        inlined ? parse.profile(*request.profile, "annotation " + request.profileKey, profile::Origin::inlined)
-                : fromNode(settings, *request.profile, parse);
+    const ProfileFile file = inlined ? ProfileFile{"annotation " + request.profileKey, *request.profile}
+                                     : findProfile(settings, *request.profile);
+    profile::Profile own = read(file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse,
+                                request.digest, request.digestKey);
     if (request.program) {
         profile::selectPrograms(own, parse.programs(*request.program));
     }
@@ -64,7 +79,8 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
 
 profile::Profile stacked(profile::Profile baseline, profile::Profile own)
 {
-    baseline.source += (baseline.source.empty() ? "" : " + ") + own.source;
+    baseline.source += (baseline.source.empty() || own.source.empty() ? "" : " + ") + own.source;
+    baseline.baselineDigest = std::exchange(baseline.digest, own.digest);
     std::ranges::move(own.entries, std::back_inserter(baseline.entries));
     return baseline;
 }

@@ -22,10 +22,10 @@ struct Parse {
 // What the node stacks under every container's own profile; without entries where it has none. Throws sys::Error.
 profile::Profile baselineOf(const Settings& settings, const Parse& parse);
 
-// Throws sys::Error.
+// Throws sys::Error, also when the document is another than the one that is pinned.
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse);
 
-// Both, the baseline first.
+// Both, the baseline first; either may be without entries.
 profile::Profile stacked(profile::Profile baseline, profile::Profile own);
 
 }  // namespace cli

@@ -11,6 +11,7 @@
 #include "applier/launch/records.hpp"
 #include "applier/programs.hpp"
 #include "cli/commands.hpp"
+#include "cli/containers.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "landlock/ruleset.hpp"
@@ -57,6 +58,8 @@ const char* reasonOf(const oll_denial& denial)
     return "unknown";
 }
 
+}  // namespace
+
 json describeDenial(const oll_denial& denial)
 {
     return {{"bootTimeNs", denial.time},
@@ -66,6 +69,14 @@ json describeDenial(const oll_denial& denial)
             {"reason", reasonOf(denial)},
             {"errno", -denial.error}};
 }
+
+std::string denialText(const json& last)
+{
+    return "denied " + sys::printable(last["comm"].get<std::string>()) + " (pid " + last["pid"].dump() +
+           "): " + last["reason"].get<std::string>() + " (" + std::strerror(last["errno"].get<int>()) + ")";
+}
+
+namespace {
 
 json describe(const node::Standing& standing)
 {
@@ -84,6 +95,7 @@ json describe(const node::Standing& standing)
                  {"started", standing.entry.started != 0},
                  {"applied", standing.entry.applied},
                  {"denied", standing.entry.denied.count}};
+    addAbout(item, {record.about, strnlen(record.about, sizeof record.about)});
     if (standing.entry.denied.count > 0) {
         item["lastDenial"] = describeDenial(standing.entry.denied.last);
     }
@@ -132,6 +144,7 @@ json describeLaunched()
                      {"profile", report.is_object() ? report.value("profile", "") : ""},
                      {"entries", report.is_object() && report.contains("entries") ? report["entries"] : json::array()},
                      {"applied", record.applied}};
+        addAbout(item, record.about);
         if (!record.failure.empty()) {
             item["failure"] = record.failure;
         }
@@ -215,6 +228,12 @@ std::string attentionOf(const json& containers)
     return out;
 }
 
+std::string nameLine(const json& item)
+{
+    const std::string name = nameOf(item);
+    return name.empty() ? "" : "  name     " + name + "\n";
+}
+
 std::string entriesText(const json& entries)
 {
     std::string out;
@@ -240,7 +259,7 @@ std::string launchText(const json& status)
         "            " +
         textOf(status["reason"]) + "\n" + "containers  " + std::to_string(status["containers"].size()) + "\n";
     for (const json& item : status["containers"]) {
-        out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n" +
+        out += "\n" + textOf(item["id"]) + "\n" + nameLine(item) + "  profile  " + textOf(item["profile"]) + "\n" +
                entriesText(item["entries"]) + "  state    " +
                (item["applied"]            ? "restricted"
                 : item.contains("failure") ? "not restricted: " + textOf(item["failure"])
@@ -248,12 +267,6 @@ std::string launchText(const json& status)
                "\n";
     }
     return out;
-}
-
-std::string lastText(const json& last)
-{
-    return "denied " + textOf(last["comm"]) + " (pid " + textOf(last["pid"]) + "): " + textOf(last["reason"]) + " (" +
-           std::strerror(last["errno"].get<int>()) + ")\n";
 }
 
 void print(const json& status)
@@ -283,14 +296,15 @@ void print(const json& status)
         const json& strays = status["strays"];
         if (strays.contains("lastDenial")) {
             out += "gone        " + textOf(strays["denied"]) +
-                   " execs denied in what containers have left behind; the last: " + lastText(strays["lastDenial"]);
+                   " execs denied in what containers have left behind; the last: " + denialText(strays["lastDenial"]) +
+                   "\n";
         }
         const auto attention = attentionOf(status["containers"]);
         if (!attention.empty()) {
             out += "attention   " + attention + "\n";
         }
         for (const json& item : status["containers"]) {
-            out += "\n" + textOf(item["id"]) + "\n  profile  " + textOf(item["profile"]) + "\n";
+            out += "\n" + textOf(item["id"]) + "\n" + nameLine(item) + "  profile  " + textOf(item["profile"]) + "\n";
             out += entriesText(item["entries"]);
             if (!item["intact"]) {
                 out +=
@@ -303,7 +317,7 @@ void print(const json& status)
             }
             out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {
-                out += "  last     " + lastText(item["lastDenial"]);
+                out += "  last     " + denialText(item["lastDenial"]) + "\n";
             }
         }
     } else {

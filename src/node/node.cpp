@@ -12,6 +12,7 @@
 
 #include "applier/programs.hpp"
 #include "container/process.hpp"
+#include "node/policies.hpp"
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
 #include "sys/places.hpp"
@@ -181,7 +182,7 @@ Reservation::Reservation(const Container& container) : cgroupId_(container.cgrou
     }
     kept_ = keeper_->keep({.generation = generation_,
                            .cgroupId = container.cgroupId,
-                           .containerId = container.id,
+                           .label = container.label,
                            .cgroup = container.cgroup,
                            .layers = container.layers});
 }
@@ -267,6 +268,7 @@ void Node::writeEntry(const Container& container, std::uint64_t generation, cons
     entry.record.created = static_cast<std::uint64_t>(std::time(nullptr));
     std::ranges::copy(container.digest, entry.record.digest);
     std::ranges::copy(container.id, entry.record.container_id);
+    std::ranges::copy(container.about.substr(0, OLL_ABOUT_SIZE - 1), entry.record.about);
     std::ranges::copy(container.report.substr(0, OLL_REPORT_SIZE - 1), entry.record.report);
     update(containers_, &container.cgroupId, &entry, BPF_NOEXIST, "write the container's entry");
 }
@@ -281,10 +283,12 @@ void Node::put(const Container& container, const Reservation& reservation, const
         throw sys::errnoError("look at the container's init");
     }
     try {
+        policies::write({container.cgroupId, generation}, container.policy);
         writePrograms(container, generation);
         mark(container, generation, before);
         writeEntry(container, generation, where, reservation.kept_->place());
     } catch (...) {
+        policies::remove({container.cgroupId, generation});
         bpf_map_delete_elem(containers_.get(), &container.cgroupId);
         known ? bpf_map_update_elem(tasks_.get(), &container.init, &before, BPF_ANY)
               : bpf_map_delete_elem(tasks_.get(), &container.init);
@@ -302,6 +306,9 @@ void Node::install(const Container& container, const Reservation& reservation) c
         throw sys::Error("the node was unloaded and loaded again meanwhile; start the container once more");
     }
     const oll_survey where = survey(container);
+    if (reservation.generation_ % policies::mostLeftBehind == 0) {
+        policies::removeAllBut(generations());
+    }
     try {
         put(container, reservation, where);
     } catch (const applier::Full&) {
@@ -337,6 +344,33 @@ bool Node::marked(int init, std::uint64_t generation) const
     oll_task task{};
     return bpf_map_lookup_elem(tasks_.get(), &init, &task) == 0 &&
            std::ranges::find(task.of, generation, &oll_membership::generation) != std::end(task.of);
+}
+
+std::optional<oll_task> Node::task(int pidfd) const
+{
+    oll_task task{};
+    if (bpf_map_lookup_elem(tasks_.get(), &pidfd, &task) == 0) {
+        return task;
+    }
+    if (errno == ENOENT) {
+        return std::nullopt;
+    }
+    throw sys::errnoError("look at a process");
+}
+
+std::optional<std::string> Node::policyOf(const oll_container& entry)
+{
+    return policies::read({entry.cgroup_id, entry.generation});
+}
+
+std::set<std::uint64_t> Node::generations() const
+{
+    std::set<std::uint64_t> all;
+    forEach<std::uint64_t, oll_container>(containers_, "the containers",
+                                          [&](std::uint64_t, const oll_container& entry) {
+                                              all.insert(entry.generation);
+                                          });
+    return all;
 }
 
 std::vector<Standing> Node::containers() const
@@ -395,6 +429,7 @@ void Node::takeAway(const oll_container& entry) const
         bpf_map_delete_elem(namespaces_.get(), &entry.mount_ns);
     }
     bpf_map_delete_elem(containers_.get(), &entry.cgroup_id);
+    policies::remove({entry.cgroup_id, entry.generation});
     keeper_->release(entry.generation);
     for (std::uint64_t i = 0; i < entry.program_count; ++i) {
         const oll_program_key key{entry.generation, i};
@@ -413,14 +448,17 @@ void Node::forget(std::uint64_t cgroupId) const
 void Node::forgetDead(const std::string& id) const
 {
     std::vector<oll_container> dead;
+    std::set<std::uint64_t> generations;
     forEach<std::uint64_t, oll_container>(containers_, "the containers",
                                           [&](std::uint64_t, const oll_container& entry) {
+                                              generations.insert(entry.generation);
                                               if (id == entry.record.container_id &&
                                                   !container::cgroupPopulated(entry.cgroup_id)) {
                                                   dead.push_back(entry);
                                               }
                                           });
     std::ranges::for_each(dead, [&](const oll_container& entry) { takeAway(entry); });
+    policies::removeAllBut(generations);
 }
 
 unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
@@ -440,6 +478,7 @@ unsigned Node::collectGarbage(std::uint64_t beingInstalled) const
         takeAway(entry);
         ++freed;
     }
+    policies::removeAllBut(living);
     freed += keeper_->collectGarbage(living);
     std::vector<oll_program_key> programs;
     forEach<oll_program_key, oll_program>(programs_, "the programs",

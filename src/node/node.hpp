@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,11 @@ struct Program {
 
 struct Container {
     std::string id;
-    sys::Digest digest{};     // of its profile
+    std::string label;        // for messages: its id and what people call it
+    sys::Digest digest{};     // of all that its entry is made from
     std::string report;       // JSON for `status`
+    std::string about;        // JSON: what people call it, and the digests of its documents
+    std::string policy;       // JSON for `inspect`
     int init = -1;            // pidfd, borrowed
     int mountNamespace = -1;  // of the init, /proc/PID/ns/mnt, borrowed
     int cgroup = -1;          // directory, borrowed
@@ -98,6 +102,11 @@ public:
     std::optional<Standing> find(std::uint64_t cgroupId) const;
     // Whether this process was marked as the init of that entry.
     bool marked(int init, std::uint64_t generation) const;
+    // What the selector knows of a process, by pidfd; std::nullopt: nothing, it has executed nothing in a container,
+    // and neither has what it comes from. Needs no lock. Throws sys::Error when that cannot be told.
+    std::optional<oll_task> task(int pidfd) const;
+    // What was recorded of a container's policy; std::nullopt: it is not there.
+    static std::optional<std::string> policyOf(const oll_container& entry);
 
     std::vector<Standing> containers() const;
     std::vector<Usage> usage() const;
@@ -126,6 +135,7 @@ private:
                     const std::vector<std::uint32_t>& slots) const;
     bool lives(const oll_container& entry) const;
     void takeAway(const oll_container& entry) const;
+    std::set<std::uint64_t> generations() const;
 
     sys::Fd node_, containers_, namespaces_, programs_, tasks_, strays_;  // maps
     sys::Fd identifyProgram_, surveyProgram_, lookForInitProgram_;

@@ -18,6 +18,7 @@
 #include "applier/programs.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
+#include "node/policies.hpp"
 #include "sys/fd.hpp"
 #include "sys/lsm.hpp"
 #include "sys/places.hpp"
@@ -214,6 +215,7 @@ bool unload(const Lock& lock, bool force)
         throw sys::errnoError(std::string("rename ") + sys::pinDirectory);
     }
     removePins(staging);
+    policies::removeAllBut({});
     return true;
 }
 

@@ -21,16 +21,31 @@ namespace {
 
 constexpr std::string_view prefix = "io.landlock.";
 constexpr std::string_view profileKey = "io.landlock.profile";
+constexpr std::string_view digestKey = "io.landlock.digest";
 constexpr std::string_view programKey = "io.landlock.program";
 
 // containerd, CRI-O and dockershim's successors say in these which container of a pod it is.
 constexpr std::array nameKeys = {"io.kubernetes.cri.container-name", "io.kubernetes.container.name"};
 constexpr std::array typeKeys = {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"};
+// And in these which pod. Nothing depends on them: they are shown.
+constexpr std::array podKeys = {"io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"};
+constexpr std::array namespaceKeys = {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"};
+
+constexpr std::size_t maxShownBytes = 80;
+
+bool isAmong(std::string_view key, const auto& keys)
+{
+    return std::ranges::find(keys, key) != keys.end();
+}
+
+bool isShown(std::string_view key)
+{
+    return isAmong(key, podKeys) || isAmong(key, namespaceKeys);
+}
 
 bool concernsUs(std::string_view key)
 {
-    return key.starts_with(prefix) || std::ranges::find(nameKeys, key) != nameKeys.end() ||
-           std::ranges::find(typeKeys, key) != typeKeys.end();
+    return key.starts_with(prefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) || isShown(key);
 }
 
 // Members of the same name in other places are kept too; they are few and small.
@@ -54,6 +69,82 @@ std::string firstOf(const Bundle& bundle, const auto& keys)
         }
     }
     return {};
+}
+
+bool isPlain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+}
+
+std::string shown(const std::string& name)
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string out;
+    for (const char c : name) {
+        if (out.size() >= maxShownBytes) {
+            return out + "...";
+        }
+        const auto byte = static_cast<unsigned char>(c);
+        out += isPlain(c) ? std::string(1, c) : std::string("\\x") + digits[byte >> 4] + digits[byte & 15];
+    }
+    return out;
+}
+
+// Which container of a pod an annotation is for: "io.landlock.profile/web" is for "web", one without a name for all of
+// them.
+class ForContainer {
+public:
+    // `name`: of this container; empty: unknown.
+    ForContainer(std::string_view key, const std::string& name)
+        : key_(key),
+          own_(key_ + "/" + name),
+          known_(!name.empty())
+    {
+    }
+
+    // Whether it was one of these. The container's own counts before the one for all.
+    bool take(const std::string& key, const std::string& value)
+    {
+        const bool own = known_ && key == own_;
+        if (own || (key == key_ && !value_)) {
+            value_ = value;
+            foundAt_ = key;
+        }
+        forOthers_ = forOthers_ || (!own && key.starts_with(key_ + "/"));
+        return own || key == key_ || key.starts_with(key_ + "/");
+    }
+
+    const std::optional<std::string>& value() const { return value_; }
+    const std::string& foundAt() const { return foundAt_; }
+
+    // Throws sys::Error when one is for a container of which nobody can tell whether it is this one.
+    void requireKnown() const
+    {
+        if (forOthers_ && !known_) {
+            throw sys::Error("annotation " + key_ + "/<container>: this runtime does not say which container of the " +
+                             "pod this is; use " + key_);
+        }
+    }
+
+private:
+    std::string key_;
+    std::string own_;
+    bool known_;
+    std::optional<std::string> value_;
+    std::string foundAt_;
+    bool forOthers_ = false;
+};
+
+sys::Digest digestIn(const std::string& key, const std::string& value)
+{
+    const auto digest = sys::digestFrom(value);
+    if (!digest) {
+        throw sys::Error("annotation " + sys::printable(key) + ": \"" + sys::printable(value) +
+                         "\" is no digest; write sha256: and 64 digits of lower-case hex, as `oci-landlock check` "
+                         "prints them");
+    }
+    return *digest;
 }
 
 }  // namespace
@@ -88,6 +179,9 @@ Bundle parseBundle(std::string_view config, const std::string& directory)
             if (!concernsUs(key)) {
                 continue;
             }
+            if (!value.is_string() && isShown(key)) {
+                continue;
+            }
             if (!value.is_string()) {
                 throw sys::Error(what + ": /annotations/" + sys::printable(key) + ": must be a string");
             }
@@ -118,43 +212,53 @@ std::string readConfig(const std::string& directory)
 
 std::optional<Request> requestOf(const Bundle& bundle)
 {
-    const std::string type = firstOf(bundle, typeKeys);
     const std::string name = firstOf(bundle, nameKeys);
-    const std::string own = std::string(profileKey) + "/" + name;
+    ForContainer profile(profileKey, name);
+    ForContainer digest(digestKey, name);
     Request request;
-    bool forOthers = false;
     for (const auto& [key, value] : bundle.annotations) {
         if (!key.starts_with(prefix)) {
             continue;
         }
-        if (!name.empty() && key == own) {
-            request.profile = value;
-            request.profileKey = key;
-        } else if (key == profileKey) {
-            if (!request.profile) {
-                request.profile = value;
-                request.profileKey = key;
-            }
+        if (digest.take(key, value)) {
+            digestIn(key, value);  // those for others too: a mistake must not wait for its container
         } else if (key == programKey) {
             request.program = value;
-        } else if (key.starts_with(std::string(profileKey) + "/")) {
-            forOthers = true;
-        } else {
+        } else if (!profile.take(key, value)) {
             throw sys::Error("annotation " + sys::printable(key) + ": unknown; there are " + std::string(profileKey) +
-                             ", " + std::string(profileKey) + "/<container> and " + std::string(programKey));
+                             ", " + std::string(digestKey) + ", both also with /<container>, and " +
+                             std::string(programKey));
         }
     }
-    if (type == "sandbox") {
+    if (firstOf(bundle, typeKeys) == "sandbox") {
         return std::nullopt;
     }
-    if (forOthers && name.empty()) {
-        throw sys::Error("annotation " + std::string(profileKey) + "/<container>: this runtime does not say which " +
-                         "container of the pod this is; use " + std::string(profileKey));
+    profile.requireKnown();
+    digest.requireKnown();
+    request.profile = profile.value();
+    request.profileKey = profile.foundAt();
+    if (digest.value()) {
+        request.digest = digestIn(digest.foundAt(), *digest.value());
+        request.digestKey = digest.foundAt();
     }
-    if (!request.profile && !request.program) {
+    if (!request.profile && !request.program && !request.digest) {
         return std::nullopt;
     }
     return request;
+}
+
+Names namesOf(const Bundle& bundle)
+{
+    return {shown(firstOf(bundle, namespaceKeys)), shown(firstOf(bundle, podKeys)), shown(firstOf(bundle, nameKeys))};
+}
+
+std::string joined(const Names& names)
+{
+    std::string out;
+    for (const std::string& name : {names.nameSpace, names.pod, names.container}) {
+        out += (out.empty() || name.empty() ? "" : "/") + name;
+    }
+    return out;
 }
 
 }  // namespace oci

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "sys/digest.hpp"
+
 namespace oci {
 
 inline constexpr std::size_t maxConfigBytes = 4 * 1024 * 1024;
@@ -15,7 +17,7 @@ struct Bundle {
     std::string directory;                           // absolute
     std::string rootPath;                            // absolute
     std::string cwd = "/";                           // process.cwd, absolute
-    std::map<std::string, std::string> annotations;  // those under io.landlock. and those that name the container
+    std::map<std::string, std::string> annotations;  // those under io.landlock. and those of Names and its kind
 };
 
 // Throws sys::Error naming the file and the JSON pointer.
@@ -29,10 +31,26 @@ struct Request {
     std::optional<std::string> profile;  // a name, or a document in JSON
     std::string profileKey;              // the annotation that it came from
     std::optional<std::string> program;  // io.landlock.program
+    std::optional<sys::Digest> digest;   // of the profile's document, which may be no other
+    std::string digestKey;               // the annotation that it came from
 };
 
 // std::nullopt: nothing is asked for, or the container is a pod's sandbox. Throws sys::Error: an unknown annotation of
-// ours, or one for a container of a pod when the runtime does not say which one this is.
+// ours, one for a container of a pod when the runtime does not say which one this is, or a digest that is none.
 std::optional<Request> requestOf(const Bundle& bundle);
+
+// What people call a container, where its engine has written it into the bundle; else empty. Claims, not facts: whoever
+// may annotate a container may write there what they like. Short, and without anything but letters, digits, '-', '_'
+// and '.': other bytes are escaped, so that no name looks like two, or like what stands around it.
+struct Names {
+    std::string nameSpace;
+    std::string pod;
+    std::string container;
+};
+
+Names namesOf(const Bundle& bundle);
+
+// Those that there are, "namespace/pod/container".
+std::string joined(const Names& names);
 
 }  // namespace oci

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "sys/digest.hpp"
 
 namespace profile {
 
@@ -92,6 +95,10 @@ inline std::string cwdOf(const Entry& entry, const std::string& processCwd)
 
 struct Profile {
     std::string source;  // file, or annotation key: names the document in messages
+    // Of the document's bytes, and of those of the node's baseline beneath it; by who has read them, before they are
+    // parsed.
+    std::optional<sys::Digest> digest = {};
+    std::optional<sys::Digest> baselineDigest = {};
     std::vector<Entry> entries;
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/digest.hpp"
 
+#include <algorithm>
 #include <bit>
-#include <string>
 
 namespace sys {
 
@@ -97,6 +97,40 @@ Digest digest(std::string_view text)
         result[i] = static_cast<std::uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
     }
     return result;
+}
+
+namespace {
+
+constexpr std::string_view algorithm = "sha256:";
+constexpr std::string_view digits = "0123456789abcdef";
+
+}  // namespace
+
+std::string toText(const Digest& digest)
+{
+    std::string text(algorithm);
+    for (const std::uint8_t byte : digest) {
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+std::optional<Digest> digestFrom(std::string_view text)
+{
+    if (!text.starts_with(algorithm)) {
+        return std::nullopt;
+    }
+    text.remove_prefix(algorithm.size());
+    Digest digest{};
+    if (text.size() != 2 * digest.size() ||
+        !std::ranges::all_of(text, [](char c) { return digits.find(c) != std::string_view::npos; })) {
+        return std::nullopt;
+    }
+    for (std::size_t i = 0; i < digest.size(); ++i) {
+        digest[i] = static_cast<std::uint8_t>(digits.find(text[2 * i]) << 4 | digits.find(text[2 * i + 1]));
+    }
+    return digest;
 }
 
 }  // namespace sys

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace sys {
@@ -11,5 +13,9 @@ namespace sys {
 using Digest = std::array<std::uint8_t, 32>;
 
 Digest digest(std::string_view text);
+
+// "sha256:" and 64 digits of lower-case hex, and back; std::nullopt for any other spelling.
+std::string toText(const Digest& digest);
+std::optional<Digest> digestFrom(std::string_view text);
 
 }  // namespace sys

@@ -42,9 +42,9 @@ void tell(int priority, const std::string& message)
     errno = before;
 }
 
-void tell(int priority, const std::string& containerId, const std::string& message)
+void tell(int priority, const std::string& label, const std::string& message)
 {
-    tell(priority, "container " + printable(containerId) + ": " + message);
+    tell(priority, "container " + printable(label) + ": " + message);
 }
 
 void LimitedLog::tell(int priority, const std::string& message)
@@ -62,13 +62,13 @@ void LimitedLog::tell(int priority, const std::string& message)
         return;
     }
     ++said_;
-    sys::tell(priority, containerId_, message);
+    sys::tell(priority, label_, message);
 }
 
 void LimitedLog::sayLeftOut()
 {
     if (leftOut_ > 0) {
-        sys::tell(LOG_WARNING, containerId_, std::to_string(leftOut_) + " more such messages were left out");
+        sys::tell(LOG_WARNING, label_, std::to_string(leftOut_) + " more such messages were left out");
         leftOut_ = 0;
     }
 }

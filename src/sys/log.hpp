@@ -10,13 +10,13 @@ namespace sys {
 // (systemd.exec(5), JOURNAL_STREAM). `priority` as for syslog(3). Never fails, changes no errno.
 void tell(int priority, const std::string& message);
 
-// The same, about a container. The id may be hostile.
-void tell(int priority, const std::string& containerId, const std::string& message);
+// The same, about a container: its id and what people call it. The label may be hostile.
+void tell(int priority, const std::string& label, const std::string& message);
 
 // Lines about one container that it can bring about itself: a few a minute, and how many were left out.
 class LimitedLog {
 public:
-    explicit LimitedLog(std::string containerId) : containerId_(std::move(containerId)) {}
+    explicit LimitedLog(std::string label) : label_(std::move(label)) {}
     LimitedLog(const LimitedLog&) = delete;
     LimitedLog& operator=(const LimitedLog&) = delete;
     ~LimitedLog() { sayLeftOut(); }
@@ -27,7 +27,7 @@ private:
     using Clock = std::chrono::steady_clock;
     void sayLeftOut();
 
-    std::string containerId_;
+    std::string label_;
     Clock::time_point begin_;  // of the period
     unsigned said_ = 0;        // in it
     unsigned long leftOut_ = 0;

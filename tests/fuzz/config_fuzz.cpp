@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bundle's config.json, down to the request that its annotations make.
+// A bundle's config.json, down to the request that its annotations make, and the names that are shown.
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 #include "oci/bundle.hpp"
 #include "sys/error.hpp"
@@ -8,7 +10,12 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
     try {
-        oci::requestOf(oci::parseBundle({reinterpret_cast<const char*>(data), size}, "/bundle"));
+        const oci::Bundle bundle = oci::parseBundle({reinterpret_cast<const char*>(data), size}, "/bundle");
+        const std::string names = oci::joined(oci::namesOf(bundle));
+        if (names.size() > 300 || !std::ranges::all_of(names, [](char c) { return c > ' ' && c < 0x7f; })) {
+            std::abort();
+        }
+        oci::requestOf(bundle);
     } catch (const sys::Error&) {
     }
     return 0;

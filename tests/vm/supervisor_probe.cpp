@@ -80,7 +80,7 @@ void offer(const std::string& name)
     applier::Offer offered;
     offered.generation = st.st_ino;
     offered.cgroupId = st.st_ino;
-    offered.containerId = name;
+    offered.label = name;
     offered.cgroup = cgroup.get();
     offered.layers.push_back({ruleset.fd(), 0, 0});
     inject::Handover handover(offered);

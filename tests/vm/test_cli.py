@@ -131,7 +131,7 @@ class Loading(DirectTestCase):
 
 
 class Words(DirectTestCase):
-    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "supervise")
+    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "inspect", "ps", "supervise")
 
     def test_help(self):
         """Each command explains itself on standard output."""
@@ -148,7 +148,8 @@ class Words(DirectTestCase):
         """What is not understood is said in one line, exit status 2, and nothing is done."""
         for words in ([], ["frobnicate"], ["--frobnicate"], ["load", "--frobnicate"], ["load", "word"],
                       ["load", "--applier"], ["load", "--applier", "other"], ["supervise", "word"],
-                      ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["hook"],
+                      ["supervise", "--frobnicate"], ["unload", "word"], ["status", "--jsn"], ["inspect"], ["inspect", "one", "two"],
+                      ["inspect", "--jsn", "one"], ["ps", "word"], ["hook"],
                       ["hook", "startContainer"], ["hook", "createRuntime", "more"], ["check"]):
             result = oci_landlock(*words, stdin=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 2, words)
@@ -159,7 +160,8 @@ class Words(DirectTestCase):
         """Without privileges nothing is changed, and the answer says what is needed."""
         environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
         for words, needed in ((["load"], "needs root"), (["unload"], "needs root"), (["supervise"], "needs root"),
-                              (["status"], "XDG_RUNTIME_DIR")):
+                              (["status"], "XDG_RUNTIME_DIR"), (["inspect", "web"], "XDG_RUNTIME_DIR"),
+                              (["ps"], "XDG_RUNTIME_DIR")):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False, env=environment)
             self.assertRefused(result, needed)

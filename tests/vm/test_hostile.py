@@ -210,7 +210,8 @@ class Hostile(DirectTestCase):
             else:
                 self.assertRegex(path, rf"^(/etc/oci-landlock(/.*)?|/dev/null|config\.json|{re.escape(bundle.directory)}/config\.json"
                                        r"|/etc/ld\.so\.cache|(/usr)?/lib(64)?/.*"
-                                       r"|/proc/(self|\d+)(/.*)?|/sys/.*|/run/oci-landlock/lock|/etc/localtime"
+                                       r"|/proc/(self|\d+)(/.*)?|/sys/.*|/run/oci-landlock/(lock|policies(/draft)?)"
+                                       r"|/etc/localtime"
                                        r"|cgroup(\.\w+)?|root|ns/mnt|mountinfo|\.(/.*)?)$", line)
                 self.assertFalse(result.startswith((self.canary, "/tmp/outside-")), line)
         return within

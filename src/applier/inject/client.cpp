@@ -128,8 +128,8 @@ Handover::Handover(const Offer& offer, const std::string& socket, milliseconds t
     : timeout_(timeout),
       layerCount_(offer.layers.size())
 {
-    if (offer.layers.size() > OLL_MAX_LAYERS || offer.containerId.size() >= OLL_ID_SIZE) {
-        throw sys::Error("the container is more than the supervisor takes: too many layers, or too long an id");
+    if (offer.layers.size() > OLL_MAX_LAYERS || offer.label.size() >= OLL_ID_SIZE) {
+        throw sys::Error("the container is more than the supervisor takes: too many layers, or too long a label");
     }
     Request request;
     request.word = Word::offer;
@@ -137,7 +137,7 @@ Handover::Handover(const Offer& offer, const std::string& socket, milliseconds t
     description.generation = offer.generation;
     description.cgroupId = offer.cgroupId;
     description.layerCount = static_cast<std::uint32_t>(offer.layers.size());
-    std::ranges::copy(offer.containerId, description.containerId);
+    std::ranges::copy(offer.label, description.label);
     std::vector<int> descriptors{offer.cgroup};
     for (std::size_t i = 0; i < offer.layers.size(); ++i) {
         description.layers[i] = {offer.layers[i].entry, offer.layers[i].restrictFlags};

@@ -134,7 +134,7 @@ void Containers::offer(std::uint64_t offer, const Description& description, std:
     const std::uint64_t generation = container.held.generation;
     if (const auto known = containers_.find(generation); known != containers_.end()) {
         // The node numbers containers anew when it is loaded again: what has this number is a leftover.
-        sys::tell(LOG_NOTICE, known->second.held.containerId, "dropped, because a newer container has its generation");
+        sys::tell(LOG_NOTICE, known->second.held.label, "dropped, because a newer container has its generation");
         drop(generation, "a newer container has the same generation");
     }
     Container& there = containers_.emplace(generation, std::move(container)).first->second;
@@ -267,7 +267,7 @@ void Containers::startAgain(Container& container, Time now)
     const Time earliest = quick ? now : container.starts.back() + options_.times.startDelay;
     if (earliest > now) {
         if (!std::exchange(container.toldDelay, true)) {
-            sys::tell(LOG_ERR, container.held.containerId,
+            sys::tell(LOG_ERR, container.held.label,
                       "its tracer keeps ending; what its profile selects cannot "
                       "be executed meanwhile; trying on without a further message");
         }
@@ -278,7 +278,7 @@ void Containers::startAgain(Container& container, Time now)
     try {
         start(container);
     } catch (const sys::Error& error) {
-        sys::tell(LOG_ERR, container.held.containerId, error.what());
+        sys::tell(LOG_ERR, container.held.label, error.what());
         restoring_.erase(container.held.generation);
         container.deadline = now + options_.times.startDelay;
         schedule_.wakeAt(container.deadline);
@@ -401,8 +401,7 @@ void Containers::onEnd(std::uint64_t generation, int status)
     }
     const std::string how = container.trouble.empty() ? "its tracer " + howItEnded(status) : container.trouble;
     if (container.awaited) {
-        drop(generation,
-             "container " + sys::printable(container.held.containerId) + ": " + how + " before it was ready");
+        drop(generation, "container " + sys::printable(container.held.label) + ": " + how + " before it was ready");
         return;
     }
     if (schedule_.stopping) {
@@ -413,7 +412,7 @@ void Containers::onEnd(std::uint64_t generation, int status)
         container.toldDelay = false;
     }
     if (!container.toldDelay) {
-        sys::tell(LOG_ERR, container.held.containerId, how + "; starting another one");
+        sys::tell(LOG_ERR, container.held.label, how + "; starting another one");
     }
     startAgain(container, now);
 }

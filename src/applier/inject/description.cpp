@@ -66,16 +66,16 @@ void requireValid(const Description& description)
                                            : layer.entry == 0 && layer.restrictFlags == 0,
                 "wrong entry of a layer");
     }
-    const auto* end = std::ranges::find(description.containerId, '\0');
-    require(end != std::end(description.containerId), "the container's id is too long");
-    require(std::all_of(end, std::end(description.containerId), [](char c) { return c == '\0'; }),
-            "bytes after the container's id");
+    const auto* end = std::ranges::find(description.label, '\0');
+    require(end != std::end(description.label), "the container's label is too long");
+    require(std::all_of(end, std::end(description.label), [](char c) { return c == '\0'; }),
+            "bytes after the container's label");
 }
 
 Description describe(const Held& held)
 {
     require(held.layers.size() <= OLL_MAX_LAYERS, "too many layers");
-    require(held.containerId.size() < OLL_ID_SIZE, "the container's id is too long");
+    require(held.label.size() < OLL_ID_SIZE, "the container's label is too long");
     Description description;
     description.layerCount = static_cast<std::uint32_t>(held.layers.size());
     description.generation = held.generation;
@@ -83,7 +83,7 @@ Description describe(const Held& held)
     for (std::size_t i = 0; i < held.layers.size(); ++i) {
         description.layers[i] = {held.layers[i].entry, held.layers[i].restrictFlags};
     }
-    std::ranges::copy(held.containerId, description.containerId);
+    std::ranges::copy(held.label, description.label);
     requireValid(description);
     return description;
 }
@@ -96,7 +96,7 @@ Held hold(const Description& description, std::vector<sys::Fd> descriptors)
     Held held;
     held.generation = description.generation;
     held.cgroupId = description.cgroupId;
-    held.containerId = description.containerId;
+    held.label = description.label;
     held.cgroup = std::move(descriptors[0]);
     for (std::uint32_t i = 0; i < description.layerCount; ++i) {
         requireAnonymous(descriptors[1 + i].get(), "landlock-ruleset");

@@ -26,7 +26,7 @@ struct Description {
     std::uint64_t generation = 0;
     std::uint64_t cgroupId = 0;
     DescribedLayer layers[OLL_MAX_LAYERS];
-    char containerId[OLL_ID_SIZE] = {};  // NUL-padded
+    char label[OLL_ID_SIZE] = {};  // NUL-padded; its id and what people call it
 };
 static_assert(sizeof(Description) == 24 + 8 * OLL_MAX_LAYERS + OLL_ID_SIZE);
 

@@ -19,8 +19,8 @@ struct HeldLayer {
 struct Held {
     std::uint64_t generation = 0;
     std::uint64_t cgroupId = 0;
-    std::string containerId;
-    sys::Fd cgroup;  // directory
+    std::string label;  // its id and what people call it, for messages
+    sys::Fd cgroup;     // directory
     std::vector<HeldLayer> layers;
 };
 

@@ -128,7 +128,7 @@ void Hooks::onClient(std::uint64_t id)
                 return;
             case Received::closed:
                 if (client.generation != 0) {
-                    sys::tell(LOG_NOTICE, client.containerId, "dropped, its hook ended before it was done");
+                    sys::tell(LOG_NOTICE, client.label, "dropped, its hook ended before it was done");
                 }
                 endClient(id);
                 return;
@@ -174,7 +174,7 @@ void Hooks::offer(std::uint64_t id, Client& client, const Request& request, std:
 {
     containers_.offer(id, request.description, std::move(descriptors));
     client.generation = request.description.generation;
-    client.containerId = request.description.containerId;
+    client.label = request.description.label;
     client.stage = Client::Stage::starting;
     client.deadline = never;  // the tracer's start is bounded
 }

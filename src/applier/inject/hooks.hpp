@@ -47,7 +47,7 @@ private:
         Stage stage = Stage::fresh;
         Time deadline = never;
         std::uint64_t generation = 0;  // of the container that it offers, until that is kept; 0: none
-        std::string containerId;       // of the same
+        std::string label;             // of the same
         sys::Fd barrier;
         sys::Loop::Watch barrierWatch;
     };

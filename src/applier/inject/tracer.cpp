@@ -125,7 +125,7 @@ Tracer::Tracer(Held held, sys::Fd control, Verdicts& verdicts)
     : held_(std::move(held)),
       control_(std::move(control)),
       verdicts_(verdicts),
-      log_(held_.containerId),
+      log_(held_.label),
       cgroupEvents_(openat(held_.cgroup.get(), "cgroup.events", O_RDONLY | O_CLOEXEC))
 {
     sigset_t mask;
@@ -420,7 +420,7 @@ int trace(Held held, sys::Fd control, Verdicts& verdicts)
 
 int trace(Held held, sys::Fd control)
 {
-    const std::string id = held.containerId;
+    const std::string id = held.label;
     try {
         PinnedVerdicts verdicts(held.generation, held.cgroupId);
         return trace(std::move(held), std::move(control), verdicts);

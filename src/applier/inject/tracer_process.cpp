@@ -40,7 +40,7 @@ Held copyOf(const Held& held)
     Held copy;
     copy.generation = held.generation;
     copy.cgroupId = held.cgroupId;
-    copy.containerId = held.containerId;
+    copy.label = held.label;
     copy.cgroup = sys::Fd(held.cgroup.get());
     for (const HeldLayer& layer : held.layers) {
         copy.layers.push_back({sys::Fd(layer.ruleset.get()), layer.entry, layer.restrictFlags});
@@ -78,7 +78,7 @@ Held copyOf(const Held& held)
         sigprocmask(SIG_SETMASK, &none, nullptr);
         _exit(trace(copyOf(held), sys::Fd(control)));
     } catch (const std::exception& error) {
-        sys::tell(LOG_ERR, held.containerId, error.what());
+        sys::tell(LOG_ERR, held.label, error.what());
     }
     _exit(1);
 }

@@ -103,8 +103,10 @@ void attach(const Container& container, const container::Process& init)
     record.id = container.id;
     record.created = static_cast<std::uint64_t>(std::time(nullptr));
     record.report = container.report;
+    record.about = container.about;
+    record.policy = container.policy;
     const sys::Fd file = records.create(record);
-    Task task{.containerId = container.id,
+    Task task{.label = container.label,
               .init = container.pid,
               .root = {},
               .layers = container.layers,

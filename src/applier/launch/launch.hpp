@@ -15,7 +15,10 @@ namespace applier::launch {
 
 struct Container {
     std::string id;
+    std::string label;     // for messages: its id and what people call it
     std::string report;    // JSON for `status`
+    std::string about;     // JSON: what people call it, and the digests of its documents
+    std::string policy;    // JSON for `inspect`
     pid_t pid = -1;        // of its init
     std::string rootPath;  // of its root file system, as the runtime names it
     std::vector<injection::InjectedLayer> layers;

@@ -136,8 +136,10 @@ sys::Fd Records::create(const Record& record) const
     const std::string draft = "." + name;
     unlinkat(directory_.get(), draft.c_str(), 0);
     sys::Fd file(openat(directory_.get(), draft.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
-    json report = json::parse(record.report, nullptr, false);
-    const json content = {{"id", record.id}, {"created", record.created}, {"report", std::move(report)}};
+    json content = {{"id", record.id}, {"created", record.created}};
+    content["report"] = json::parse(record.report, nullptr, false);
+    content["about"] = json::parse(record.about, nullptr, false);
+    content["policy"] = record.policy;  // as text: in the order that it has
     const std::string text = content.dump(-1, ' ', true, json::error_handler_t::replace) + "\n";
     if (!file || flock(file.get(), LOCK_EX | LOCK_NB) != 0 || !sys::writeAll(file.get(), text) ||
         renameat(directory_.get(), draft.c_str(), directory_.get(), name.c_str()) != 0) {
@@ -181,6 +183,8 @@ std::optional<Record> Records::find(const Identity& init) const
     record.id = content["id"];
     record.created = content["created"];
     record.report = content.value("report", json::object()).dump(-1, ' ', true, json::error_handler_t::replace);
+    record.about = content.value("about", json::object()).dump(-1, ' ', true, json::error_handler_t::replace);
+    record.policy = content.value("policy", "");
     const std::string_view end = std::string_view(text).substr(line + 1);
     record.applied = end == appliedLine;
     if (end.starts_with(failedWord)) {

@@ -31,6 +31,8 @@ struct Record {
     std::string id;  // of the container; others have chosen it
     std::uint64_t created = 0;
     std::string report;   // JSON for `status`
+    std::string about;    // JSON: what people call it, and the digests of its documents
+    std::string policy;   // JSON for `inspect`
     bool traced = false;  // its tracer is there
     bool applied = false;
     std::string failure;  // why not

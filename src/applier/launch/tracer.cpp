@@ -138,7 +138,7 @@ void Tracer::conclude(const std::string& failure, int priority)
     over_ = true;
     applied_ = failure.empty();
     if (!applied_) {
-        sys::tell(priority, task_.containerId, failure);
+        sys::tell(priority, task_.label, failure);
     }
     if (!launch::conclude(task_.record, failure)) {
         throw sys::errnoError("write the container's record");
@@ -279,7 +279,7 @@ void becomeTracer(const Task& task, int ready)
         failure = sys::errnoError(error.what, error.code).what();
     }
     if (attached) {
-        sys::tell(LOG_ERR, task.containerId, "it is killed, for its tracer fails: " + failure);
+        sys::tell(LOG_ERR, task.label, "it is killed, for its tracer fails: " + failure);
         conclude(task.record, failure);
     } else {
         sys::writeAll(ready, failure);

@@ -22,7 +22,7 @@ struct Place {
 };
 
 struct Task {
-    std::string containerId;
+    std::string label;  // for messages: its id and what people call it
     pid_t init = -1;
     Place root;  // of the container: who executes something there executes the entrypoint
     std::vector<injection::InjectedLayer> layers;

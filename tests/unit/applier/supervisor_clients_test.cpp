@@ -165,8 +165,8 @@ TEST_F(Supervisor, RefusesMalformedMessages)
     changed("too many layers", 3, [](inject::Request& request) { request.description.layerCount = ~0U; });
     changed("entry of a layer", 3, [](inject::Request& request) { request.description.layers[0].entry = 16; });
     changed("entry of a layer", 3, [](inject::Request& request) { request.description.layers[2].restrictFlags = 1; });
-    changed("too long", 3, [](inject::Request& request) { std::ranges::fill(request.description.containerId, 'x'); });
-    changed("bytes after", 3, [](inject::Request& request) { request.description.containerId[200] = 'x'; });
+    changed("too long", 3, [](inject::Request& request) { std::ranges::fill(request.description.label, 'x'); });
+    changed("bytes after", 3, [](inject::Request& request) { request.description.label[200] = 'x'; });
     for (const std::size_t size : {1U, 3U, 4U, 8U, 16U, 407U}) {
         refused("", bytesOf(good).substr(0, size), 3);
     }
@@ -178,7 +178,7 @@ TEST_F(Supervisor, RefusesMalformedMessages)
         const sys::Fd client(rawClient(daemon.socket()));
         const Box slow("slow");
         inject::Request request = good;
-        std::ranges::copy(std::string("slow"), request.description.containerId);
+        std::ranges::copy(std::string("slow"), request.description.label);
         request.description.cgroupId = slow.offer().cgroupId;
         request.description.layerCount = 0;
         request.description.generation = slow.generation();

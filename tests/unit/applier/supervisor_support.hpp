@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A supervisor in a process of its own, with tracers that do what the container's id says instead of tracing.
+// A supervisor in a process of its own, with tracers that do what the container's label says instead of tracing.
 #pragma once
 
 #include <dirent.h>
@@ -156,7 +156,7 @@ public:
         applier::Offer offer;
         offer.generation = generation_;
         offer.cgroupId = st.st_ino;
-        offer.containerId = id_;
+        offer.label = id_;
         offer.cgroup = cgroup_.get();
         for (std::size_t i = 0; i < rulesets_.size(); ++i) {
             offer.layers.push_back({rulesets_[i]->fd(), static_cast<std::uint32_t>(i % 2), 16});
@@ -186,8 +186,8 @@ private:
 //   list        writes what it has open
 inline int fakeTrace(inject::Held held, sys::Fd control)
 {
-    const std::string word = held.containerId.substr(0, held.containerId.find(':'));
-    const std::string path = word == held.containerId ? "" : held.containerId.substr(word.size() + 1);
+    const std::string word = held.label.substr(0, held.label.find(':'));
+    const std::string path = word == held.label ? "" : held.label.substr(word.size() + 1);
     const bool first = path.empty() || contentOf(path).empty();
     if (word == "early") {
         return 3;

@@ -36,12 +36,15 @@ protected:
 
     profile::Profile askedFor(std::optional<std::string> profile, std::optional<std::string> program = {})
     {
-        return cli::profileAskedFor(settings_, {std::move(profile), "io.landlock.profile", std::move(program)},
+        return cli::profileAskedFor(settings_,
+                                    {std::move(profile), "io.landlock.profile", std::move(program), digest_,
+                                     "io.landlock.digest"},
                                     parse());
     }
 
     support::Temporary base_;
     cli::Settings settings_;
+    std::optional<sys::Digest> digest_;
 };
 
 TEST_F(Request, InlineOrAName)
@@ -68,6 +71,60 @@ TEST_F(Request, TheBaselineComesFirst)
     settings_.baseline = "excepting";
     support::expectError([&] { cli::baselineOf(settings_, parse()); }, "a baseline cannot except programs");
     EXPECT_EQ(askedFor("excepting").entries.size(), 1U);
+}
+
+TEST_F(Request, IsPinnedByteByByte)
+{
+    const std::string text = profileWith(R"({"entrypoint":true})");
+    digest_ = sys::digest(text);
+    EXPECT_EQ(askedFor("plain").digest, digest_);
+    EXPECT_EQ(askedFor(text).digest, digest_);
+    EXPECT_EQ(askedFor("plain", "/bin/x").digest, digest_);
+    const std::string refusal =
+        "has the digest " + sys::toText(sys::digest(text + "\n")) + ", and annotation io.landlock.digest wants";
+    support::expectError([&] { askedFor(text + "\n"); }, refusal);
+    base_.file("profiles/plain.json", text + "\n");
+    support::expectError([&] { askedFor("plain"); }, "plain.json: " + refusal);
+    // The same policy in another file is another document.
+    base_.file("profiles/other.toml", "abi = 6\n[[ruleset]]\nhandledAccessFs = [\"abi.all\"]\n");
+    support::expectError([&] { askedFor("other"); }, "other.toml: has the digest");
+    support::expectError([&] { askedFor({}); }, "annotation io.landlock.digest: needs io.landlock.profile");
+    support::expectError([&] { askedFor({}, "/bin/x"); }, "annotation io.landlock.digest: needs io.landlock.profile");
+}
+
+// What is not the document that was pinned is not even parsed.
+TEST_F(Request, IsComparedBeforeItIsParsed)
+{
+    digest_ = sys::digest("another");
+    unsigned parsed = 0;
+    const cli::Parse counting{[&](std::string, std::string, profile::Origin) {
+                                  ++parsed;
+                                  return profile::Profile{};
+                              },
+                              [](std::string) { return std::vector<std::string>{}; }};
+    const auto ask = [&] {
+        return cli::profileAskedFor(settings_, {"plain", "io.landlock.profile", {}, digest_, "io.landlock.digest"},
+                                    counting);
+    };
+    support::expectError(ask, "has the digest");
+    EXPECT_EQ(parsed, 0U);
+    // Nor can who parses say another digest than the one of what was read.
+    digest_ = sys::digest(profileWith(R"({"entrypoint":true})"));
+    EXPECT_EQ(ask().digest, digest_);
+    EXPECT_EQ(parsed, 1U);
+}
+
+TEST_F(Request, TheBaselineHasADigestOfItsOwn)
+{
+    settings_.baseline = "plain";
+    const std::string own = profileWith(R"({"program":["/a"]})");
+    const auto both = cli::stacked(cli::baselineOf(settings_, parse()), askedFor(own));
+    EXPECT_EQ(both.digest, sys::digest(own));
+    EXPECT_EQ(both.baselineDigest, sys::digest(profileWith(R"({"entrypoint":true})")));
+    const auto alone = cli::stacked(cli::baselineOf(settings_, parse()), {});
+    EXPECT_EQ(alone.digest, std::nullopt);
+    EXPECT_EQ(alone.baselineDigest, both.baselineDigest);
+    EXPECT_TRUE(alone.source.ends_with("/plain.json")) << alone.source;
 }
 
 }  // namespace

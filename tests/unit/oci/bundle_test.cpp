@@ -43,6 +43,7 @@ TEST(Bundle, ReadsWhatConcernsUs)
     EXPECT_EQ(bundle.annotations, (Annotations{{"io.landlock.profile", "nginx"},
                                                {"io.landlock.profile/web", "{}"},
                                                {"io.kubernetes.cri.container-name", "web"},
+                                               {"io.kubernetes.cri.sandbox-name", "pod"},
                                                {"io.kubernetes.cri-o.ContainerType", "container"}}));
 }
 
@@ -67,6 +68,8 @@ TEST(Bundle, Accepts)
         {annotated(R"("x":1,"x":{"io.landlock.profile":"p"},"io.landlockx":7,"io.landlock":[])"), "/b/rootfs", "/", {}},
         {annotated(R"("io\u002elandlock.profile":"p")"), "/b/rootfs", "/", {{"io.landlock.profile", "p"}}},
         {annotated(R"("io.landlock.profile":"")"), "/b/rootfs", "/", {{"io.landlock.profile", ""}}},
+        // What is only shown keeps no container from its start.
+        {annotated(R"("io.kubernetes.pod.name":7,"io.kubernetes.cri.sandbox-namespace":[])"), "/b/rootfs", "/", {}},
         {annotated("\"io.landlock.profile\":\"" + std::string(300000, 'x') + "\""),
          "/b/rootfs",
          "/",
@@ -174,7 +177,8 @@ TEST(Bundle, RefusesWhatIsNoRegularFileOrTooLarge)
     support::expectError(read(large), "larger than 4194304 bytes");
 }
 
-// What the annotations of a container come to: "<profile> from <key>, program <program>"; "-": nothing is asked for.
+// What the annotations of a container come to: "<profile> from <key>, program <program>, digest from <key>"; "-":
+// nothing is asked for.
 std::string request(const Annotations& annotations)
 {
     const auto found = oci::requestOf(oci::Bundle{"/b", "/b/rootfs", "/", annotations});
@@ -182,7 +186,8 @@ std::string request(const Annotations& annotations)
         return "-";
     }
     std::string out = found->profile ? *found->profile + " from " + found->profileKey : "nothing";
-    return out + (found->program ? ", program " + *found->program : "");
+    out += found->program ? ", program " + *found->program : "";
+    return out + (found->digest ? ", digest from " + found->digestKey : "");
 }
 
 TEST(Annotations, AskForAProfile)
@@ -254,6 +259,84 @@ TEST(Annotations, UnknownOnesAreRefused)
     for (const auto& [annotations, message] : all) {
         support::expectError([&] { request(annotations); }, message, testing::PrintToString(annotations));
     }
+}
+
+const std::string digestA = sys::toText(sys::digest("a"));
+const std::string digestB = sys::toText(sys::digest("b"));
+
+TEST(Annotations, PinAProfile)
+{
+    const std::pair<Annotations, const char*> all[] = {
+        {{{"io.landlock.digest", digestA}}, "nothing, digest from io.landlock.digest"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.digest", digestA}},
+         "p from io.landlock.profile, digest from io.landlock.digest"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.digest/web", digestA}, {"io.kubernetes.container.name", "web"}},
+         "p from io.landlock.profile, digest from io.landlock.digest/web"},
+        {{{"io.landlock.profile", "p"}, {"io.landlock.digest/web", digestA}, {"io.kubernetes.container.name", "db"}},
+         "p from io.landlock.profile"},
+        // Whatever profile it is that the container has.
+        {{{"io.landlock.profile/web", "w"}, {"io.landlock.digest", digestA}, {"io.kubernetes.container.name", "web"}},
+         "w from io.landlock.profile/web, digest from io.landlock.digest"},
+        {{{"io.landlock.digest/web", digestA}, {"io.kubernetes.container.name", "web"}},
+         "nothing, digest from io.landlock.digest/web"},
+        {{{"io.landlock.digest", digestA}, {"io.kubernetes.cri.container-type", "sandbox"}}, "-"},
+    };
+    for (const auto& [annotations, expected] : all) {
+        EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
+    }
+    const auto found = oci::requestOf({"/b",
+                                       "/b/rootfs",
+                                       "/",
+                                       {{"io.landlock.profile", "p"},
+                                        {"io.landlock.digest", digestA},
+                                        {"io.landlock.digest/web", digestB},
+                                        {"io.kubernetes.container.name", "web"}}});
+    EXPECT_EQ(found->digest, sys::digest("b"));
+}
+
+TEST(Annotations, ADigestThatIsNoneIsRefusedWhoeverItIsFor)
+{
+    for (const std::string& wrong : {std::string(), std::string("p"), digestA.substr(7), digestA + " "}) {
+        for (const char* key : {"io.landlock.digest", "io.landlock.digest/web", "io.landlock.digest/db"}) {
+            for (const char* type : {"container", "sandbox"}) {
+                support::expectError(
+                    [&] {
+                        request({{"io.landlock.profile", "p"},
+                                 {key, wrong},
+                                 {"io.kubernetes.cri.container-type", type},
+                                 {"io.kubernetes.cri.container-name", "web"}});
+                    },
+                    std::string("annotation ") + key + ": \"" + wrong + "\" is no digest", key + wrong);
+            }
+        }
+    }
+    support::expectError([&] { request({{"io.landlock.profile", "p"}, {"io.landlock.digests", digestA}}); }, "unknown");
+    support::expectError(
+        [&] {
+            request({{"io.landlock.profile", "p"}, {"io.landlock.digest/web", digestA}});
+        },
+        "annotation io.landlock.digest/<container>: this runtime does not say which");
+}
+
+TEST(Names, AreShortAndPlain)
+{
+    const auto names = [](const Annotations& annotations) {
+        return oci::joined(oci::namesOf({"/b", "/b/rootfs", "/", annotations}));
+    };
+    EXPECT_EQ(names({}), "");
+    EXPECT_EQ(names({{"io.kubernetes.cri.container-name", "web"},
+                     {"io.kubernetes.cri.sandbox-name", "shop-7d9"},
+                     {"io.kubernetes.cri.sandbox-namespace", "default"}}),
+              "default/shop-7d9/web");
+    EXPECT_EQ(names({{"io.kubernetes.container.name", "web"},
+                     {"io.kubernetes.pod.name", "shop"},
+                     {"io.kubernetes.pod.namespace", "default"}}),
+              "default/shop/web");
+    EXPECT_EQ(names({{"io.kubernetes.container.name", "web"}}), "web");
+    EXPECT_EQ(names({{"io.kubernetes.pod.name", "a/b (c)\x1b[2J\n"}, {"io.kubernetes.container.name", "\xc3\xbc"}}),
+              R"(a\x2fb\x20\x28c\x29\x1b\x5b2J\x0a/\xc3\xbc)");
+    const std::string cut = names({{"io.kubernetes.pod.name", std::string(1000000, 'x')}});
+    EXPECT_EQ(cut, std::string(80, 'x') + "...");
 }
 
 }  // namespace

@@ -3,20 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <string>
 
 namespace {
 
 std::string hex(const sys::Digest& digest)
 {
-    std::string text;
-    for (const std::uint8_t byte : digest) {
-        char two[3];
-        std::snprintf(two, sizeof two, "%02x", byte);
-        text += two;
-    }
-    return text;
+    return sys::toText(digest).substr(std::string("sha256:").size());
 }
 
 // The examples of FIPS 180-4, and the lengths at which the padding changes.
@@ -32,6 +25,23 @@ TEST(Digest, IsSha256)
               "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
     EXPECT_EQ(hex(sys::digest(std::string(1000000, 'a'))),
               "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Digest, IsReadInOneSpelling)
+{
+    const std::string text = sys::toText(sys::digest("abc"));
+    EXPECT_EQ(text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(sys::digestFrom(text), sys::digest("abc"));
+    const std::string digits = text.substr(7);
+    std::string upper = text;
+    upper[7] = 'B';
+    for (const std::string& wrong :
+         {std::string(), digits, std::string("sha256:"), "sha512:" + digits, "SHA256:" + digits,
+          "sha256:" + digits + "0", text.substr(0, text.size() - 1), text + "\n", " " + text, upper,
+          "sha256: " + digits.substr(1), text.substr(0, 70) + "g", text.substr(0, 70) + std::string(1, '\0'),
+          "sha256:0x" + digits.substr(2)}) {
+        EXPECT_FALSE(sys::digestFrom(wrong)) << wrong;
+    }
 }
 
 }  // namespace

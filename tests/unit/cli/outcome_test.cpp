@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/outcome.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bpf/abi.h"
+#include "profile/load.hpp"
+
+namespace {
+
+using nlohmann::json;
+
+profile::Profile withPaths(std::size_t count, const std::string& path)
+{
+    std::string parents;
+    for (std::size_t i = 0; i < count; ++i) {
+        parents += (i == 0 ? "\"" : ",\"") + path + std::to_string(i) + "\"";
+    }
+    return profile::load(R"({"entries":[{"name":"one","select":{"program":["/bin/target"]},"sessions":false,"policy":)"
+                         R"({"abi":6,"ruleset":[{"handledAccessFs":["abi.all"]}],)"
+                         R"("pathBeneath":[{"allowedAccess":["read_file"],"parent":[)" +
+                             parents + "]}]}}]}",
+                         "test", profile::Origin::nodeFile, 6);
+}
+
+cli::Prepared prepared(std::vector<std::string> skipped, std::vector<std::string> led = {})
+{
+    cli::Prepared prepared;
+    prepared.skipped.push_back(std::move(skipped));
+    prepared.led.push_back(std::move(led));
+    return prepared;
+}
+
+TEST(About, NamesAreCutVisiblyBeforeAnythingElseIs)
+{
+    profile::Profile profile;
+    profile.digest = sys::digest("a");
+    profile.baselineDigest = sys::digest("b");
+    const json about = json::parse(cli::aboutOf({"default", "shop", "web"}, profile));
+    EXPECT_EQ(about["names"], json::parse(R"({"namespace":"default","pod":"shop","container":"web"})"));
+    EXPECT_EQ(about["digest"], sys::toText(*profile.digest));
+    EXPECT_EQ(about["baselineDigest"], sys::toText(*profile.baselineDigest));
+    EXPECT_EQ(cli::aboutOf({}, {}), "{}");
+    std::string escapes;
+    for (int i = 0; i < 20; ++i) {
+        escapes += "\\x00";
+    }
+    for (const std::string& name : {std::string(100, 'x'), escapes + "...", std::string(100000, '\\')}) {
+        const std::string text = cli::aboutOf({name, name, name}, profile);
+        EXPECT_LT(text.size(), OLL_ABOUT_SIZE);
+        const json cut = json::parse(text);
+        EXPECT_EQ(cut["digest"], sys::toText(*profile.digest));
+        EXPECT_EQ(cut["baselineDigest"], sys::toText(*profile.baselineDigest));
+        EXPECT_TRUE(cut["names"]["pod"].get<std::string>().ends_with("...")) << cut;
+    }
+}
+
+TEST(Label, IsTheIdAndWhatPeopleSay)
+{
+    EXPECT_EQ(cli::labelOf("4711", {}), "4711");
+    EXPECT_EQ(cli::labelOf("4711", {"default", "shop", "web"}), "4711 (default/shop/web)");
+    const std::string id(OLL_ID_SIZE - 1, 'i');
+    EXPECT_EQ(cli::labelOf(id, {}), id);
+    for (std::size_t length = 1; length < OLL_ID_SIZE; ++length) {
+        EXPECT_LT(cli::labelOf(id.substr(0, length), {"", "shop", std::string(83, 'w')}).size(), OLL_ID_SIZE);
+    }
+}
+
+TEST(Policy, IsWhatIsEnforced)
+{
+    const json policy =
+        json::parse(cli::policyOf(withPaths(3, "/p"), prepared({"/p1"}, {"/p2 leads to /q in this image"}), 6));
+    EXPECT_EQ(policy["abi"], 6);
+    const json& entry = policy["entries"][0];
+    EXPECT_EQ(entry["name"], "one");
+    EXPECT_EQ(entry["select"], json::parse(R"({"program":["/bin/target"]})"));
+    EXPECT_EQ(entry["sessions"], false);
+    EXPECT_EQ(entry["enforcement"], "partial");
+    EXPECT_EQ(entry["skippedPaths"], json::parse(R"(["/p1"])"));
+    EXPECT_EQ(entry["links"], json::parse(R"(["/p2 leads to /q in this image"])"));
+    EXPECT_EQ(entry["layers"][0]["pathBeneath"],
+              json::parse(
+                  R"([{"path":"/p0","allowedAccess":["read_file"]},{"path":"/p2","allowedAccess":["read_file"]}])"));
+    EXPECT_FALSE(entry["layers"][0].contains("netPort"));
+}
+
+TEST(Policy, HasABoundAndCountsWhatIsBeyond)
+{
+    // Each twice as long in JSON.
+    const std::string text =
+        cli::policyOf(withPaths(profile::maxPaths, "/\xc3\xbc" + std::string(40, 'x')), prepared({}), 6);
+    EXPECT_LE(text.size(), cli::maxPolicyBytes);
+    const json layer = json::parse(text)["entries"][0]["layers"][0];
+    EXPECT_GT(layer["pathBeneath"].size(), 0U);
+    EXPECT_EQ(layer["pathBeneath"].size() + layer["pathBeneathLeftOut"].get<std::size_t>(), profile::maxPaths);
+    std::vector<std::string> missing;
+    for (std::size_t i = 0; i < profile::maxPaths; ++i) {
+        missing.push_back(std::string(150, 'y') + std::to_string(i));
+    }
+    const json entry = json::parse(cli::policyOf(withPaths(1, "/p"), prepared(missing), 6))["entries"][0];
+    EXPECT_EQ(entry["skippedPaths"].size() + entry["skippedPathsLeftOut"].get<std::size_t>(), profile::maxPaths);
+}
+
+}  // namespace
