@@ -49,7 +49,7 @@ std::optional<std::string> reasonForLaunch(const Settings& settings)
         return tooOld();  // else somebody hides them, and whoever loads the selector says so
     }
     if (!sys::lists(modules, "bpf")) {
-        return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + modules + ",bpf for more";
+        return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + sys::listToBootWith(modules) + " for more";
     }
     if (applier::kernelHasBridge()) {
         return std::nullopt;
