@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
+#include "cli/status.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
@@ -81,6 +82,7 @@ json describe(const node::Standing& standing)
                  {"profile", report.value("profile", "")},
                  {"entries", report.contains("entries") ? report["entries"] : json::array()},
                  {"intact", standing.intact},
+                 {"held", standing.held},
                  {"started", standing.entry.started != 0},
                  {"applied", standing.entry.applied},
                  {"denied", standing.entry.denied.count}};
@@ -140,7 +142,9 @@ json describeLaunched()
     return containers;
 }
 
-json collect()
+}  // namespace
+
+json collectStatus()
 {
     const std::optional<std::string> launch = reasonForLaunch(readSettings());
     if (!launch) {
@@ -188,6 +192,8 @@ json collect()
     return status;
 }
 
+namespace {
+
 std::string yesNo(const json& value)
 {
     return value.get<bool>() ? "yes" : "no";
@@ -205,6 +211,7 @@ std::string attentionOf(const json& containers)
     std::string out;
     for (const json& item : containers) {
         const char* why = !item["intact"].get<bool>()                       ? "broken"
+                          : !item["held"].get<bool>()                       ? "rulesets lost"
                           : item["denied"] != 0                             ? "execs denied"
                           : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
                                                                             : nullptr;
@@ -296,6 +303,9 @@ void print(const json& status)
                 out +=
                     "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
             }
+            if (!item["held"]) {
+                out += "  lost     nobody holds its rulesets, so that what it selects is denied; start it anew\n";
+            }
             if (!item["started"]) {
                 out += "  created  not started yet\n";
             } else if (item["applied"] == 0) {
@@ -325,7 +335,7 @@ int runStatus(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    const json status = collect();
+    const json status = collectStatus();
     if (given->contains("json")) {
         std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {
