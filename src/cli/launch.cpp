@@ -49,6 +49,9 @@ std::optional<std::string> reasonForLaunch(const Settings& settings)
         return tooOld();  // else somebody hides them, and whoever loads the selector says so
     }
     if (!sys::lists(modules, "bpf")) {
+        if (const auto old = tooOld()) {
+            return old;  // bpf would not help
+        }
         return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + sys::listToBootWith(modules) + " for more";
     }
     if (applier::kernelHasBridge()) {
