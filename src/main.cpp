@@ -25,6 +25,7 @@ constexpr std::array commands = {
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},
     Command{"status", cli::runStatus, "show what is loaded and which containers depend on it"},
+    Command{"doctor", cli::runDoctor, "find what is wrong on this node, and say what mends it"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };
 

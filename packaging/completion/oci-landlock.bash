@@ -5,7 +5,7 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check schema load unload status supervise --help --version'
+        words='hook check schema load unload status doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
@@ -22,7 +22,7 @@ _oci_landlock()
         schema | supervise) words='--help' ;;
         load) words='--applier --help' ;;
         unload) words='--force --help' ;;
-        status) words='--help --json' ;;
+        doctor | status) words='--help --json' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

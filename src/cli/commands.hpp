@@ -23,6 +23,7 @@ int runHook(const Arguments& arguments);
 int runLoad(const Arguments& arguments);
 int runUnload(const Arguments& arguments);
 int runStatus(const Arguments& arguments);
+int runDoctor(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
 int runSupervise(const Arguments& arguments);

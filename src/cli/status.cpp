@@ -144,9 +144,9 @@ json describeLaunched()
 
 }  // namespace
 
-json collectStatus()
+json collectStatus(const Settings& settings)
 {
-    const std::optional<std::string> launch = reasonForLaunch(readSettings());
+    const std::optional<std::string> launch = reasonForLaunch(settings);
     if (!launch) {
         node::requireAccess();
     }
@@ -335,7 +335,7 @@ int runStatus(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    const json status = collectStatus();
+    const json status = collectStatus(readSettings());
     if (given->contains("json")) {
         std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {

@@ -131,7 +131,7 @@ class Loading(DirectTestCase):
 
 
 class Words(DirectTestCase):
-    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "supervise")
+    COMMANDS = ("hook", "check", "schema", "load", "unload", "status", "doctor", "supervise")
 
     def test_help(self):
         """Each command explains itself on standard output."""
