@@ -50,12 +50,12 @@ Findings examine()
         settings = readSettings();
         append(all, settingsFindings(settings));
     } catch (...) {
-        all.push_back(sys::findingOf("node.settings", std::current_exception()));
+        all.push_back(sys::findingOf("node.settings", std::current_exception(), std::string("mend ") + settingsFile));
     }
     try {
         launch = reasonForLaunch(settings);
     } catch (...) {
-        all.push_back(sys::findingOf("kernel.applier", std::current_exception()));
+        all.push_back(sys::findingOf("kernel.applier", std::current_exception(), "see docs/appliers.md"));
     }
     append(all, kernelFindings(launch));
     append(all, bootFindings(files, launch));

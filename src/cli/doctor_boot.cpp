@@ -57,7 +57,7 @@ Findings bootFindings(const engine::Files& files, const std::optional<std::strin
             }
         }
     } catch (...) {
-        Finding finding = sys::findingOf("kernel.boot", std::current_exception());
+        Finding finding = sys::findingOf("kernel.boot", std::current_exception(), "");
         finding.severity = Severity::note;
         finding.message = "the next boot's command line cannot be looked at: " + finding.message;
         found.push_back(std::move(finding));

@@ -119,7 +119,7 @@ Findings otherModules(const engine::Files& files, const std::string& modules)
             found.push_back({"kernel.apparmor", Severity::ok, std::string("AppArmor is ") + (on ? "on" : "off"), ""});
         }
     } catch (...) {
-        Finding finding = sys::findingOf("kernel.modules", std::current_exception());
+        Finding finding = sys::findingOf("kernel.modules", std::current_exception(), "");
         finding.severity = Severity::note;
         found.push_back(std::move(finding));
     }
@@ -151,14 +151,15 @@ Findings kernelFindings(const std::optional<std::string>& launch)
         append(all, modulesFindings(modules, launch));
         append(all, otherModules(engine::Files(), modules));
     } catch (...) {
-        all.push_back(sys::findingOf("kernel.lsm", std::current_exception()));
+        all.push_back(sys::findingOf("kernel.lsm", std::current_exception(),
+                                     "mount -t securityfs securityfs /sys/kernel/security"));
     }
     try {
         if (hasBtf || launch) {
             append(all, applierFindings(launch));
         }
     } catch (...) {
-        all.push_back(sys::findingOf("kernel.applier", std::current_exception()));
+        all.push_back(sys::findingOf("kernel.applier", std::current_exception(), "see docs/appliers.md"));
     }
     if (!launch) {
         append(all, cgroupFindings());

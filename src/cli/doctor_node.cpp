@@ -174,7 +174,8 @@ std::map<std::string, std::map<std::string, std::string>> showUnits()
         if (const std::size_t equals = line.find('='); equals != std::string::npos) {
             unit[line.substr(0, equals)] = sys::printable(line.substr(equals + 1));
         } else if (line.empty() && unit.contains("Id")) {
-            units[unit["Id"]] = std::exchange(unit, {});
+            const std::string id = unit["Id"];
+            units[id] = std::exchange(unit, {});
         }
     }
     return units;
@@ -196,7 +197,7 @@ Findings unitFindings(bool inject)
         if (unit["LoadState"] != "loaded") {
             found.push_back(
                 {"node.units", needed ? Severity::problem : Severity::note,
-                 std::string(name) + " is not known to systemd: " + consequence,
+                 std::string(name) + " is not known to systemd (" + unit["LoadState"] + "): " + consequence,
                  std::string("install ") + name + ", then: systemctl daemon-reload && systemctl enable --now " + name});
         } else if (unit["ActiveState"] == "failed") {
             found.push_back({"node.units", Severity::problem, std::string(name) + " has failed",
@@ -226,10 +227,9 @@ Findings settingsFindings(const Settings& settings)
         profile::loadFile(file.text, file.path, profile::Origin::nodeFile, abi > 0 ? abi : landlock::latestAbi);
         return {{"node.baseline", Severity::ok, "every container gets the baseline " + sys::printable(file.path), ""}};
     } catch (...) {
-        Finding finding = sys::findingOf("node.baseline", std::current_exception());
+        Finding finding = sys::findingOf("node.baseline", std::current_exception(),
+                                         std::string("mend it, or take \"baseline\" out of ") + settingsFile);
         finding.message = "no container starts, as the baseline cannot be had: " + finding.message;
-        finding.remedy = finding.remedy.empty() ? std::string("mend it, or take \"baseline\" out of ") + settingsFile
-                                                : finding.remedy;
         return {finding};
     }
 }
@@ -247,14 +247,15 @@ Findings nodeFindings(const Settings& settings, const std::optional<std::string>
             found = selectorFindings(status);
         }
     } catch (...) {
-        found.push_back(sys::findingOf("node", std::current_exception()));
+        found.push_back(
+            sys::findingOf("node", std::current_exception(), "ask `oci-landlock status`, and the system log"));
     }
     if (!launch && systemdRuns()) {
         try {
             const Findings units = unitFindings(inject);
             found.insert(found.end(), units.begin(), units.end());
         } catch (...) {
-            Finding finding = sys::findingOf("node.units", std::current_exception());
+            Finding finding = sys::findingOf("node.units", std::current_exception(), "");
             finding.severity = Severity::note;
             finding.message = "systemd's units cannot be looked at: " + finding.message;
             found.push_back(std::move(finding));

@@ -19,7 +19,7 @@ struct Finding {
 
 using Findings = std::vector<Finding>;
 
-// An error as a problem: what follows its last semicolon is the remedy.
-Finding findingOf(const std::string& name, const std::exception_ptr& thrown);
+// An error as a problem: what follows its last semicolon is the remedy, `otherwise` where there is none.
+Finding findingOf(const std::string& name, const std::exception_ptr& thrown, const std::string& otherwise);
 
 }  // namespace sys

@@ -76,7 +76,7 @@ class Doctor(DirectTestCase):
 
     def test_settings(self):
         with settings("{"):
-            self.assertProblem("node.settings", "not valid JSON", "")
+            self.assertProblem("node.settings", "not valid JSON", "mend " + SETTINGS)
         with settings('{"baseline": "nosuch"}'):
             self.assertProblem("node.baseline", "no container starts", 'take "baseline" out of ' + SETTINGS)
         with settings('{"baseline": "deny-network"}'):

@@ -42,9 +42,9 @@ TEST(Doctor, WhatTheNextBootIsTold)
 
 TEST(Doctor, AdviceOfAnErrorIsTheRemedy)
 {
-    const auto found = sys::findingOf("a", std::make_exception_ptr(sys::Error("x; y; do z")));
+    const auto found = sys::findingOf("a", std::make_exception_ptr(sys::Error("x; y; do z")), "w");
     EXPECT_EQ(found.message + "|" + found.remedy, "x; y|do z");
-    EXPECT_EQ(sys::findingOf("a", std::make_exception_ptr(sys::Error("x"))).remedy, "");
+    EXPECT_EQ(sys::findingOf("a", std::make_exception_ptr(sys::Error("x")), "w").remedy, "w");
 }
 
 }  // namespace
