@@ -5,7 +5,7 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check schema load unload status inspect ps supervise --help --version'
+        words='hook check schema load unload status inspect ps doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
@@ -23,7 +23,7 @@ _oci_landlock()
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
         unload) words='--force --help' ;;
-        status | inspect | ps) words='--help --json' ;;
+        doctor | inspect | ps | status) words='--help --json' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

@@ -27,6 +27,16 @@ bool kernelHasBridge()
     return btf__find_by_name_kind(kernel.get(), "bpf_landlock_restrict_binprm", BTF_KIND_FUNC) > 0;
 }
 
+std::string tracingObstacle()
+{
+    const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
+    if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
+        return "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the appliers inject and launch must; "
+               "boot with another value (2 will do)";
+    }
+    return "";
+}
+
 std::string injectObstacle()
 {
     utsname name{};
@@ -36,10 +46,8 @@ std::string injectObstacle()
         (major == 6 && minor < 8)) {
         return std::string("Linux ") + name.release + " is too old for the inject applier; it needs 6.8";
     }
-    const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
-    if (yama && sys::readAll(yama.get(), 64, "/proc/sys/kernel/yama/ptrace_scope").starts_with('3')) {
-        return "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the inject applier must; boot with "
-               "another value (2 will do)";
+    if (std::string obstacle = tracingObstacle(); !obstacle.empty()) {
+        return obstacle;
     }
     const sys::Fd lockdown(open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC));
     if (lockdown && sys::readAll(lockdown.get(), 64, "lockdown").find("[confidentiality]") != std::string::npos) {

@@ -10,6 +10,9 @@ namespace applier {
 // ten milliseconds; for `load` only. Throws sys::Error without BTF.
 bool kernelHasBridge();
 
+// Why nobody can trace a program, as the appliers inject and launch must; "": one can.
+std::string tracingObstacle();
+
 // Why the inject applier cannot work on the running kernel; "" when it can: Linux 6.8 (an exec opens its file before it
 // takes the mutex that attaching needs), CONFIG_KCMP and CONFIG_CHECKPOINT_RESTORE, no lockdown for confidentiality,
 // and Yama lets root attach.

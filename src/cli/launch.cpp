@@ -49,7 +49,10 @@ std::optional<std::string> reasonForLaunch(const Settings& settings)
         return tooOld();  // else somebody hides them, and whoever loads the selector says so
     }
     if (!sys::lists(modules, "bpf")) {
-        return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + modules + ",bpf for more";
+        if (const auto old = tooOld()) {
+            return old;  // bpf would not help
+        }
+        return "BPF LSM is off (lsm=" + modules + "); boot with lsm=" + sys::listToBootWith(modules) + " for more";
     }
     if (applier::kernelHasBridge()) {
         return std::nullopt;

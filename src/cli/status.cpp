@@ -14,6 +14,7 @@
 #include "cli/containers.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
+#include "cli/status.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
@@ -92,6 +93,7 @@ json describe(const node::Standing& standing)
                  {"profile", report.value("profile", "")},
                  {"entries", report.contains("entries") ? report["entries"] : json::array()},
                  {"intact", standing.intact},
+                 {"held", standing.held},
                  {"started", standing.entry.started != 0},
                  {"applied", standing.entry.applied},
                  {"denied", standing.entry.denied.count}};
@@ -153,9 +155,11 @@ json describeLaunched()
     return containers;
 }
 
-json collect()
+}  // namespace
+
+json collectStatus(const Settings& settings)
 {
-    const std::optional<std::string> launch = reasonForLaunch(readSettings());
+    const std::optional<std::string> launch = reasonForLaunch(settings);
     if (!launch) {
         node::requireAccess();
     }
@@ -201,6 +205,8 @@ json collect()
     return status;
 }
 
+namespace {
+
 std::string yesNo(const json& value)
 {
     return value.get<bool>() ? "yes" : "no";
@@ -218,6 +224,7 @@ std::string attentionOf(const json& containers)
     std::string out;
     for (const json& item : containers) {
         const char* why = !item["intact"].get<bool>()                       ? "broken"
+                          : !item["held"].get<bool>()                       ? "rulesets lost"
                           : item["denied"] != 0                             ? "execs denied"
                           : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
                                                                             : nullptr;
@@ -310,6 +317,9 @@ void print(const json& status)
                 out +=
                     "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
             }
+            if (!item["held"]) {
+                out += "  lost     nobody holds its rulesets, so that what it selects is denied; start it anew\n";
+            }
             if (!item["started"]) {
                 out += "  created  not started yet\n";
             } else if (item["applied"] == 0) {
@@ -339,7 +349,7 @@ int runStatus(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    const json status = collect();
+    const json status = collectStatus(readSettings());
     if (given->contains("json")) {
         std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {

@@ -106,6 +106,9 @@ Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
     programs_ = sys::openPin(pinned("programs"));
     tasks_ = sys::openPin(pinned("tasks"));
     strays_ = sys::openPin(pinned("strays"));
+    if (applier_ == OLL_APPLIER_INJECT) {
+        tracers_ = sys::openPin(pinned("tracers"));
+    }
     for (const std::string& link : applier::requiredLinks(applier_)) {
         if (access(pinned(link).c_str(), F_OK) != 0) {
             throw sys::Error(pinned(link) +
@@ -382,6 +385,7 @@ std::vector<Standing> Node::containers() const
     std::vector<Standing> all;
     for (const std::uint64_t id : ids) {
         if (auto standing = find(id)) {
+            standing->held = held(*standing);
             all.push_back(std::move(*standing));
         }
     }
@@ -415,9 +419,26 @@ bool Node::lives(const oll_container& entry) const
     if (container::openCgroup(entry.cgroup_id)) {
         return true;
     }
-    oll_look_for_init init{entry.init_start_time, entry.init_tgid, 0};
-    sys::runProgram(lookForInitProgram_.get(), init, "look for the container's init");
-    return init.alive != 0;
+    return isAlive(entry.init_tgid, entry.init_start_time);
+}
+
+bool Node::isAlive(std::uint32_t tgid, std::uint64_t startTime) const
+{
+    oll_look_for_init process{startTime, tgid, 0};
+    sys::runProgram(lookForInitProgram_.get(), process, "look for a process");
+    return process.alive != 0;
+}
+
+// With kfunc an empty slot is told by the exec that finds it. With inject the supervisor lets go of a container that
+// nobody is in.
+bool Node::held(const Standing& standing) const
+{
+    if (!tracers_ || !container::cgroupPopulated(standing.cgroupId)) {
+        return true;
+    }
+    oll_tracer tracer{};
+    return bpf_map_lookup_elem(tracers_.get(), &standing.entry.generation, &tracer) == 0 &&
+           isAlive(tracer.tgid, tracer.start_time);
 }
 
 // A namespace that is left without its container denies; so it goes first.

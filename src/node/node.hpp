@@ -51,6 +51,7 @@ struct Standing {
     oll_container entry{};
     bool alive = false;   // its cgroup exists, or its init does, which may have left it
     bool intact = false;  // each program that it lists is there; else its execs are denied
+    bool held = true;     // somebody has its rulesets, as far as anybody is in it; else its targets are denied
 
     // Whether its init has executed anything inside. One that never does (restored from a checkpoint, a handler inside
     // of the runtime) is never restricted.
@@ -134,10 +135,12 @@ private:
     void writeEntry(const Container& container, std::uint64_t generation, const oll_survey& where,
                     const std::vector<std::uint32_t>& slots) const;
     bool lives(const oll_container& entry) const;
+    bool isAlive(std::uint32_t tgid, std::uint64_t startTime) const;
+    bool held(const Standing& standing) const;
     void takeAway(const oll_container& entry) const;
     std::set<std::uint64_t> generations() const;
 
-    sys::Fd node_, containers_, namespaces_, programs_, tasks_, strays_;  // maps
+    sys::Fd node_, containers_, namespaces_, programs_, tasks_, strays_, tracers_;  // maps
     sys::Fd identifyProgram_, surveyProgram_, lookForInitProgram_;
     std::unique_ptr<applier::Keeper> keeper_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;

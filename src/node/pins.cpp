@@ -93,10 +93,10 @@ void requireCapable(const Capabilities& found)
             "securityfs there");
     }
     if (!found.bpfLsm) {
-        throw Unfit("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + found.lsm + ",bpf");
+        throw Unfit("BPF LSM is off (lsm=" + found.lsm + "); boot with lsm=" + sys::listToBootWith(found.lsm));
     }
     if (found.landlockAbi == 0 || !listed(found.lsm, "landlock")) {
-        throw Unfit("Landlock is off (lsm=" + found.lsm + "); boot with lsm=landlock," + found.lsm);
+        throw Unfit("Landlock is off (lsm=" + found.lsm + "); boot with lsm=" + sys::listToBootWith(found.lsm));
     }
 }
 
@@ -109,8 +109,7 @@ void requireKfunc(const Capabilities& found)
     }
     if (!found.landlockBeforeBpf) {
         throw Unfit("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm +
-                    "); change the "
-                    "order at boot");
+                    "); boot with lsm=" + sys::listToBootWith(found.lsm));
     }
 }
 

@@ -33,6 +33,20 @@ def status():
     return json.loads(answer.stdout)
 
 
+def doctor():
+    """(exit status, findings by their names; the worst of those with the same name)."""
+    result = oci_landlock("doctor", "--json")
+    found = json.loads(result.stdout)
+    severities = ["ok", "note", "problem"]
+    assert found["problems"] == sum(item["severity"] == "problem" for item in found["findings"]), found
+    return result.returncode, {item["name"]: item for item in
+                               sorted(found["findings"], key=lambda item: severities.index(item["severity"]))}
+
+
+def problems(findings):
+    return sorted(name for name, item in findings.items() if item["severity"] == "problem")
+
+
 NODE_LOG = "/run/messages"
 
 

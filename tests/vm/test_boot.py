@@ -6,7 +6,7 @@ import os
 import unittest
 
 import applier
-from containers import entry, oci_landlock, profile, program, status
+from containers import doctor, entry, oci_landlock, problems, profile, program, status
 from direct import DirectTestCase, await_true, fake_init, hook
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
@@ -51,17 +51,28 @@ class Boot(DirectTestCase):
     def test_no_bpf(self):
         """BPF LSM is off."""
         self.refused("BPF LSM is off", "boot with lsm=", "bpf")
+        code, found = doctor()
+        self.assertEqual((code, found["kernel.lsm"]["severity"]), (0, "note"), found)
+        self.assertEqual(found["kernel.lsm"]["remedy"], "boot with lsm=" + ",".join([*LSM, "bpf"]))
 
     @unittest.skipIf(LANDLOCK, "Landlock is on; boot with lsm=bpf")
     def test_no_landlock(self):
         """Landlock is off."""
-        self.refused("Landlock is off", "landlock")
+        remedy = "boot with lsm=" + ",".join(["landlock", *LSM])
+        self.refused("Landlock is off", remedy)
+        code, found = doctor()
+        self.assertEqual((code, problems(found)), (1, ["kernel.landlock"]), found)
+        self.assertEqual(found["kernel.landlock"]["remedy"], remedy)
 
     @unittest.skipUnless(BPF and LANDLOCK and LSM.index("bpf") < LSM.index("landlock"),
                          "landlock comes first; boot with lsm=bpf,landlock")
     def test_order(self):
         """Landlock comes after bpf."""
-        self.refused("Landlock must come before bpf", "order")
+        remedy = "boot with lsm=" + ",".join(["landlock", *(name for name in LSM if name != "landlock")])
+        self.refused("Landlock must come before bpf", remedy)
+        code, found = doctor()
+        self.assertEqual((code, problems(found)), (1, ["kernel.applier"]), found)
+        self.assertEqual(found["kernel.applier"]["remedy"], remedy)
 
     @unittest.skipIf(not BPF or not LANDLOCK or KERNEL.startswith("bridge"),
                      "this kernel has the bridge; boot another one")
@@ -113,6 +124,9 @@ class Boot(DirectTestCase):
                 self.assertEqual(result.stdout, "" if scope == "3" else DENIED, result.stderr)
             with fake_init("own") as pid:
                 found = hook(self.state_of(bundle, pid))
+                code, findings = doctor()
+                self.assertEqual((code, problems(findings)), (1, ["kernel.applier"]) if scope == "3" else (0, []),
+                                 findings)
                 if scope == "3":
                     self.assertRefused(found, "Yama lets nobody trace", "ptrace_scope=3")
                 else:
@@ -150,6 +164,9 @@ class Boot(DirectTestCase):
             self.assertTrue(rest.endswith(free + "round 2\n"), rest)
             found, = status()["containers"]
             self.assertEqual((found["applied"], found["denied"]), (1, 1))
+            code, found = doctor()
+            self.assertEqual((code, problems(found)), (1, ["kernel.applier", "node.containers"]), found)
+            self.assertIn("kernel.yama.ptrace_scope=3", found["kernel.applier"]["message"])
             other = self.bundle()
             other.annotate(profile(program("/bin/target")))
             result = other.run("runc", "/bin/target", "read", "/etc/secret")

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, SECRET, lines, wait_for
-from containers import BUILD, OCI_LANDLOCK, Bundle, command, oci_landlock, profile, program, status
+from containers import BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landlock, problems, profile, program, status
 
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
@@ -156,6 +156,28 @@ class Service(unittest.TestCase):
         systemctl("stop", UNIT)
         self.assertEqual(show("Result"), "success")
         self.assertEqual(show("ActiveState"), "inactive")
+
+    def test_doctor(self):
+        """What does not run, and what the next boot would not start."""
+        systemctl("daemon-reload")
+        self.addCleanup(oci_landlock, "unload", "--force")
+        enable = "systemctl enable --now " + UNIT
+
+        def says(*wrong):
+            code, found = doctor()
+            self.assertEqual((code, problems(found)), (1 if wrong else 0, list(wrong)), found)
+            for name in wrong:
+                self.assertEqual(found[name]["remedy"], enable)
+            return found
+
+        says("node.selector", "node.units")
+        systemctl("start", UNIT)
+        says("node.units")
+        self.addCleanup(systemctl, "disable", UNIT, LOADER)
+        systemctl("enable", UNIT, LOADER)
+        self.assertEqual(says()["node.units"]["severity"], "ok")
+        systemctl("stop", UNIT)
+        says("node.supervisor")
 
     def test_what_is_held_survives(self):
         """restart, kill -9, and the watchdog: each container is there afterwards."""

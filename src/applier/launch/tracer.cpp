@@ -27,6 +27,7 @@
 
 #include "applier/injection/stopped_task.hpp"
 #include "applier/launch/records.hpp"
+#include "applier/probe.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
@@ -119,11 +120,8 @@ void Tracer::seize(pid_t thread)
     if (other != 0) {
         throw sys::Error("process " + std::to_string(other) + " traces the container's init already; nobody else may");
     }
-    const sys::Fd yama(open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC));
-    if (yama && sys::readAll(yama.get(), 64, "ptrace_scope").starts_with('3')) {
-        throw sys::Error(
-            "Yama lets nobody trace a program (kernel.yama.ptrace_scope=3), which the launch applier must; "
-            "boot with another value (2 will do)");
+    if (const std::string obstacle = tracingObstacle(); !obstacle.empty()) {
+        throw sys::Error(obstacle);
     }
     throw sys::errnoError("attach to the container's init", code);
 }

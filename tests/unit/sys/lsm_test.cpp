@@ -15,6 +15,22 @@ TEST(SecurityModules, AreWholeWordsOfAList)
     }
 }
 
+TEST(SecurityModules, ToBootWith)
+{
+    const std::pair<const char*, const char*> all[] = {
+        {"landlock,yama,bpf", "landlock,yama,bpf"},
+        {"lockdown,landlock,bpf,ima", "lockdown,landlock,bpf,ima"},
+        {"lockdown,capability,landlock,yama,apparmor", "lockdown,capability,landlock,yama,apparmor,bpf"},
+        {"capability,bpf", "landlock,capability,bpf"},
+        {"yama,bpf,landlock,ima", "landlock,yama,bpf,ima"},
+        {"yama", "landlock,yama,bpf"},
+        {"", "landlock,bpf"},
+    };
+    for (const auto& [active, wanted] : all) {
+        EXPECT_EQ(sys::listToBootWith(active), wanted);
+    }
+}
+
 // Whoever tells it, a kernel with Landlock lists it.
 TEST(SecurityModules, AreThoseOfTheKernel)
 {

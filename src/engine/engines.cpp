@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engines.hpp"
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace engine {
+
+bool isOurs(const nlohmann::json& hook)
+{
+    const nlohmann::json& path = at(hook, "path");
+    return path.is_string() && ("/" + path.get<std::string>()).ends_with("/oci-landlock");
+}
+
+std::string stageOf(const nlohmann::json& hook)
+{
+    const std::vector<std::string> words = stringsOf(at(hook, "args"));
+    return words.size() == 3 && words[1] == "hook" ? words[2] : "";
+}
+
+sys::Findings findings(const Files& files, const Needs& needs)
+{
+    sys::Findings all;
+    for (sys::Findings some : {podmanFindings(files, needs), containerdFindings(files, needs), dockerFindings(files)}) {
+        all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+    }
+    if (files.hasProgram("crio")) {
+        all.push_back({"crio", sys::Severity::note, "CRI-O is here, and its configuration is not looked at",
+                       "see \"CRI-O\" in docs/hooks.md"});
+    }
+    if (all.empty()) {
+        all.push_back({"engines", sys::Severity::note,
+                       "neither podman, containerd nor Docker is installed here: nothing runs the hook by itself",
+                       "see \"runc and crun by hand\" in docs/hooks.md"});
+    }
+    return all;
+}
+
+}  // namespace engine

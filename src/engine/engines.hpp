@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the container engines of a node are told about our hook, by their files.
+#pragma once
+
+#include "engine/files.hpp"
+#include "sys/finding.hpp"
+
+namespace engine {
+
+// What of the node's own ways matters to its engines.
+struct Needs {
+    bool launch = false;    // the applier: it wants its poststart hook
+    bool baseline = false;  // the hook must run for every container
+};
+
+// Each is empty where the engine is not there. What cannot be read is a finding.
+sys::Findings podmanFindings(const Files& files, const Needs& needs);
+sys::Findings containerdFindings(const Files& files, const Needs& needs);
+sys::Findings dockerFindings(const Files& files);
+
+// All of them, and a note where there is none.
+sys::Findings findings(const Files& files, const Needs& needs);
+
+// Whether the hook of a specification, or of podman's file, calls us: a JSON object with path and args.
+bool isOurs(const nlohmann::json& hook);
+// "createRuntime": what it calls us for; "" where it says nothing.
+std::string stageOf(const nlohmann::json& hook);
+
+}  // namespace engine

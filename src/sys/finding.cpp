@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/finding.hpp"
+
+#include "sys/error.hpp"
+
+namespace sys {
+
+Finding findingOf(const std::string& name, const std::exception_ptr& thrown, const std::string& otherwise)
+{
+    const std::string message = messageOf(thrown);
+    const std::size_t end = message.rfind("; ");
+    return {name, Severity::problem, message.substr(0, end),
+            end == std::string::npos ? otherwise : message.substr(end + 2)};
+}
+
+}  // namespace sys

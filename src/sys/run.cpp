@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/run.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+
+#include "sys/error.hpp"
+#include "sys/fd.hpp"
+
+namespace sys {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// False: not by then.
+bool await(int fd, Clock::time_point end)
+{
+    pollfd event{fd, POLLIN, 0};
+    for (;;) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+        const int ready = poll(&event, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+        if (ready >= 0) {
+            return ready > 0;
+        }
+        if (errno != EINTR) {
+            throw errnoError("wait for a program");
+        }
+    }
+}
+
+// Ends with its owner, however that ends.
+class Child {
+public:
+    Child(const std::vector<std::string>& words, int output)
+    {
+        std::vector<char*> arguments;
+        for (const std::string& word : words) {
+            arguments.push_back(const_cast<char*>(word.c_str()));
+        }
+        arguments.push_back(nullptr);
+        std::array<char*, 2> environment{const_cast<char*>("LC_ALL=C"), nullptr};
+        posix_spawn_file_actions_t actions{};
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        const int error = posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environment.data());
+        posix_spawn_file_actions_destroy(&actions);
+        if (error != 0) {
+            throw errnoError("run " + words[0], error);
+        }
+    }
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+    ~Child()
+    {
+        if (pid_ > 0) {
+            kill(pid_, SIGKILL);
+            static_cast<void>(wait());
+        }
+    }
+
+    bool awaitEnd(Clock::time_point end) const
+    {
+        const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+        if (!pidfd) {
+            throw errnoError("wait for a program");
+        }
+        return await(pidfd.get(), end);
+    }
+
+    int wait()
+    {
+        int status = 0;
+        while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+        }
+        pid_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+
+private:
+    pid_t pid_ = -1;
+};
+
+}  // namespace
+
+Answer run(const std::vector<std::string>& words, std::size_t limit)
+{
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw errnoError("make a pipe");
+    }
+    const Fd reader(ends[0]);
+    Fd writer(ends[1]);
+    Child child(words, writer.get());
+    writer.reset();
+    Answer answer;
+    const Clock::time_point end = Clock::now() + std::chrono::seconds(10);
+    std::array<char, 4096> buffer{};
+    const auto tooLong = [&] { return Error(words[0] + " has not ended within 10 s"); };
+    for (ssize_t count = 1; count != 0;) {
+        if (!await(reader.get(), end)) {
+            throw tooLong();
+        }
+        count = read(reader.get(), buffer.data(), buffer.size());
+        if (count < 0 && errno != EINTR) {
+            throw errnoError("read what " + words[0] + " says");
+        }
+        answer.output.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+        if (answer.output.size() > limit) {
+            throw Error(words[0] + " says more than " + std::to_string(limit) + " bytes");
+        }
+    }
+    if (!child.awaitEnd(end)) {
+        throw tooLong();
+    }
+    answer.status = child.wait();
+    return answer;
+}
+
+}  // namespace sys

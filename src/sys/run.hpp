@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sys {
+
+struct Answer {
+    int status = 0;  // exit status; 128 + N where signal N ended it
+    std::string output;
+};
+
+// Runs a program of the node, found by its absolute path, with nothing on standard input and no environment; returns
+// what it printed on standard output. Throws Error when it cannot be run, prints more than `limit` bytes, or has not
+// ended after 10 s, and then it is killed.
+Answer run(const std::vector<std::string>& words, std::size_t limit);
+
+}  // namespace sys
