@@ -25,7 +25,7 @@ namespace cli {
 namespace {
 
 namespace po = boost::program_options;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using profile::Origin;
 
 struct Wish {
@@ -52,9 +52,9 @@ std::string sourceOf(const std::string& name)
 }
 
 // One report: {"source", "valid", then "digest" and "entries" or "problems", and what the bundle lacks}.
-json check(const std::string& source, const Wish& wish, const std::function<profile::Profile()>& load)
+ordered_json check(const std::string& source, const Wish& wish, const std::function<profile::Profile()>& load)
 {
-    json out = {{"source", source}, {"abi", wish.abi}, {"valid", true}};
+    ordered_json out = {{"source", source}, {"abi", wish.abi}, {"valid", true}};
     try {
         profile::Profile profile = load();
         if (wish.launch) {
@@ -74,12 +74,12 @@ json check(const std::string& source, const Wish& wish, const std::function<prof
         out["problems"] = reportOf(error);
     } catch (const sys::Error& error) {
         out["valid"] = false;
-        out["problems"] = json::array({{{"pointer", ""}, {"message", error.what()}}});
+        out["problems"] = ordered_json::array({{{"pointer", ""}, {"message", error.what()}}});
     }
     return out;
 }
 
-json checkFile(const std::string& name, const Wish& wish)
+ordered_json checkFile(const std::string& name, const Wish& wish)
 {
     const std::string source = sourceOf(name);
     return check(source, wish, [&] {
@@ -91,7 +91,7 @@ json checkFile(const std::string& name, const Wish& wish)
 }
 
 // All documents as one layer.
-json checkComposed(const Arguments& names, const Wish& wish)
+ordered_json checkComposed(const Arguments& names, const Wish& wish)
 {
     std::string source;
     for (const std::string& name : names) {
@@ -107,7 +107,7 @@ json checkComposed(const Arguments& names, const Wish& wish)
     });
 }
 
-json checkAnnotations(const Wish& wish)
+ordered_json checkAnnotations(const Wish& wish)
 {
     return check(sys::printable(wish.bundle) + "/config.json", wish, [&] {
         const auto request = oci::requestOf(oci::readBundle(wish.bundle));
@@ -124,11 +124,11 @@ json checkAnnotations(const Wish& wish)
     });
 }
 
-std::string bundleText(const json& entry)
+std::string bundleText(const ordered_json& entry)
 {
     std::string out;
     const auto add = [&](const char* list, const char* before, const char* after) {
-        for (const json& item : entry[list]) {
+        for (const ordered_json& item : entry[list]) {
             out += "    " + std::string(before) + sys::printable(item["path"].get<std::string>(), 8192) + after +
                    (item.contains("pointer") ? " (" + item["pointer"].get<std::string>() + ")" : "") + "\n";
         }
@@ -136,21 +136,21 @@ std::string bundleText(const json& entry)
     add("missingPaths", "missing: ", "");
     add("missingPrograms", "missing program: ", "");
     add("onMounts", "on a mount, known when the container starts: ", "");
-    for (const json& link : entry["links"]) {
+    for (const ordered_json& link : entry["links"]) {
         out += "    link: " + sys::printable(link["path"].get<std::string>(), 8192) + " leads to " +
                sys::printable(link["to"].get<std::string>(), 8192) + " (" + link["pointer"].get<std::string>() + ")\n";
     }
-    for (const json& problem : entry["problems"]) {
+    for (const ordered_json& problem : entry["problems"]) {
         out += "    problem: " + problem.get<std::string>() + "\n";
     }
     return out.empty() ? "" : "  bundle, entry " + entry["name"].get<std::string>() + "\n" + out;
 }
 
-void print(const json& result)
+void print(const ordered_json& result)
 {
     const std::string source = result["source"];
     std::string out;
-    for (const json& problem : result.value("problems", json::array())) {
+    for (const ordered_json& problem : result.value("problems", ordered_json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
         const std::string pointer = problem["pointer"];
         out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
@@ -166,7 +166,7 @@ void print(const json& result)
         out += "  digest " + result["digest"].get<std::string>() + "\n";
     }
     out += textOf(result["entries"]);
-    for (const json& entry : result.value("bundle", json::array())) {
+    for (const ordered_json& entry : result.value("bundle", ordered_json::array())) {
         out += bundleText(entry);
     }
     std::fputs(out.c_str(), result["valid"] ? stdout : stderr);
@@ -217,7 +217,7 @@ int runCheck(const Arguments& arguments)
     }
     const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
     const auto names = (*given)["FILE"].as<Arguments>();
-    json results = json::array();
+    ordered_json results = ordered_json::array();
     if (names.empty() && wish.bundle.empty()) {
         throw UsageError("check: name at least one file, or a bundle with --bundle");
     }
@@ -231,14 +231,14 @@ int runCheck(const Arguments& arguments)
         }
     }
     bool valid = true;
-    for (const json& result : results) {
+    for (const ordered_json& result : results) {
         valid = valid && result["valid"].get<bool>();
         if (!given->contains("json")) {
             print(result);
         }
     }
     if (given->contains("json")) {
-        std::puts(results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(results.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
     }
     return valid ? exitOk : exitFailed;
 }

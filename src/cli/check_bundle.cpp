@@ -15,7 +15,7 @@ namespace cli {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // Destinations of the bundle's mounts: what is beneath them is not in its root file system.
 std::vector<std::string> mountsOf(const std::string& directory)
@@ -44,10 +44,10 @@ public:
     {
     }
 
-    json entry(const profile::Entry& entry, bool& failed) const
+    ordered_json entry(const profile::Entry& entry, bool& failed) const
     {
-        json out = {{"name", entry.name},        {"missingPaths", json::array()}, {"missingPrograms", json::array()},
-                    {"onMounts", json::array()}, {"links", json::array()},        {"problems", json::array()}};
+        ordered_json out = {{"name", entry.name},        {"missingPaths", ordered_json::array()}, {"missingPrograms", ordered_json::array()},
+                    {"onMounts", ordered_json::array()}, {"links", ordered_json::array()},        {"problems", ordered_json::array()}};
         const std::string cwd = profile::cwdOf(entry, bundle_.cwd);
         std::vector<std::vector<Found>> layers;
         for (const profile::Layer& layer : entry.layers) {
@@ -95,7 +95,7 @@ private:
     }
 
     template <typename Step>
-    static void attempt(json& out, Step step)
+    static void attempt(ordered_json& out, Step step)
     {
         try {
             step();
@@ -106,13 +106,13 @@ private:
 
     // Looks `path` up, unless it is on a mount of the bundle's.
     template <typename Step>
-    void note(json& out, const char* list, const std::string& path, const std::string& cwd, const std::string& pointer,
+    void note(ordered_json& out, const char* list, const std::string& path, const std::string& cwd, const std::string& pointer,
               Step look) const
     {
         const std::string full = profile::normalisedPath(path.starts_with('/') ? path : cwd + "/" + path);
         const bool mounted = std::any_of(mounts_.begin(), mounts_.end(),
                                          [&](const std::string& mount) { return profile::isBeneath(full, mount); });
-        json item = {{"path", path}};
+        ordered_json item = {{"path", path}};
         if (!pointer.empty()) {
             item["pointer"] = pointer;
         }
@@ -136,10 +136,10 @@ private:
 
 }  // namespace
 
-json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi, bool& failed)
+ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi, bool& failed)
 {
     const Comparison comparison(directory, abi);
-    json out = json::array();
+    ordered_json out = ordered_json::array();
     for (const profile::Entry& entry : profile.entries) {
         out.push_back(comparison.entry(entry, failed));
     }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -33,11 +32,6 @@ const char* nameOf(Severity severity)
             return "problem";
     }
     return "problem";
-}
-
-void append(Findings& all, Findings some)
-{
-    all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
 }
 
 Findings examine()

@@ -126,11 +126,6 @@ Findings otherModules(const engine::Files& files, const std::string& modules)
     return found;
 }
 
-void append(Findings& all, const Findings& some)
-{
-    all.insert(all.end(), some.begin(), some.end());
-}
-
 }  // namespace
 
 Findings kernelFindings(const std::optional<std::string>& launch)

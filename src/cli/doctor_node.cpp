@@ -252,8 +252,7 @@ Findings nodeFindings(const Settings& settings, const std::optional<std::string>
     }
     if (!launch && systemdRuns()) {
         try {
-            const Findings units = unitFindings(inject);
-            found.insert(found.end(), units.begin(), units.end());
+            append(found, unitFindings(inject));
         } catch (...) {
             Finding finding = sys::findingOf("node.units", std::current_exception(), "");
             finding.severity = Severity::note;

@@ -13,25 +13,25 @@ namespace cli {
 namespace {
 
 namespace po = boost::program_options;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // Nothing recorded leaves the report, which has the entries in short.
-void addPolicy(json& out, const Known& known)
+void addPolicy(ordered_json& out, const Known& known)
 {
     const std::optional<std::string> text =
         known.launched ? std::optional(known.launched->policy) : node::Node::policyOf(known.standing->entry);
-    json policy = json::parse(text.value_or(""), nullptr, false);
+    ordered_json policy = ordered_json::parse(text.value_or(""), nullptr, false);
     const bool recorded = policy.is_object() && policy.contains("entries");
     if (recorded) {
         out["landlockAbi"] = policy["abi"];
     }
     out["policyRecorded"] = recorded;
-    out["entries"] = recorded ? policy["entries"] : json(known.report.value("entries", nlohmann::json::array()));
+    out["entries"] = recorded ? policy["entries"] : ordered_json(known.report.value("entries", nlohmann::json::array()));
 }
 
-json describe(const Known& known, const std::string& applier)
+ordered_json describe(const Known& known, const std::string& applier)
 {
-    json out = {{"id", sys::printable(known.id, OLL_ID_SIZE)}};
+    ordered_json out = {{"id", sys::printable(known.id, OLL_ID_SIZE)}};
     for (const auto& [key, value] : known.about.items()) {
         out[key] = value;
     }
@@ -65,7 +65,7 @@ std::string line(const char* what, const std::string& text)
     return text.empty() ? "" : std::string(what) + std::string(12 - std::string_view(what).size(), ' ') + text + "\n";
 }
 
-std::string stateText(const json& found)
+std::string stateText(const ordered_json& found)
 {
     if (found["applier"] == "launch") {
         return line("state", found["applied"]            ? "restricted"
@@ -85,11 +85,11 @@ std::string stateText(const json& found)
     return out;
 }
 
-std::string privilegesText(const json& entries)
+std::string privilegesText(const ordered_json& entries)
 {
     std::string with;
     std::string without;
-    for (const json& entry : entries) {
+    for (const ordered_json& entry : entries) {
         std::string& list = entry["noNewPrivileges"] ? with : without;
         list += (list.empty() ? "" : ", ") + sys::printable(entry["name"].get<std::string>());
     }
@@ -97,7 +97,7 @@ std::string privilegesText(const json& entries)
            (without.empty() ? "" : "no_new_privs not set by " + without);
 }
 
-std::string textOf(const json& found, const std::string& name)
+std::string policyText(const ordered_json& found, const std::string& name)
 {
     const bool recorded = found["policyRecorded"];
     std::string out = line("container", found["id"]) + line("name", name) +
@@ -107,10 +107,10 @@ std::string textOf(const json& found, const std::string& name)
                       line("digest", found.value("digest", "")) + line("baseline", found.value("baselineDigest", "")) +
                       stateText(found);
     if (recorded) {
-        return out + line("privileges", privilegesText(found["entries"])) + cli::textOf(found["entries"]);
+        return out + line("privileges", privilegesText(found["entries"])) + textOf(found["entries"]);
     }
     out += line("policy", "not recorded, or too large for it; the profile is what there is to read");
-    for (const json& entry : found["entries"]) {
+    for (const ordered_json& entry : found["entries"]) {
         out += "  entry " + sys::printable(entry["name"].get<std::string>()) + ": " +
                sys::printable(entry["enforcement"].get<std::string>()) + "\n";
     }
@@ -138,11 +138,11 @@ int runInspect(const Arguments& arguments)
     }
     AllKnown all = knownContainers();
     const Known& known = find(all.containers, words.front());
-    const json found = describe(known, all.applier);
+    const ordered_json found = describe(known, all.applier);
     if (given->contains("json")) {
-        std::puts(found.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(found.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
     } else {
-        std::fputs(textOf(found, nameOf(known.about)).c_str(), stdout);
+        std::fputs(policyText(found, nameOf(known.about)).c_str(), stdout);
     }
     return exitOk;
 }

@@ -21,15 +21,15 @@ namespace cli {
 namespace {
 
 namespace po = boost::program_options;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 constexpr const char* launchNote =
     "the launch applier knows of the init alone: what comes from its entrypoint is restricted as well, exec sessions "
     "are not";
 
-json entriesIn(const Known& known, std::uint32_t mask)
+ordered_json entriesIn(const Known& known, std::uint32_t mask)
 {
-    json names = json::array();
+    ordered_json names = ordered_json::array();
     for (unsigned i = 0; i < OLL_MAX_ENTRIES; ++i) {
         if ((mask & 1U << i) != 0) {
             names.push_back(entryName(known.report, i));
@@ -58,7 +58,7 @@ std::string commandOf(const container::Process& process)
 }
 
 // By the selector's own storage of the task, which the kernel inherits at each fork.
-void addVerdict(json& item, const Known& known, const std::optional<oll_task>& task)
+void addVerdict(ordered_json& item, const Known& known, const std::optional<oll_task>& task)
 {
     const oll_membership* member = nullptr;
     for (std::size_t i = 0; task && i < OLL_MAX_MEMBERSHIPS; ++i) {
@@ -87,10 +87,10 @@ bool isGone(pid_t pid)
 }
 
 // std::nullopt: it has ended. What cannot be known is not "no".
-std::optional<json> describeProcess(const Known& known, const node::Node& node, const container::Members& members,
+std::optional<ordered_json> describeProcess(const Known& known, const node::Node& node, const container::Members& members,
                                     pid_t pid)
 {
-    json item = {{"pid", pid}};
+    ordered_json item = {{"pid", pid}};
     try {
         const container::Process process(pid);
         const std::optional<oll_task> task = node.task(process.pidfd());
@@ -105,16 +105,16 @@ std::optional<json> describeProcess(const Known& known, const node::Node& node, 
             return std::nullopt;
         }
         item["restricted"] = "unknown";
-        item["entries"] = json::array();
+        item["entries"] = ordered_json::array();
         item["why"] = error.what();
     }
     return item;
 }
 
-void addSelected(json& out, const Known& known, const node::Node& node)
+void addSelected(ordered_json& out, const Known& known, const node::Node& node)
 {
     const sys::Fd cgroup = container::openCgroup(known.standing->cgroupId);
-    out["processes"] = json::array();
+    out["processes"] = ordered_json::array();
     if (!cgroup) {
         out["incomplete"] = "its cgroup is gone, and its init has left it";
         return;
@@ -130,10 +130,10 @@ void addSelected(json& out, const Known& known, const node::Node& node)
     }
 }
 
-void addLaunched(json& out, const Known& known)
+void addLaunched(ordered_json& out, const Known& known)
 {
     const applier::launch::Record& record = *known.launched;
-    json item = {{"pid", record.init.pid}};
+    ordered_json item = {{"pid", record.init.pid}};
     try {
         item["command"] = commandOf(container::Process(record.init.pid));
     } catch (const sys::Error&) {
@@ -143,16 +143,16 @@ void addLaunched(json& out, const Known& known)
     item["restricted"] = record.applied ? "yes" : "no";
     const std::size_t entries = known.report.value("entries", nlohmann::json::array()).size();
     item["entries"] = entriesIn(known, record.applied ? (1U << std::min<std::size_t>(entries, 16)) - 1 : 0);
-    out["processes"] = json::array({std::move(item)});
+    out["processes"] = ordered_json::array({std::move(item)});
     out["incomplete"] = launchNote;
 }
 
-json collect()
+ordered_json collect()
 {
     const AllKnown all = knownContainers();
-    json containers = json::array();
+    ordered_json containers = ordered_json::array();
     for (const Known& known : all.containers) {
-        json out = {{"id", sys::printable(known.id, OLL_ID_SIZE)}};
+        ordered_json out = {{"id", sys::printable(known.id, OLL_ID_SIZE)}};
         if (known.about.contains("names")) {
             out["names"] = known.about["names"];
         }
@@ -167,16 +167,16 @@ std::string padded(const std::string& text, std::size_t width)
     return text + std::string(std::max(width, text.size() + 1) - text.size(), ' ');
 }
 
-std::string listOf(const json& names)
+std::string listOf(const ordered_json& names)
 {
     std::string out;
-    for (const json& name : names) {
+    for (const ordered_json& name : names) {
         out += (out.empty() ? "" : ", ") + sys::printable(name.get<std::string>());
     }
     return out;
 }
 
-std::string verdictText(const json& process)
+std::string verdictText(const ordered_json& process)
 {
     if (process["restricted"] == "unknown") {
         return "unknown: " + sys::printable(process["why"].get<std::string>(), 1000);
@@ -186,14 +186,14 @@ std::string verdictText(const json& process)
            (process.contains("owed") ? "; waits for " + listOf(process["owed"]) : "");
 }
 
-std::string textOf(const json& found)
+std::string tableOf(const ordered_json& found)
 {
     std::string out;
-    for (const json& item : found["containers"]) {
+    for (const ordered_json& item : found["containers"]) {
         const std::string name = nameOf(item);
         out += (out.empty() ? "" : "\n") + item["id"].get<std::string>() + (name.empty() ? "" : " (" + name + ")") +
                "\n  PID       FROM     COMMAND          RESTRICTED BY\n";
-        for (const json& process : item["processes"]) {
+        for (const ordered_json& process : item["processes"]) {
             out += "  " + padded(process["pid"].dump(), 10) + padded(process.value("from", "?"), 9) +
                    padded(process.value("command", "?"), 17) + verdictText(process) + "\n";
         }
@@ -218,11 +218,11 @@ int runPs(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    const json found = collect();
+    const ordered_json found = collect();
     if (given->contains("json")) {
-        std::puts(found.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(found.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
     } else {
-        std::fputs(textOf(found).c_str(), stdout);
+        std::fputs(tableOf(found).c_str(), stdout);
     }
     return exitOk;
 }

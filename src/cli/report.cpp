@@ -8,29 +8,29 @@ namespace cli {
 namespace {
 
 using landlock::Kind;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-json rightNames(Kind kind, std::uint64_t mask)
+ordered_json rightNames(Kind kind, std::uint64_t mask)
 {
-    json names = json::array();
+    ordered_json names = ordered_json::array();
     for (; mask != 0; mask &= mask - 1) {
         const std::uint64_t bit = mask & -mask;
         const landlock::Right* right = landlock::findRight(kind, bit);
-        names.push_back(right != nullptr ? json(right->name) : json(bit));
+        names.push_back(right != nullptr ? ordered_json(right->name) : ordered_json(bit));
     }
     return names;
 }
 
-void addRights(json& object, const char* field, Kind kind, std::uint64_t mask)
+void addRights(ordered_json& object, const char* field, Kind kind, std::uint64_t mask)
 {
     if (mask != 0) {
         object[field] = rightNames(kind, mask);
     }
 }
 
-json layerReport(const profile::Layer& layer)
+ordered_json layerReport(const profile::Layer& layer)
 {
-    json out = json::object();
+    ordered_json out = ordered_json::object();
     addRights(out, "handledAccessFs", Kind::fs, layer.handledFs);
     addRights(out, "handledAccessNet", Kind::net, layer.handledNet);
     addRights(out, "scoped", Kind::scope, layer.scoped);
@@ -38,7 +38,7 @@ json layerReport(const profile::Layer& layer)
     addRights(out, "quietAccessNet", Kind::net, layer.quietNet);
     addRights(out, "quietScoped", Kind::scope, layer.quietScoped);
     for (const profile::PathRule& rule : layer.paths) {
-        json item = {{"path", rule.path},
+        ordered_json item = {{"path", rule.path},
                      {"allowedAccess", rightNames(Kind::fs, rule.access)},
                      {"pointer", rule.pointer}};
         if (rule.quiet) {
@@ -47,7 +47,7 @@ json layerReport(const profile::Layer& layer)
         out["pathBeneath"].push_back(std::move(item));
     }
     for (const profile::PortRule& rule : layer.ports) {
-        json item = {{"port", rule.port},
+        ordered_json item = {{"port", rule.port},
                      {"allowedAccess", rightNames(Kind::net, rule.access)},
                      {"pointer", rule.pointer}};
         if (rule.quiet) {
@@ -58,9 +58,9 @@ json layerReport(const profile::Layer& layer)
     return out;
 }
 
-json droppedReport(const profile::Dropped& dropped)
+ordered_json droppedReport(const profile::Dropped& dropped)
 {
-    json item = {{"what", dropped.what}, {"pointer", dropped.pointer}};
+    ordered_json item = {{"what", dropped.what}, {"pointer", dropped.pointer}};
     if (!dropped.why.empty()) {
         item["why"] = dropped.why;
     }
@@ -72,9 +72,9 @@ json droppedReport(const profile::Dropped& dropped)
 }
 
 // Consequences that the policy does not spell out.
-json notesOf(const profile::Entry& entry)
+ordered_json notesOf(const profile::Entry& entry)
 {
-    json notes = json::array();
+    ordered_json notes = ordered_json::array();
     constexpr std::uint64_t refer = std::uint64_t{1} << 13;
     static_assert(landlock::rights[13].name == "refer" && landlock::rights[13].bit == 13);
     for (const profile::Layer& layer : entry.layers) {
@@ -87,7 +87,7 @@ json notesOf(const profile::Entry& entry)
     return notes;
 }
 
-json selectReport(const profile::Selection& select)
+ordered_json selectReport(const profile::Selection& select)
 {
     switch (select.kind) {
         case profile::Selector::program:
@@ -100,16 +100,16 @@ json selectReport(const profile::Selection& select)
     return "entrypoint";
 }
 
-json logReport(const profile::Entry& entry)
+ordered_json logReport(const profile::Entry& entry)
 {
     return {{"sameExec", (entry.restrictFlags & landlock::logSameExecOff) == 0},
             {"newExec", (entry.restrictFlags & landlock::logNewExecOn) != 0},
             {"subdomains", (entry.restrictFlags & landlock::logSubdomainsOff) == 0}};
 }
 
-json entryReport(const profile::Entry& entry)
+ordered_json entryReport(const profile::Entry& entry)
 {
-    json out = {{"name", entry.name},
+    ordered_json out = {{"name", entry.name},
                 {"select", selectReport(entry.select)},
                 {"sessions", entry.select.sessions},
                 {"compat", entry.compat == profile::Compat::require ? "require" : "best-effort"},
@@ -119,11 +119,11 @@ json entryReport(const profile::Entry& entry)
         out["log"] = logReport(entry);
     }
     out["enforcement"] = profile::enforcementOf(entry);
-    out["dropped"] = json::array();
+    out["dropped"] = ordered_json::array();
     for (const profile::Dropped& dropped : entry.dropped) {
         out["dropped"].push_back(droppedReport(dropped));
     }
-    out["layers"] = json::array();
+    out["layers"] = ordered_json::array();
     for (const profile::Layer& layer : entry.layers) {
         out["layers"].push_back(layerReport(layer));
     }
@@ -131,34 +131,34 @@ json entryReport(const profile::Entry& entry)
     return out;
 }
 
-std::string words(const json& list)
+std::string words(const ordered_json& list)
 {
     std::string out;
-    for (const json& item : list) {
+    for (const ordered_json& item : list) {
         out +=
             (out.empty() ? "" : " ") + (item.is_string() ? sys::printable(item.get<std::string>(), 8192) : item.dump());
     }
     return out;
 }
 
-std::string rulesText(const json& layer, const char* field, const char* key, const char* label)
+std::string rulesText(const ordered_json& layer, const char* field, const char* key, const char* label)
 {
     std::string out;
-    for (const json& rule : layer.value(field, json::array())) {
-        out += "      " + std::string(label) + " " + words(json::array({rule[key]})) + ": " +
+    for (const ordered_json& rule : layer.value(field, ordered_json::array())) {
+        out += "      " + std::string(label) + " " + words(ordered_json::array({rule[key]})) + ": " +
                words(rule["allowedAccess"]) + (rule.value("quiet", false) ? " (quiet)" : "") + "\n";
     }
     return out;
 }
 
 // What a record has no room for.
-std::string leftOutText(const json& item, const std::string& field, const std::string& before)
+std::string leftOutText(const ordered_json& item, const std::string& field, const std::string& before)
 {
     const auto found = item.find(field + "LeftOut");
     return found == item.end() ? "" : before + " " + found->dump() + " more that are not recorded\n";
 }
 
-std::string layerText(const json& layer)
+std::string layerText(const ordered_json& layer)
 {
     std::string out;
     for (const auto& [field, label] :
@@ -174,7 +174,7 @@ std::string layerText(const json& layer)
            rulesText(layer, "netPort", "port", "allows port") + leftOutText(layer, "netPort", "      allows ports:");
 }
 
-std::string selectText(const json& select)
+std::string selectText(const ordered_json& select)
 {
     if (select.is_string()) {
         return "the entrypoint";
@@ -183,12 +183,12 @@ std::string selectText(const json& select)
     return (except ? "every program except " : "") + words(select[except ? "except" : "program"]);
 }
 
-std::string entryText(const json& entry)
+std::string entryText(const ordered_json& entry)
 {
-    std::string out = "  entry " + words(json::array({entry["name"]})) + ": " + selectText(entry["select"]) +
+    std::string out = "  entry " + words(ordered_json::array({entry["name"]})) + ": " + selectText(entry["select"]) +
                       (entry["sessions"] ? "" : ", not in exec sessions") + "\n";
     out += "    enforcement: " + entry["enforcement"].get<std::string>() + "\n";
-    for (const json& dropped : entry["dropped"]) {
+    for (const ordered_json& dropped : entry["dropped"]) {
         out += "    without " + dropped["what"].get<std::string>() +
                (dropped.contains("why")   ? ": " + dropped["why"].get<std::string>()
                 : dropped.contains("abi") ? ": needs Landlock ABI " + dropped["abi"].dump() + ", Linux " +
@@ -196,12 +196,12 @@ std::string entryText(const json& entry)
                                           : ": no kernel that this version knows has it") +
                " (" + dropped["pointer"].get<std::string>() + ")\n";
     }
-    for (const json& path : entry.value("skippedPaths", json::array())) {
-        out += "    without " + words(json::array({path})) + ": it was not there\n";
+    for (const ordered_json& path : entry.value("skippedPaths", ordered_json::array())) {
+        out += "    without " + words(ordered_json::array({path})) + ": it was not there\n";
     }
     out += leftOutText(entry, "skippedPaths", "    without");
-    for (const json& link : entry.value("links", json::array())) {
-        out += "    link " + words(json::array({link})) + "\n";
+    for (const ordered_json& link : entry.value("links", ordered_json::array())) {
+        out += "    link " + words(ordered_json::array({link})) + "\n";
     }
     out += leftOutText(entry, "links", "    link");
     if (!entry["noNewPrivileges"]) {
@@ -210,7 +210,7 @@ std::string entryText(const json& entry)
     for (std::size_t i = 0; i < entry["layers"].size(); ++i) {
         out += "    layer " + std::to_string(i) + "\n" + layerText(entry["layers"][i]);
     }
-    for (const json& note : entry["notes"]) {
+    for (const ordered_json& note : entry["notes"]) {
         out += "    note: " + note.get<std::string>() + "\n";
     }
     return out;
@@ -218,20 +218,20 @@ std::string entryText(const json& entry)
 
 }  // namespace
 
-json reportOf(const profile::Profile& profile)
+ordered_json reportOf(const profile::Profile& profile)
 {
-    json entries = json::array();
+    ordered_json entries = ordered_json::array();
     for (const profile::Entry& entry : profile.entries) {
         entries.push_back(entryReport(entry));
     }
     return entries;
 }
 
-json reportOf(const profile::Invalid& error)
+ordered_json reportOf(const profile::Invalid& error)
 {
-    json problems = json::array();
+    ordered_json problems = ordered_json::array();
     for (const profile::Problem& problem : error.problems()) {
-        json item = {{"pointer", problem.pointer}};
+        ordered_json item = {{"pointer", problem.pointer}};
         if (problem.line != 0) {
             item["line"] = problem.line;
         }
@@ -241,10 +241,10 @@ json reportOf(const profile::Invalid& error)
     return problems;
 }
 
-std::string textOf(const json& report)
+std::string textOf(const ordered_json& report)
 {
     std::string out;
-    for (const json& entry : report) {
+    for (const ordered_json& entry : report) {
         out += entryText(entry);
     }
     return out;

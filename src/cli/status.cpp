@@ -182,8 +182,8 @@ json collectStatus(const Settings& settings)
         node.collectGarbage();
         status["applier"] = applier::nameOf(node.applier());
         status["loadedVersion"] = node.version();
-        for (const node::Usage& usage : node.usage()) {
-            status[usage.what == "slots" ? "slots" : "places"] = {{"used", usage.used}, {"total", usage.total}};
+        for (const node::Usage& fill : node.usage()) {
+            status[fill.what == "slots" ? "slots" : "places"] = {{"used", fill.used}, {"total", fill.total}};
         }
         const oll_denials strays = node.strays();
         status["strays"] = {{"denied", strays.count}};
@@ -213,7 +213,7 @@ std::string yesNo(const json& value)
 }
 
 // Names of containers, profiles, programs and paths come from outside.
-std::string textOf(const json& value)
+std::string word(const json& value)
 {
     return value.is_string() ? sys::printable(value.get<std::string>(), 4096) : value.dump();
 }
@@ -229,7 +229,7 @@ std::string attentionOf(const json& containers)
                           : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
                                                                             : nullptr;
         if (why != nullptr) {
-            out += (out.empty() ? "" : ", ") + textOf(item["id"]) + " (" + why + ")";
+            out += (out.empty() ? "" : ", ") + word(item["id"]) + " (" + why + ")";
         }
     }
     return out;
@@ -245,15 +245,15 @@ std::string entriesText(const json& entries)
 {
     std::string out;
     for (const json& entry : entries) {
-        out += "  entry    " + textOf(entry["name"]) + ": " + textOf(entry["enforcement"]);
+        out += "  entry    " + word(entry["name"]) + ": " + word(entry["enforcement"]);
         for (const char* list : {"dropped", "missingPaths"}) {
             for (const json& what : entry.value(list, json::array())) {
-                out += ", without " + textOf(what);
+                out += ", without " + word(what);
             }
         }
         out += "\n";
         for (const json& link : entry.value("links", json::array())) {
-            out += "  link     " + textOf(link) + "\n";
+            out += "  link     " + word(link) + "\n";
         }
     }
     return out;
@@ -264,12 +264,12 @@ std::string launchText(const json& status)
     std::string out =
         "applier     launch: covers the entrypoint of a container; not exec sessions, nor programs by name\n"
         "            " +
-        textOf(status["reason"]) + "\n" + "containers  " + std::to_string(status["containers"].size()) + "\n";
+        word(status["reason"]) + "\n" + "containers  " + std::to_string(status["containers"].size()) + "\n";
     for (const json& item : status["containers"]) {
-        out += "\n" + textOf(item["id"]) + "\n" + nameLine(item) + "  profile  " + textOf(item["profile"]) + "\n" +
+        out += "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n" +
                entriesText(item["entries"]) + "  state    " +
                (item["applied"]            ? "restricted"
-                : item.contains("failure") ? "not restricted: " + textOf(item["failure"])
+                : item.contains("failure") ? "not restricted: " + word(item["failure"])
                                            : "to be restricted at its start") +
                "\n";
     }
@@ -279,7 +279,7 @@ std::string launchText(const json& status)
 void print(const json& status)
 {
     const json& kernel = status["kernel"];
-    std::string out = "kernel      " + textOf(kernel["release"]) + " (Landlock ABI " + textOf(kernel["landlockAbi"]) +
+    std::string out = "kernel      " + word(kernel["release"]) + " (Landlock ABI " + word(kernel["landlockAbi"]) +
                       ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ", inject " +
                       yesNo(kernel["inject"]) + ")\n";
     if (status.contains("applier") && status["applier"] == "launch") {
@@ -288,21 +288,21 @@ void print(const json& status)
     }
     out += "loaded      " + yesNo(status["loaded"]);
     if (status["loaded"]) {
-        out += ", applier " + textOf(status["applier"]) + ", version " + textOf(status["loadedVersion"]) + "\n";
+        out += ", applier " + word(status["applier"]) + ", version " + word(status["loadedVersion"]) + "\n";
         if (status.contains("slots")) {
-            out += "slots       " + textOf(status["slots"]["used"]) + " of " + textOf(status["slots"]["total"]) +
+            out += "slots       " + word(status["slots"]["used"]) + " of " + word(status["slots"]["total"]) +
                    " in use\n";
         } else if (status["supervisor"]["running"]) {
-            out += "supervisor  pid " + textOf(status["supervisor"]["pid"]) + ", holds " +
-                   textOf(status["supervisor"]["containers"]) + " containers\n";
+            out += "supervisor  pid " + word(status["supervisor"]["pid"]) + ", holds " +
+                   word(status["supervisor"]["containers"]) + " containers\n";
         } else {
             out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
         }
         out += "containers  " + std::to_string(status["containers"].size()) + " of " +
-               textOf(status["places"]["total"]) + "\n";
+               word(status["places"]["total"]) + "\n";
         const json& strays = status["strays"];
         if (strays.contains("lastDenial")) {
-            out += "gone        " + textOf(strays["denied"]) +
+            out += "gone        " + word(strays["denied"]) +
                    " execs denied in what containers have left behind; the last: " + denialText(strays["lastDenial"]) +
                    "\n";
         }
@@ -311,7 +311,7 @@ void print(const json& status)
             out += "attention   " + attention + "\n";
         }
         for (const json& item : status["containers"]) {
-            out += "\n" + textOf(item["id"]) + "\n" + nameLine(item) + "  profile  " + textOf(item["profile"]) + "\n";
+            out += "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n";
             out += entriesText(item["entries"]);
             if (!item["intact"]) {
                 out +=
@@ -325,7 +325,7 @@ void print(const json& status)
             } else if (item["applied"] == 0) {
                 out += "  never    nothing that it selects was executed so far\n";
             }
-            out += "  execs    " + textOf(item["applied"]) + " restricted, " + textOf(item["denied"]) + " denied\n";
+            out += "  execs    " + word(item["applied"]) + " restricted, " + word(item["denied"]) + " denied\n";
             if (item.contains("lastDenial")) {
                 out += "  last     " + denialText(item["lastDenial"]) + "\n";
             }

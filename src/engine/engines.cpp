@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engines.hpp"
 
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace engine {
@@ -21,9 +20,9 @@ std::string stageOf(const nlohmann::json& hook)
 sys::Findings findings(const Files& files, const Needs& needs)
 {
     sys::Findings all;
-    for (sys::Findings some : {podmanFindings(files, needs), containerdFindings(files, needs), dockerFindings(files)}) {
-        all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
-    }
+    append(all, podmanFindings(files, needs));
+    append(all, containerdFindings(files, needs));
+    append(all, dockerFindings(files));
     if (files.hasProgram("crio")) {
         all.push_back({"crio", sys::Severity::note, "CRI-O is here, and its configuration is not looked at",
                        "see \"CRI-O\" in docs/hooks.md"});

@@ -49,7 +49,7 @@ bool concernsUs(std::string_view key)
 }
 
 // Members of the same name in other places are kept too; they are few and small.
-bool wanted(std::size_t depth, std::string_view key)
+bool wantedOfConfig(std::size_t depth, std::string_view key)
 {
     switch (depth) {
         case 1:
@@ -152,7 +152,7 @@ sys::Digest digestIn(const std::string& key, const std::string& value)
 Bundle parseBundle(std::string_view config, const std::string& directory)
 {
     const std::string what = sys::printable(directory) + "/config.json";
-    const json document = sys::readJsonObject(config, what, wanted);
+    const json document = sys::readJsonObject(config, what, wantedOfConfig);
     Bundle bundle;
     bundle.directory = directory;
     if (const json* root = member(document, "root", json::value_t::object, what, "")) {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* what = "container state on stdin";
 
-bool wanted(std::size_t depth, std::string_view key)
+bool wantedOfState(std::size_t depth, std::string_view key)
 {
     return depth == 1 && (key == "id" || key == "bundle" || key == "pid" || key == "status");
 }
@@ -38,7 +38,7 @@ std::string requiredString(const json& state, const char* key, std::size_t limit
 
 State parseState(std::string_view text)
 {
-    const json document = sys::readJsonObject(text, what, wanted);
+    const json document = sys::readJsonObject(text, what, wantedOfState);
     State state;
     state.id = requiredString(document, "id", maxIdBytes);
     state.bundle = requiredString(document, "bundle", PATH_MAX - 1);

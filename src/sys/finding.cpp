@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/finding.hpp"
 
+#include <iterator>
+
 #include "sys/error.hpp"
 
 namespace sys {
+
+void append(Findings& all, Findings some)
+{
+    all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+}
 
 Finding findingOf(const std::string& name, const std::exception_ptr& thrown, const std::string& otherwise)
 {

@@ -19,6 +19,8 @@ struct Finding {
 
 using Findings = std::vector<Finding>;
 
+void append(Findings& all, Findings some);
+
 // An error as a problem: what follows its last semicolon is the remedy, `otherwise` where there is none.
 Finding findingOf(const std::string& name, const std::exception_ptr& thrown, const std::string& otherwise);
 

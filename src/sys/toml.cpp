@@ -28,7 +28,6 @@ namespace sys {
 namespace {
 
 using nlohmann::json;
-using Kind = TomlProblem::Kind;
 
 class Converter {
 public:
@@ -37,7 +36,7 @@ public:
     json convert(const toml::node& node)
     {
         if (++values_ > how_.maxValues || place_.size() > how_.maxDepth) {
-            report(place_.size() > how_.maxDepth ? Kind::tooDeep : Kind::tooMany);
+            report(place_.size() > how_.maxDepth ? TomlProblem::Kind::tooDeep : TomlProblem::Kind::tooMany);
             return nullptr;
         }
         if (const toml::table* table = node.as_table()) {
@@ -59,7 +58,7 @@ public:
     }
 
 private:
-    void report(Kind kind, std::string_view text = {}, unsigned line = 0)
+    void report(TomlProblem::Kind kind, std::string_view text = {}, unsigned line = 0)
     {
         reported_ = true;
         how_.report({kind, place_, std::string(text), line});
@@ -76,7 +75,7 @@ private:
                 how_.rename ? how_.rename(key.str()) : std::optional(std::string(key.str()));
             place_.push_back(name.value_or(std::string(key.str())));
             if (!name || out.contains(*name) || name->find('\0') != std::string::npos) {
-                report(Kind::name, key.str(), line(item));
+                report(TomlProblem::Kind::name, key.str(), line(item));
             } else {
                 out[*name] = convert(item);
             }
@@ -89,7 +88,7 @@ private:
     {
         if (const auto* text = node.as_string()) {
             if (text->get().find('\0') != std::string::npos) {
-                report(Kind::nulInString, text->get(), line(node));
+                report(TomlProblem::Kind::nulInString, text->get(), line(node));
             }
             return text->get();
         }
@@ -103,7 +102,7 @@ private:
         if (const auto* boolean = node.as_boolean()) {
             return boolean->get();
         }
-        report(Kind::date, {}, line(node));
+        report(TomlProblem::Kind::date, {}, line(node));
         return nullptr;
     }
 
@@ -187,7 +186,7 @@ json readToml(std::string_view text, const TomlReading& how)
 {
     Scanner scanner(text, how.maxDepth);
     if (const std::string error = scanner.scan(); !error.empty()) {
-        how.report({Kind::syntax, {}, error, scanner.line()});
+        how.report({TomlProblem::Kind::syntax, {}, error, scanner.line()});
         return nullptr;
     }
     toml::table document;
@@ -195,9 +194,9 @@ json readToml(std::string_view text, const TomlReading& how)
     try {
         document = toml::parse(text);
     } catch (const toml::parse_error& error) {
-        problem = {Kind::syntax, {}, std::string(error.description()), error.source().begin.line};
+        problem = {TomlProblem::Kind::syntax, {}, std::string(error.description()), error.source().begin.line};
     } catch (const Error& error) {
-        problem = {Kind::syntax, {}, error.what(), 0};
+        problem = {TomlProblem::Kind::syntax, {}, error.what(), 0};
     }
     if (problem) {
         how.report(*problem);
@@ -209,13 +208,13 @@ json readToml(std::string_view text, const TomlReading& how)
 json readTomlTable(std::string_view text, std::string_view what)
 {
     const auto report = [&](const TomlProblem& problem) {
-        const char* why = problem.kind == Kind::syntax    ? "no valid TOML"
-                          : problem.kind == Kind::tooDeep ? "nested too deep"
-                          : problem.kind == Kind::tooMany ? "too many values"
-                          : problem.kind == Kind::date    ? "dates and times have no use here"
-                                                          : "contains a NUL character";
+        const char* why = problem.kind == TomlProblem::Kind::syntax    ? "no valid TOML"
+                          : problem.kind == TomlProblem::Kind::tooDeep ? "nested too deep"
+                          : problem.kind == TomlProblem::Kind::tooMany ? "too many values"
+                          : problem.kind == TomlProblem::Kind::date    ? "dates and times have no use here"
+                                                                       : "contains a NUL character";
         throw Error(std::string(what) + (problem.line > 0 ? ":" + std::to_string(problem.line) : "") + ": " + why +
-                    (problem.kind == Kind::syntax ? ": " + printable(problem.text) : ""));
+                    (problem.kind == TomlProblem::Kind::syntax ? ": " + printable(problem.text) : ""));
     };
     return readToml(text, {.maxDepth = 64, .maxValues = 65536, .rename = {}, .report = report});
 }

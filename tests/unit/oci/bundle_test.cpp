@@ -47,7 +47,7 @@ TEST(Bundle, ReadsWhatConcernsUs)
                                                {"io.kubernetes.cri-o.ContainerType", "container"}}));
 }
 
-struct Good {
+struct GoodBundle {
     std::string text;
     std::string rootPath;
     std::string cwd;
@@ -56,7 +56,7 @@ struct Good {
 
 TEST(Bundle, Accepts)
 {
-    const Good all[] = {
+    const GoodBundle all[] = {
         {config(R"("hostname":"h")"), "/b/rootfs", "/", {}},
         {R"({"root":{"path":"/var/lib/r"}})", "/var/lib/r", "/", {}},
         {R"({"root":{"path":"../r"}})", "/b/../r", "/", {}},
@@ -75,7 +75,7 @@ TEST(Bundle, Accepts)
          "/",
          {{"io.landlock.profile", std::string(300000, 'x')}}},
     };
-    for (const Good& good : all) {
+    for (const GoodBundle& good : all) {
         const oci::Bundle bundle = oci::parseBundle(good.text, "/b");
         EXPECT_EQ(bundle.rootPath, good.rootPath) << good.text.substr(0, 300);
         EXPECT_EQ(bundle.cwd, good.cwd) << good.text.substr(0, 300);
@@ -83,14 +83,14 @@ TEST(Bundle, Accepts)
     }
 }
 
-struct Bad {
+struct BadBundle {
     std::string text;
     const char* message;
 };
 
 TEST(Bundle, Refuses)
 {
-    const Bad all[] = {
+    const BadBundle all[] = {
         {"", "/b/config.json: not valid JSON at byte 1"},
         {"7", "not a JSON object"},
         {"{}", "/root/path: missing"},
@@ -127,7 +127,7 @@ TEST(Bundle, Refuses)
         {config("\"x\":" + std::string(1000000, '[')), "nested deeper than 64 levels"},
         {annotated("\"io.landlock.profile\":\"\xc3\x28\""), "not valid JSON at byte"},
     };
-    for (const Bad& bad : all) {
+    for (const BadBundle& bad : all) {
         support::expectError([&] { oci::parseBundle(bad.text, "/b"); }, bad.message, bad.text);
     }
 }

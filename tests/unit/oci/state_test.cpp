@@ -19,7 +19,7 @@ std::string nested(std::size_t levels)
     return state(R"("id":"a","bundle":"/b","annotations":)" + std::string(levels, '[') + std::string(levels, ']'));
 }
 
-struct Good {
+struct GoodState {
     std::string text;
     std::string id;
     std::string bundle;
@@ -28,7 +28,7 @@ struct Good {
 
 TEST(State, Accepts)
 {
-    const Good all[] = {
+    const GoodState all[] = {
         // What crun and runc send.
         {R"({"ociVersion":"1.0.0","id":"c1","pid":4711,"root":"/b/rootfs","bundle":"/b","created":"2024-01-01T00:00:00Z","status":"created"})",
          "c1", "/b", 4711},
@@ -49,7 +49,7 @@ TEST(State, Accepts)
         {state(R"("id":"a","bundle":"/b","annotations":{"id":1,"id":2,"pid":"x"},"x":[{"pid":{}}])"), "a", "/b", 0},
         {nested(64), "a", "/b", 0},
     };
-    for (const Good& good : all) {
+    for (const GoodState& good : all) {
         const oci::State parsed = oci::parseState(good.text);
         EXPECT_EQ(parsed.created, std::string_view(good.text).find(R"("status":"created")") != std::string_view::npos);
         EXPECT_EQ(parsed.id, good.id) << good.text;
@@ -58,14 +58,14 @@ TEST(State, Accepts)
     }
 }
 
-struct Bad {
+struct BadState {
     std::string text;
     const char* message;
 };
 
 TEST(State, Refuses)
 {
-    const Bad all[] = {
+    const BadState all[] = {
         {"", "not valid JSON at byte 1"},
         {"{", "not valid JSON at byte 2"},
         {"[]", "not a JSON object"},
@@ -116,7 +116,7 @@ TEST(State, Refuses)
         {nested(200000), "nested deeper than 64 levels"},
         {std::string(500000, '['), "nested deeper than 64 levels"},
     };
-    for (const Bad& bad : all) {
+    for (const BadState& bad : all) {
         support::expectError([&] { oci::parseState(bad.text); }, bad.message, bad.text);
     }
 }
