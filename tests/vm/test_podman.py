@@ -13,7 +13,7 @@ import unittest
 from cases import FREE, RESTRICTED, lines
 from containers import (BUILD, OCI_LANDLOCK, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, node_log, problems,
                         profile, program, status)
-from direct import await_true
+from direct import FULL, await_true
 
 PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
@@ -126,7 +126,7 @@ class Podman(TestCase):
 
     def test_life(self):
         """exec, restart, stop and start of one container."""
-        for runtime in RUNTIMES:
+        for runtime in RUNTIMES if FULL else ("crun",):
             with self.subTest(runtime):
                 started = podman("--runtime", runtime, "run", "--detach", "--name", "web", "--annotation",
                                  "io.landlock.profile=web", IMAGE, "/bin/sh", "-c", KEEP)
@@ -139,8 +139,7 @@ class Podman(TestCase):
                         self.assertNothingLeft()
                         self.assertEqual(podman("start", "web").returncode, 0)
                     expected = [FREE, RESTRICTED] * number
-                    await_true(lambda: len(lines(podman("logs", "web"))) >= len(expected), "the entrypoint has run", 120)
-                    self.assertLines(podman("logs", "web"), *expected)
+                    await_true(lambda: lines(podman("logs", "web")) == expected, f"it has printed {expected}", 120)
                     # A session is restricted whatever it executes.
                     self.assertLines(podman("exec", "web", "/bin/probe", "read", "/etc/secret"), RESTRICTED)
                     item, = status()["containers"]
