@@ -46,8 +46,12 @@ public:
 
     ordered_json entry(const profile::Entry& entry, bool& failed) const
     {
-        ordered_json out = {{"name", entry.name},        {"missingPaths", ordered_json::array()}, {"missingPrograms", ordered_json::array()},
-                    {"onMounts", ordered_json::array()}, {"links", ordered_json::array()},        {"problems", ordered_json::array()}};
+        ordered_json out = {{"name", entry.name},
+                            {"missingPaths", ordered_json::array()},
+                            {"missingPrograms", ordered_json::array()},
+                            {"onMounts", ordered_json::array()},
+                            {"links", ordered_json::array()},
+                            {"problems", ordered_json::array()}};
         const std::string cwd = profile::cwdOf(entry, bundle_.cwd);
         std::vector<std::vector<Found>> layers;
         for (const profile::Layer& layer : entry.layers) {
@@ -106,8 +110,8 @@ private:
 
     // Looks `path` up, unless it is on a mount of the bundle's.
     template <typename Step>
-    void note(ordered_json& out, const char* list, const std::string& path, const std::string& cwd, const std::string& pointer,
-              Step look) const
+    void note(ordered_json& out, const char* list, const std::string& path, const std::string& cwd,
+              const std::string& pointer, Step look) const
     {
         const std::string full = profile::normalisedPath(path.starts_with('/') ? path : cwd + "/" + path);
         const bool mounted = std::any_of(mounts_.begin(), mounts_.end(),
@@ -136,7 +140,8 @@ private:
 
 }  // namespace
 
-ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi, bool& failed)
+ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi,
+                               bool& failed)
 {
     const Comparison comparison(directory, abi);
     ordered_json out = ordered_json::array();

@@ -26,7 +26,8 @@ void addPolicy(ordered_json& out, const Known& known)
         out["landlockAbi"] = policy["abi"];
     }
     out["policyRecorded"] = recorded;
-    out["entries"] = recorded ? policy["entries"] : ordered_json(known.report.value("entries", nlohmann::json::array()));
+    out["entries"] =
+        recorded ? policy["entries"] : ordered_json(known.report.value("entries", nlohmann::json::array()));
 }
 
 ordered_json describe(const Known& known, const std::string& applier)

@@ -87,8 +87,8 @@ bool isGone(pid_t pid)
 }
 
 // std::nullopt: it has ended. What cannot be known is not "no".
-std::optional<ordered_json> describeProcess(const Known& known, const node::Node& node, const container::Members& members,
-                                    pid_t pid)
+std::optional<ordered_json> describeProcess(const Known& known, const node::Node& node,
+                                            const container::Members& members, pid_t pid)
 {
     ordered_json item = {{"pid", pid}};
     try {

@@ -39,8 +39,8 @@ ordered_json layerReport(const profile::Layer& layer)
     addRights(out, "quietScoped", Kind::scope, layer.quietScoped);
     for (const profile::PathRule& rule : layer.paths) {
         ordered_json item = {{"path", rule.path},
-                     {"allowedAccess", rightNames(Kind::fs, rule.access)},
-                     {"pointer", rule.pointer}};
+                             {"allowedAccess", rightNames(Kind::fs, rule.access)},
+                             {"pointer", rule.pointer}};
         if (rule.quiet) {
             item["quiet"] = true;
         }
@@ -48,8 +48,8 @@ ordered_json layerReport(const profile::Layer& layer)
     }
     for (const profile::PortRule& rule : layer.ports) {
         ordered_json item = {{"port", rule.port},
-                     {"allowedAccess", rightNames(Kind::net, rule.access)},
-                     {"pointer", rule.pointer}};
+                             {"allowedAccess", rightNames(Kind::net, rule.access)},
+                             {"pointer", rule.pointer}};
         if (rule.quiet) {
             item["quiet"] = true;
         }
@@ -110,11 +110,11 @@ ordered_json logReport(const profile::Entry& entry)
 ordered_json entryReport(const profile::Entry& entry)
 {
     ordered_json out = {{"name", entry.name},
-                {"select", selectReport(entry.select)},
-                {"sessions", entry.select.sessions},
-                {"compat", entry.compat == profile::Compat::require ? "require" : "best-effort"},
-                {"missingPaths", entry.missingPaths == profile::MissingPaths::skip ? "skip" : "error"},
-                {"noNewPrivileges", entry.noNewPrivileges}};
+                        {"select", selectReport(entry.select)},
+                        {"sessions", entry.select.sessions},
+                        {"compat", entry.compat == profile::Compat::require ? "require" : "best-effort"},
+                        {"missingPaths", entry.missingPaths == profile::MissingPaths::skip ? "skip" : "error"},
+                        {"noNewPrivileges", entry.noNewPrivileges}};
     if (entry.logRequested) {
         out["log"] = logReport(entry);
     }

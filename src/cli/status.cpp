@@ -290,16 +290,16 @@ void print(const json& status)
     if (status["loaded"]) {
         out += ", applier " + word(status["applier"]) + ", version " + word(status["loadedVersion"]) + "\n";
         if (status.contains("slots")) {
-            out += "slots       " + word(status["slots"]["used"]) + " of " + word(status["slots"]["total"]) +
-                   " in use\n";
+            out +=
+                "slots       " + word(status["slots"]["used"]) + " of " + word(status["slots"]["total"]) + " in use\n";
         } else if (status["supervisor"]["running"]) {
             out += "supervisor  pid " + word(status["supervisor"]["pid"]) + ", holds " +
                    word(status["supervisor"]["containers"]) + " containers\n";
         } else {
             out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
         }
-        out += "containers  " + std::to_string(status["containers"].size()) + " of " +
-               word(status["places"]["total"]) + "\n";
+        out += "containers  " + std::to_string(status["containers"].size()) + " of " + word(status["places"]["total"]) +
+               "\n";
         const json& strays = status["strays"];
         if (strays.contains("lastDenial")) {
             out += "gone        " + word(strays["denied"]) +
