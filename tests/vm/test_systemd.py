@@ -89,6 +89,11 @@ class Loader(unittest.TestCase):
         self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
         bundle.annotate(profile(program("/bin/target")))
         self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
+        with bundle.running("crun", "/bin/sleep", "1000") as container:
+            # It looks for what containers have left behind.
+            systemctl("restart", LOADER)
+            self.assertEqual(active(LOADER), ("active", "exited"))
+            self.assertEqual(lines(container.exec("/bin/target", "read", "/etc/secret")), [RESTRICTED])
         systemctl("stop", UNIT)
         self.assertEqual(oci_landlock("unload").returncode, 0)
         self.assertFalse(status()["loaded"])
