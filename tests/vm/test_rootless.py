@@ -42,8 +42,6 @@ class Rootless(TestCase):
         able = self.user.run("podman", "unshare", "true")
         if able.returncode:
             self.skipTest("no rootless podman here: " + able.stderr.strip().replace("\n", "; "))
-        # podman's own processes, one of which keeps the user's namespace, would hold the home.
-        self.addCleanup(self.user.run, "podman", "system", "migrate")
         shutil.move(bundle.rootfs, self.user.path("rootfs"))
         self.user.write_profile("own", profile(entry(sessions=False)))
         self.rootfs = ("--rootfs", self.user.path("rootfs"))
