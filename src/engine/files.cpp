@@ -126,7 +126,7 @@ bool Files::hasProgram(const std::string& name) const
                                [&](const char* directory) { return exists(std::string(directory) + "/" + name); });
 }
 
-const nlohmann::json& at(const nlohmann::json& value, const std::string& name)
+const nlohmann::json& at(const nlohmann::json& value, const char* name)
 {
     static const nlohmann::json none;
     const auto found = value.is_object() ? value.find(name) : value.end();

@@ -30,7 +30,7 @@ private:
 };
 
 // A member of an object, or null: also where `value` is none.
-const nlohmann::json& at(const nlohmann::json& value, const std::string& name);
+const nlohmann::json& at(const nlohmann::json& value, const char* name);
 // `value`, or an empty object where it is none.
 const nlohmann::json& objectIn(const nlohmann::json& value);
 // The strings of an array; empty where `value` is none.
