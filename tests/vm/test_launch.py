@@ -17,7 +17,7 @@ from containers import OCI_LANDLOCK, TestCase, command, entry, node_log, oci_lan
 RESTRICTED = "read /etc/secret: Permission denied"
 READS = ("/bin/probe", "read", "/etc/secret")
 
-# Attaches to all threads of the init that it is told of, and stays.
+# Attaches to all threads of the init that it is told of, and stays until they have ended: a machine may be slow.
 OTHER_TRACER = """
 import ctypes, json, os, sys, time
 pid = json.load(sys.stdin)["pid"]
@@ -34,7 +34,15 @@ for fd in (0, 1, 2):
     os.dup2(null, fd)
 os.write(told, b"1")
 os.close(told)
-time.sleep(3)
+end = time.monotonic() + 60
+try:
+    while time.monotonic() < end:
+        who, how = os.waitpid(-1, os.WNOHANG | 0x40000000)
+        if who and os.WIFSTOPPED(how):
+            break
+        time.sleep(0.05)
+except ChildProcessError:
+    pass
 """
 
 
