@@ -11,7 +11,6 @@ namespace cli {
 
 namespace {
 
-using sys::Finding;
 using sys::Findings;
 using sys::Severity;
 
@@ -57,10 +56,7 @@ Findings bootFindings(const engine::Files& files, const std::optional<std::strin
             }
         }
     } catch (...) {
-        Finding finding = sys::findingOf("kernel.boot", std::current_exception(), "");
-        finding.severity = Severity::note;
-        finding.message = "the next boot's command line cannot be looked at: " + finding.message;
-        found.push_back(std::move(finding));
+        found.push_back(sys::notLookedAt("kernel.boot", "the next boot's command line", std::current_exception()));
     }
     return found;
 }

@@ -17,7 +17,6 @@ namespace cli {
 
 namespace {
 
-using sys::Finding;
 using sys::Findings;
 using sys::Severity;
 
@@ -119,9 +118,7 @@ Findings otherModules(const engine::Files& files, const std::string& modules)
             found.push_back({"kernel.apparmor", Severity::ok, std::string("AppArmor is ") + (on ? "on" : "off"), ""});
         }
     } catch (...) {
-        Finding finding = sys::findingOf("kernel.modules", std::current_exception(), "");
-        finding.severity = Severity::note;
-        found.push_back(std::move(finding));
+        found.push_back(sys::notLookedAt("kernel.modules", "SELinux and AppArmor", std::current_exception()));
     }
     return found;
 }

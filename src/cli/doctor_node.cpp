@@ -254,10 +254,7 @@ Findings nodeFindings(const Settings& settings, const std::optional<std::string>
         try {
             append(found, unitFindings(inject));
         } catch (...) {
-            Finding finding = sys::findingOf("node.units", std::current_exception(), "");
-            finding.severity = Severity::note;
-            finding.message = "systemd's units cannot be looked at: " + finding.message;
-            found.push_back(std::move(finding));
+            found.push_back(sys::notLookedAt("node.units", "systemd's units", std::current_exception()));
         }
     }
     return found;

@@ -146,7 +146,7 @@ private:
     }
 
     // Whoever made it wanted the hook.
-    bool meansUs(const std::string& name, const Handler& handler) const
+    bool meansUs(const std::string& name, const Handler& handler)
     {
         if (name.find("landlock") != std::string::npos || letsPass(handler.podAnnotations, "io.landlock.profile") ||
             letsPass(handler.containerAnnotations, "io.landlock.profile")) {
@@ -160,8 +160,11 @@ private:
             return hooks.is_object() && std::ranges::any_of(hooks, [](const json& stage) {
                        return stage.is_array() && std::ranges::any_of(stage, isOurs);
                    });
-        } catch (const sys::Error&) {
-            return false;  // another one's file
+        } catch (...) {
+            findings_.push_back(sys::notLookedAt("containerd.specification",
+                                                 "the base specification of the handler " + sys::printable(name),
+                                                 std::current_exception()));
+            return false;
         }
     }
 

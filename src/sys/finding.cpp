@@ -20,4 +20,12 @@ Finding findingOf(const std::string& name, const std::exception_ptr& thrown, con
             end == std::string::npos ? otherwise : message.substr(end + 2)};
 }
 
+Finding notLookedAt(const std::string& name, const std::string& what, const std::exception_ptr& thrown)
+{
+    Finding finding = findingOf(name, thrown, "");
+    finding.severity = Severity::note;
+    finding.message = what + " cannot be looked at: " + finding.message;
+    return finding;
+}
+
 }  // namespace sys

@@ -23,5 +23,7 @@ void append(Findings& all, Findings some);
 
 // An error as a problem: what follows its last semicolon is the remedy, `otherwise` where there is none.
 Finding findingOf(const std::string& name, const std::exception_ptr& thrown, const std::string& otherwise);
+// The same as a note, of what could not be looked at: "systemd's units".
+Finding notLookedAt(const std::string& name, const std::string& what, const std::exception_ptr& thrown);
 
 }  // namespace sys

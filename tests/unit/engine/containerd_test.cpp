@@ -46,6 +46,17 @@ protected:
     std::string version2_;
 };
 
+// A directory in the place of a file: nobody can tell whether another one's handler means us.
+TEST_F(Containerd, SpecificationOfAnotherThatCannotBeRead)
+{
+    node_.file(settings, version2_ + runc2 + "  base_runtime_spec = \"/etc/containerd\"\n");
+    EXPECT_NE(text(look()).find("note containerd.specification: the base specification of the handler runc cannot be "
+                                "looked at: /etc/containerd"),
+              std::string::npos)
+        << text(look());
+    EXPECT_EQ(wrong(look()), "note containerd.specification");
+}
+
 TEST_F(Containerd, AsTheGuideSays)
 {
     EXPECT_EQ(
