@@ -48,9 +48,8 @@ class User:
         subprocess.run(["mount", "--bind", own, f"/etc/{name}"], check=True)
 
     def forgotten(self):
-        """Nothing of the user's goes on: podman leaves a process that keeps his namespaces."""
+        """podman leaves a process that keeps the user's namespaces: it ends, too."""
         self.run("podman", "system", "migrate")
-        command("pkill", "-KILL", "-u", str(USER))
         for name, _ in NAMES:
             subprocess.run(["umount", f"/etc/{name}"], check=True)
         subprocess.run(["umount", "-l", "/run/user"], check=True)
