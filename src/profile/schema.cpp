@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/schema.hpp"
 
+#include <memory>
+
 #include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -9,14 +11,27 @@
 
 namespace profile {
 
+namespace {
+
+// It costs more to make than most documents to validate: once, by the first that asks.
+const valijson::Schema& compiled()
+{
+    static const std::unique_ptr<const valijson::Schema> schema = [] {
+        const nlohmann::json text = nlohmann::json::parse(compactSchema());
+        auto made = std::make_unique<valijson::Schema>();
+        valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+            .populateSchema(valijson::adapters::NlohmannJsonAdapter(text), *made);
+        return made;
+    }();
+    return *schema;
+}
+
+}  // namespace
+
 bool matchesSchema(const nlohmann::json& document)
 {
-    const nlohmann::json text = nlohmann::json::parse(compactSchema());
-    valijson::Schema schema;
-    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-        .populateSchema(valijson::adapters::NlohmannJsonAdapter(text), schema);
     // No results object: the library would note each failure with its full context, without a bound.
-    return valijson::Validator().validate(schema, valijson::adapters::NlohmannJsonAdapter(document), nullptr);
+    return valijson::Validator().validate(compiled(), valijson::adapters::NlohmannJsonAdapter(document), nullptr);
 }
 
 }  // namespace profile
