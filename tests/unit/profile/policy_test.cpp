@@ -24,7 +24,7 @@ void expectLayer(const Accept& accept)
     EXPECT_EQ(support::text(loaded.entries[0].layers[0]), accept.layer) << accept.json;
 }
 
-std::string fs(const std::string& rights)
+std::string onlyHandling(const std::string& rights)
 {
     return R"({"ruleset":[{"handledAccessFs":[)" + rights + "]}]}";
 }
@@ -43,8 +43,8 @@ std::string abi(const std::string& number)
 TEST(Policy, HandledRights)
 {
     const Accept cases[] = {
-        {fs(R"("execute")"), "fs=execute"},
-        {fs(R"("write_file","execute","write_file")"), "fs=execute,write_file"},
+        {onlyHandling(R"("execute")"), "fs=execute"},
+        {onlyHandling(R"("write_file","execute","write_file")"), "fs=execute,write_file"},
         {R"({"ruleset":[{"handledAccessFs":["write_file"]},{"handledAccessFs":["execute"]},{"handledAccessFs":["write_file"]}]})",
          "fs=execute,write_file"},
         {R"({"ruleset":[{"handledAccessNet":["bind_tcp"]}]})", "net=bind_tcp"},
@@ -214,29 +214,29 @@ TEST(Policy, GroupsFollowTheAbi)
 TEST(Policy, BadRights)
 {
     const Reject cases[] = {
-        {fs(R"("foo")"), "/ruleset/0/handledAccessFs/0", "allowed: \"abi.all\", \"abi.read_execute\""},
-        {fs(R"("exceute")"), "/ruleset/0/handledAccessFs/0", "did you mean \"execute\"?"},
-        {fs(R"("readFile")"), "/ruleset/0/handledAccessFs/0", "did you mean \"read_file\"?"},
-        {fs(R"("bind_tcp")"), "/ruleset/0/handledAccessFs/0", "found the string \"bind_tcp\""},
-        {fs(R"("EXECUTE")"), "/ruleset/0/handledAccessFs/0", "did you mean \"execute\"?"},
+        {onlyHandling(R"("foo")"), "/ruleset/0/handledAccessFs/0", "allowed: \"abi.all\", \"abi.read_execute\""},
+        {onlyHandling(R"("exceute")"), "/ruleset/0/handledAccessFs/0", "did you mean \"execute\"?"},
+        {onlyHandling(R"("readFile")"), "/ruleset/0/handledAccessFs/0", "did you mean \"read_file\"?"},
+        {onlyHandling(R"("bind_tcp")"), "/ruleset/0/handledAccessFs/0", "found the string \"bind_tcp\""},
+        {onlyHandling(R"("EXECUTE")"), "/ruleset/0/handledAccessFs/0", "did you mean \"execute\"?"},
         {R"({"ruleset":[{"handledAccessNet":["execute"]}]})", "/ruleset/0/handledAccessNet/0",
          "allowed: \"abi.all\", \"bind_tcp\", \"connect_tcp\""},
         {R"({"ruleset":[{"handledAccessNet":["abi.read_write"]}]})", "/ruleset/0/handledAccessNet/0", "allowed: "},
         {R"({"ruleset":[{"scoped":["execute"]}]})", "/ruleset/0/scoped/0",
          "allowed: \"abi.all\", \"abstract_unix_socket\", \"signal\""},
-        {fs(R"("abi.all")"), "/ruleset/0/handledAccessFs/0", "add \"abi\" to the policy"},
-        {fs(R"("abi.read_execute")"), "/ruleset/0/handledAccessFs/0", "add \"abi\" to the policy"},
+        {onlyHandling(R"("abi.all")"), "/ruleset/0/handledAccessFs/0", "add \"abi\" to the policy"},
+        {onlyHandling(R"("abi.read_execute")"), "/ruleset/0/handledAccessFs/0", "add \"abi\" to the policy"},
         {R"({"netPort":[{"allowedAccess":["abi.all"],"port":[1]}]})", "/netPort/0/allowedAccess/0",
          "add \"abi\" to the policy"},
-        {fs("0"), "/ruleset/0/handledAccessFs/0", "0 is no single right"},
-        {fs("-4"), "/ruleset/0/handledAccessFs/0", "-4 is no single right"},
-        {fs("3"), "/ruleset/0/handledAccessFs/0", "is no single right"},
-        {fs("18446744073709551615"), "/ruleset/0/handledAccessFs/0", "is no single right"},
-        {fs("-9223372036854775808"), "/ruleset/0/handledAccessFs/0", "is no single right"},
-        {fs("18446744073709551616"), "/ruleset/0/handledAccessFs/0", "found 1.8446744073709552e+19"},
-        {fs("4.0"), "/ruleset/0/handledAccessFs/0", "found 4.0"},
-        {fs("null"), "/ruleset/0/handledAccessFs/0", "found null"},
-        {fs(R"(["execute"])"), "/ruleset/0/handledAccessFs/0", "found an array"},
+        {onlyHandling("0"), "/ruleset/0/handledAccessFs/0", "0 is no single right"},
+        {onlyHandling("-4"), "/ruleset/0/handledAccessFs/0", "-4 is no single right"},
+        {onlyHandling("3"), "/ruleset/0/handledAccessFs/0", "is no single right"},
+        {onlyHandling("18446744073709551615"), "/ruleset/0/handledAccessFs/0", "is no single right"},
+        {onlyHandling("-9223372036854775808"), "/ruleset/0/handledAccessFs/0", "is no single right"},
+        {onlyHandling("18446744073709551616"), "/ruleset/0/handledAccessFs/0", "found 1.8446744073709552e+19"},
+        {onlyHandling("4.0"), "/ruleset/0/handledAccessFs/0", "found 4.0"},
+        {onlyHandling("null"), "/ruleset/0/handledAccessFs/0", "found null"},
+        {onlyHandling(R"(["execute"])"), "/ruleset/0/handledAccessFs/0", "found an array"},
     };
     for (const Reject& item : cases) {
         expectRejected(item);
@@ -273,7 +273,7 @@ TEST(Policy, EmptyAndMissing)
         {R"({"ruleset":[]})", "/ruleset", "is empty"},
         {R"({"ruleset":[{}]})", "/ruleset/0", "is empty"},
         {R"({"ruleset":[[["execute"]]]})", "/ruleset/0", "found an array, expected an object"},
-        {fs(""), "/ruleset/0/handledAccessFs", "is empty"},
+        {onlyHandling(""), "/ruleset/0/handledAccessFs", "is empty"},
         {R"({"ruleset":[{"handledAccessFs":[]},{"handledAccessFs":["execute"]}]})", "/ruleset/0/handledAccessFs",
          "is empty"},
         {R"({"ruleset":[{"handledAccessNet":[]}]})", "/ruleset/0/handledAccessNet", "is empty"},
@@ -337,7 +337,7 @@ TEST(Policy, EachProblemIsReported)
 TEST(Policy, UnknownRightsAsNumbers)
 {
     // A right that the table knows may be given by its value.
-    expectLayer({fs("1,\"write_file\""), "fs=execute,write_file"});
+    expectLayer({onlyHandling("1,\"write_file\""), "fs=execute,write_file"});
     // Rights beyond the table can only exist on kernels beyond the table.
     const std::string beyond =
         R"({"ruleset":[{"handledAccessFs":["execute",1048576]}],"pathBeneath":[{"allowedAccess":[1048576],"parent":["/a"]}]})";

@@ -11,7 +11,7 @@
 
 namespace {
 
-using Kind = sys::JsonProblem::Kind;
+using ProblemKind = sys::JsonProblem::Kind;
 
 std::vector<sys::JsonProblem> problemsOf(const std::string& text, std::size_t maxDepth = 8, std::size_t maxValues = 100)
 {
@@ -27,15 +27,15 @@ TEST(Json, SaysWhatIsWrongAndWhere)
 {
     struct Case {
         const char* text;
-        Kind kind;
+        ProblemKind kind;
         std::vector<std::string> place;
         const char* about;
     };
     const std::vector<Case> cases{
-        {R"({"a":[1,{"b":1,"b":2}]})", Kind::twice, {"a", "1", "b"}, "b"},
-        {R"({"a":["x\u0000"]})", Kind::nulInString, {"a", "0"}, "x"},
-        {R"({"a":{"b\u0000":1}})", Kind::nulInName, {"a", std::string("b\0", 2)}, "b"},
-        {R"([[[[[[[[[]]]]]]]]])", Kind::tooDeep, {"0", "0", "0", "0", "0", "0", "0", "0"}, ""},
+        {R"({"a":[1,{"b":1,"b":2}]})", ProblemKind::twice, {"a", "1", "b"}, "b"},
+        {R"({"a":["x\u0000"]})", ProblemKind::nulInString, {"a", "0"}, "x"},
+        {R"({"a":{"b\u0000":1}})", ProblemKind::nulInName, {"a", std::string("b\0", 2)}, "b"},
+        {R"([[[[[[[[[]]]]]]]]])", ProblemKind::tooDeep, {"0", "0", "0", "0", "0", "0", "0", "0"}, ""},
     };
     for (const Case& one : cases) {
         const auto problems = problemsOf(one.text);
@@ -44,7 +44,7 @@ TEST(Json, SaysWhatIsWrongAndWhere)
         EXPECT_EQ(problems[0].text.substr(0, 1), one.about) << one.text;
         EXPECT_EQ(problems[0].place, one.place) << one.text;
     }
-    EXPECT_EQ(problemsOf("[1,2,3]", 8, 3).at(0).kind, Kind::tooMany);
+    EXPECT_EQ(problemsOf("[1,2,3]", 8, 3).at(0).kind, ProblemKind::tooMany);
     EXPECT_TRUE(problemsOf("[1,2,3]", 8, 4).empty());
     EXPECT_TRUE(problemsOf("[[[[[[[[1]]]]]]]]").empty());
     EXPECT_EQ(problemsOf(R"({"a":1,"a":2,"a":3})").size(), 2U) << "reading goes on";
@@ -56,7 +56,7 @@ TEST(Json, SyntaxIsOneProblemWithItsByte)
                                      std::pair{"[\"\xff\"]", 3U}, std::pair{"[1e999]", 6U}}) {
         const auto problems = problemsOf(text);
         ASSERT_EQ(problems.size(), 1U) << text;
-        EXPECT_EQ(problems[0].kind, Kind::syntax) << text;
+        EXPECT_EQ(problems[0].kind, ProblemKind::syntax) << text;
         EXPECT_EQ(problems[0].byte, byte) << text;
         EXPECT_NE(problems[0].text, "") << text;
     }
