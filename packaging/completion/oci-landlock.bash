@@ -5,12 +5,13 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check schema load unload status inspect ps doctor supervise --help --version'
+        words='hook check schema load unload status inspect ps metrics doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
+        metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         esac
         case ${COMP_WORDS[1]} in
@@ -22,6 +23,7 @@ _oci_landlock()
         schema) words='--help' ;;
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
+        metrics) words='--help --output' ;;
         unload) words='--force --help' ;;
         doctor | inspect | ps | status) words='--help --json' ;;
         esac

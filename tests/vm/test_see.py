@@ -5,8 +5,11 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 
 import applier
+import prometheus_client.openmetrics.parser
+import prometheus_client.parser
 from cases import RESTRICTED, SECRET
 from containers import OCI_LANDLOCK, RUNTIMES, TestCase, entry, node_log, oci_landlock, policy, profile, program, status
 from direct import await_true
@@ -157,6 +160,52 @@ class Seen(TestCase):
         self.assertIn("no container", oci_landlock("inspect", bundle.id).stderr)
         if not applier.LAUNCH:
             self.assertEqual(os.listdir(POLICIES), [])
+
+    def test_metrics(self):
+        """What monitoring reads, by the parser of those who read it; a file is replaced as a whole or not at all."""
+        bundle = self.container()
+        with bundle.running("crun", "/bin/sleep", "600") as container:
+            self.assertEqual(container.code, 0, container.output())
+            await_true(lambda: ask("inspect", "web")["applied"], "it is restricted")
+            found = self.metrics(oci_landlock("metrics").stdout)
+            about, = found["oci_landlock_build_info"]
+            self.assertEqual(dict(about)["applier"], applier.APPLIER)
+            self.assertEqual(found["oci_landlock_containers"], {(): 1})
+            (labels, restricted), = found["oci_landlock_execs_restricted_total"].items()
+            self.assertEqual(restricted, 1)
+            labels = dict(labels)
+            self.assertEqual({key: labels[key] for key in ("namespace", "pod", "container", "container_id")},
+                             {**dict(zip(("namespace", "pod", "container"), SHOWN.split("/"))),
+                              "container_id": bundle.id})
+            (labels, partial), = found["oci_landlock_entry_partial"].items()
+            self.assertEqual((dict(labels)["entry"], partial), ("one", 0))
+            with tempfile.TemporaryDirectory() as directory:
+                path = os.path.join(directory, "metrics.prom")
+                for _ in range(2):
+                    self.assertEqual(oci_landlock("metrics", "--output", path).returncode, 0)
+                    with open(path, encoding="utf-8") as file:
+                        self.assertEqual(self.metrics(file.read()), found)
+                self.assertEqual(os.listdir(directory), ["metrics.prom"])
+                self.assertEqual(os.stat(path).st_mode & 0o777, 0o644)
+                os.mkdir(os.path.join(directory, "taken"))
+                refused = oci_landlock("metrics", "--output", os.path.join(directory, "taken"))
+                self.assertEqual((refused.returncode, sorted(os.listdir(directory))), (1, ["metrics.prom", "taken"]))
+                self.assertIn("cannot write", refused.stderr)
+        self.assertEqual(self.metrics(oci_landlock("metrics").stdout)["oci_landlock_containers"], {(): 0})
+
+    def metrics(self, text):
+        """Name of a sample -> labels -> value. The strict parser, and that of the older format, which collectors of
+        files have."""
+        families = list(prometheus_client.openmetrics.parser.text_string_to_metric_families(text))
+        self.assertEqual([sample.value for family in families for sample in family.samples],
+                         [sample.value for family in prometheus_client.parser.text_string_to_metric_families(text)
+                          for sample in family.samples])
+        found = {}
+        for family in families:
+            self.assertTrue(family.documentation)
+            for sample in family.samples:
+                found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+        return found
 
     @applier.selector_only("it denies no exec")
     def test_denied(self):

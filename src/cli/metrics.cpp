@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock metrics`: what `status` knows, as OpenMetrics 1.0 text.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/metrics.hpp"
+#include "cli/options.hpp"
+#include "cli/status.hpp"
+#include "sys/fd.hpp"
+#include "sys/file.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+using Labels = std::vector<std::pair<const char*, std::string>>;
+
+// Samples stand behind the head of their family, which may come once only.
+class Exposition {
+public:
+    void family(const char* name, const char* type, const char* help)
+    {
+        name_ = std::string("oci_landlock_") + name;
+        text_ += "# TYPE " + name_ + " " + type + "\n# HELP " + name_ + " " + help + "\n";
+    }
+
+    void sample(const Labels& labels, const json& value, const char* suffix = "")
+    {
+        std::string list;
+        for (const auto& [label, text] : labels) {
+            list += (list.empty() ? "" : ",") + std::string(label) + "=\"" + quoted(text) + "\"";
+        }
+        text_ += name_ + suffix + (list.empty() ? "" : "{" + list + "}") + " ";
+        text_ += value.is_boolean() ? (value.get<bool>() ? "1" : "0") : value.dump();
+        text_ += "\n";
+    }
+
+    std::string finish() const { return text_ + "# EOF\n"; }
+
+private:
+    // Names come from outside: what is no text is escaped twice, as a value of a label wants it.
+    static std::string quoted(const std::string& text)
+    {
+        std::string out;
+        for (const char byte : sys::printable(text)) {
+            out += byte == '"' || byte == '\\' ? std::string("\\") + byte : std::string(1, byte);
+        }
+        return out;
+    }
+
+    std::string name_;
+    std::string text_;
+};
+
+std::string stringIn(const json& item, const char* member)
+{
+    const auto found = item.find(member);
+    return found == item.end() || !found->is_string() ? "" : found->get<std::string>();
+}
+
+// Several runtimes may give the same id: the cgroup's makes it one, and launch keeps one record an id.
+Labels labelsOf(const json& item)
+{
+    const json names = item.value("names", json::object());
+    Labels labels = {{"namespace", stringIn(names, "namespace")},
+                     {"pod", stringIn(names, "pod")},
+                     {"container", stringIn(names, "container")},
+                     {"container_id", stringIn(item, "id")},
+                     {"profile", stringIn(item, "profile")}};
+    if (item.contains("cgroupId")) {
+        labels.emplace_back("cgroup_id", item["cgroupId"].dump());
+    }
+    return labels;
+}
+
+struct PerContainer {
+    const char* name;
+    const char* type;
+    const char* help;
+    const char* suffix;
+    json (*value)(const json& item);  // null: this one has none
+};
+
+// With launch a container has its entrypoint alone: no counts of execs, and nothing that could be lost.
+json memberOf(const json& item, const char* member)
+{
+    return item.contains("cgroupId") ? item[member] : json();
+}
+
+const PerContainer perContainer[] = {
+    {"container_created_timestamp_seconds", "gauge", "When the container was created.", "",
+     [](const json& item) { return item["created"]; }},
+    {"execs_restricted", "counter", "Execs of the container that were given their domain.", "_total",
+     [](const json& item) {
+         return item.contains("cgroupId") ? item["applied"] : json(item["applied"].get<bool>() ? 1 : 0);
+     }},
+    {"execs_denied", "counter", "Execs of the container that failed closed: they could not be given their domain.",
+     "_total", [](const json& item) { return memberOf(item, "denied"); }},
+    {"container_started", "gauge", "Whether the container has executed anything.", "",
+     [](const json& item) { return memberOf(item, "started"); }},
+    {"container_intact", "gauge", "Whether all programs that its profile lists are known; else its execs are denied.",
+     "", [](const json& item) { return memberOf(item, "intact"); }},
+    {"container_rulesets_held", "gauge", "Whether its rulesets are held; else what it selects is denied.", "",
+     [](const json& item) { return memberOf(item, "held"); }},
+    {"container_failed", "gauge", "Whether its entrypoint could not be restricted, and was not run.", "",
+     [](const json& item) { return item.contains("cgroupId") ? json() : json(item.contains("failure")); }},
+};
+
+void addContainers(Exposition& out, const json& containers)
+{
+    out.family("containers", "gauge", "Containers that have a sandbox.");
+    out.sample({}, containers.size());
+    for (const PerContainer& family : perContainer) {
+        bool first = true;
+        for (const json& item : containers) {
+            const json value = family.value(item);
+            if (value.is_null()) {
+                continue;
+            }
+            if (std::exchange(first, false)) {
+                out.family(family.name, family.type, family.help);
+            }
+            out.sample(labelsOf(item), value, family.suffix);
+        }
+    }
+    out.family("entry_partial", "gauge", "Whether an entry is enforced in part only, as best-effort lets it be.");
+    for (const json& item : containers) {
+        unsigned index = 0;
+        for (const json& entry : item["entries"]) {
+            Labels labels = labelsOf(item);
+            labels.emplace_back("entry", stringIn(entry, "name"));
+            // Names need not differ.
+            labels.emplace_back("entry_index", std::to_string(index++));
+            out.sample(labels, stringIn(entry, "enforcement") != "full");
+        }
+    }
+}
+
+}  // namespace
+
+std::string metricsOf(const json& status)
+{
+    Exposition out;
+    out.family("build", "info", "This program, and what it found.");
+    out.sample({{"version", stringIn(status, "version")},
+                {"applier", stringIn(status, "applier")},
+                {"kernel", stringIn(status["kernel"], "release")}},
+               1, "_info");
+    out.family("landlock_abi", "gauge", "The kernel's Landlock ABI.");
+    out.sample({}, status["kernel"]["landlockAbi"]);
+    out.family("selector_loaded", "gauge", "Whether this node's selector is loaded; launch needs none.");
+    out.sample({}, status["loaded"]);
+    if (status.contains("supervisor")) {
+        out.family("supervisor_running", "gauge", "Whether the supervisor answers; without one no container starts.");
+        out.sample({}, status["supervisor"]["running"]);
+    }
+    if (status.contains("places")) {
+        out.family("places", "gauge", "How many containers this node can have at once.");
+        out.sample({}, status["places"]["total"]);
+    }
+    if (status.contains("slots")) {
+        out.family("slots", "gauge", "How many rulesets this node can hold at once.");
+        out.sample({}, status["slots"]["total"]);
+        out.family("slots_used", "gauge", "How many of them are in use.");
+        out.sample({}, status["slots"]["used"]);
+    }
+    if (status.contains("strays")) {
+        out.family("strays_denied", "counter", "Execs that were denied in what containers have left behind.");
+        out.sample({}, status["strays"]["denied"], "_total");
+    }
+    if (status.contains("containers")) {
+        addContainers(out, status["containers"]);
+    }
+    return out.finish();
+}
+
+namespace {
+
+// Who reads the file meanwhile gets the one before, or this one, whole.
+void replaceFile(const std::string& path, const std::string& text)
+{
+    // Collectors read what ends as the file itself does.
+    std::string draft = path + ".XXXXXX";
+    const sys::Fd file(mkostemp(draft.data(), O_CLOEXEC));
+    if (!file) {
+        throw sys::errnoError("cannot write " + sys::printable(path));
+    }
+    if (fchmod(file.get(), 0644) != 0 || !sys::writeAll(file.get(), text) ||
+        std::rename(draft.c_str(), path.c_str()) != 0) {
+        const sys::Error error = sys::errnoError("cannot write " + sys::printable(path));
+        std::remove(draft.c_str());
+        throw error;
+    }
+}
+
+}  // namespace
+
+int runMetrics(const Arguments& arguments)
+{
+    po::options_description options;
+    options.add_options()("output", po::value<std::string>()->value_name("FILE"),
+                          "write them into FILE, which is replaced as a whole");
+    const auto given = parseOptions("metrics",
+                                    "Prints what `oci-landlock status` knows as metrics (OpenMetrics text), for "
+                                    "monitoring.\n"
+                                    "Exit status: 0 printed, also where nothing is loaded; 1 an error.",
+                                    options, arguments);
+    if (!given) {
+        return exitOk;
+    }
+    const std::string text = metricsOf(collectStatus(readSettings()));
+    if (given->contains("output")) {
+        replaceFile((*given)["output"].as<std::string>(), text);
+    } else {
+        std::fputs(text.c_str(), stdout);
+    }
+    return exitOk;
+}
+
+}  // namespace cli
