@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <string>
 
 #include "cli/commands.hpp"
+#include "sys/fd.hpp"
 #include "version.hpp"
 
 namespace {
@@ -66,23 +64,11 @@ int run(const cli::Arguments& words)
     throw cli::UsageError("unknown command " + sys::printable(words[0]) + "; `oci-landlock --help` lists them");
 }
 
-// A descriptor that we open must not become the standard input or error that somebody closed. Reading from what takes
-// the place of the input fails, as it did before.
-bool openStandardDescriptors()
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd) {
-            return false;
-        }
-    }
-    return true;
-}
-
 }  // namespace
 
 int main(int argc, char** argv)
 {
-    if (!openStandardDescriptors()) {
+    if (!sys::openStandardDescriptors()) {
         return cli::exitFailed;
     }
     try {

@@ -77,15 +77,18 @@ bool isName(const std::string& name)
 
 namespace {
 
+// Empty without the file.
+json documentOf(const std::string& path)
+{
+    const std::size_t slash = path.rfind('/');
+    const auto text = readTrusted(path.substr(0, slash), path.substr(slash + 1), maxSettingsBytes);
+    return text ? sys::readJsonObject(*text, path) : json::object();
+}
+
 Settings readFile(const std::string& path)
 {
     Settings settings;
-    const std::size_t slash = path.rfind('/');
-    const auto text = readTrusted(path.substr(0, slash), path.substr(slash + 1), maxSettingsBytes);
-    if (!text) {
-        return settings;
-    }
-    const json document = sys::readJsonObject(*text, path);
+    const json document = documentOf(path);
     for (const auto& [key, value] : document.items()) {
         const std::string where = path + ": /" + sys::printable(key);
         if (key == "profileDirectories" && value.is_array()) {
@@ -102,10 +105,13 @@ Settings readFile(const std::string& path)
             settings.allowInline = value.get<bool>();
         } else if (key == "applier" && value == "launch") {
             settings.launch = true;
+        } else if (key == "runtime" && isAbsolutePath(value)) {
+            settings.runtime = value.get<std::string>();
         } else {
             throw sys::Error(where +
                              ": unknown or of the wrong type; there are profileDirectories (array of absolute "
-                             "paths), baseline (string), allowInline (boolean) and applier (\"launch\")");
+                             "paths), baseline (string), allowInline (boolean), applier (\"launch\") and runtime "
+                             "(absolute path)");
         }
     }
     return settings;
@@ -122,6 +128,19 @@ Settings readSettings(const std::string& path)
         settings.profileDirectories.insert(settings.profileDirectories.begin(), own + "/oci-landlock/profiles");
     }
     return settings;
+}
+
+std::optional<std::string> runtimeSetting(const std::string& path)
+{
+    const json document = documentOf(path);
+    const auto found = document.find("runtime");
+    if (found == document.end()) {
+        return std::nullopt;
+    }
+    if (!isAbsolutePath(*found)) {
+        throw sys::Error(path + ": /runtime: must be an absolute path");
+    }
+    return found->get<std::string>();
 }
 
 ProfileFile findProfile(const Settings& settings, const std::string& name)

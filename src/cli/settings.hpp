@@ -14,7 +14,8 @@ struct Settings {
     std::vector<std::string> profileDirectories{"/etc/oci-landlock/profiles", "/usr/share/oci-landlock/profiles"};
     std::optional<std::string> baseline;  // name of the profile stacked under every container's own
     bool allowInline = true;
-    bool launch = false;  // use the launch applier, whatever else there may be
+    bool launch = false;                 // use the launch applier, whatever else there may be
+    std::optional<std::string> runtime;  // that oci-landlock-runtime executes; absolute
 };
 
 inline constexpr const char* settingsFile = "/etc/oci-landlock/config.json";
@@ -22,6 +23,9 @@ inline constexpr const char* settingsFile = "/etc/oci-landlock/config.json";
 // Defaults when there is no such file. A user's own profiles, $XDG_CONFIG_HOME/oci-landlock/profiles, come first when
 // the hook runs for a user (rootless). Throws sys::Error, also when others than root may write it or its directory.
 Settings readSettings(const std::string& path = settingsFile);
+
+// Its `runtime` alone, whatever else is wrong there: containers can be stopped then. Throws sys::Error.
+std::optional<std::string> runtimeSetting(const std::string& path = settingsFile);
 
 // Text of the profile `name` ("nginx": nginx.json, or else nginx.toml, in the first directory that has it), and its
 // path for messages. Throws sys::Error, also when others than root may write the file or its directory.

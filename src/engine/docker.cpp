@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Docker: there is nothing that adds a hook to its containers, which is to be said.
+// Docker: its daemon has no hooks, but may be given oci-landlock-runtime, which adds them.
 #include <nlohmann/json.hpp>
 
 #include "engine/engines.hpp"
@@ -7,38 +7,121 @@
 
 namespace engine {
 
-sys::Findings dockerFindings(const Files& files)
+namespace {
+
+using nlohmann::json;
+using sys::Findings;
+using sys::Severity;
+
+constexpr const char* daemonFile = "/etc/docker/daemon.json";
+constexpr std::string_view wrapper = "/oci-landlock-runtime";
+
+// What is executed as a runtime of the daemon's; "": nothing that is named here.
+std::string programOf(const json& runtime)
 {
-    using sys::Severity;
-    constexpr const char* file = "/etc/docker/daemon.json";
+    for (const json& named : {at(runtime, "path"), at(at(runtime, "options"), "BinaryName")}) {
+        if (named.is_string()) {
+            return named.get<std::string>();
+        }
+    }
+    return "";
+}
+
+// Reads the daemon's settings; throws sys::Error.
+class Docker {
+public:
+    Docker(const Files& files, const Needs& needs) : files_(files), needs_(needs) {}
+
+    Findings look()
+    {
+        const auto text = files_.read(daemonFile);
+        const json settings = json::parse(text.value_or("{}"), nullptr, false);
+        if (!settings.is_object()) {
+            throw sys::Error(std::string(daemonFile) + ": not a JSON object");
+        }
+        std::string ours;
+        std::string others;
+        const json& usual = at(settings, "default-runtime");
+        for (const auto& [name, runtime] : objectIn(at(settings, "runtimes")).items()) {
+            const std::string program = programOf(runtime);
+            if (("/" + program).ends_with(wrapper)) {
+                lookAtProgram(name, program);
+                ours = ours.empty() || usual == name ? name : ours;
+            } else {
+                others += (others.empty() ? "" : ", ") + sys::printable(name);
+            }
+        }
+        lookAtDefault(ours, usual == ours);
+        if (!others.empty()) {
+            add("docker.runtimes", Severity::note,
+                std::string(daemonFile) + " names other runtimes: " + others +
+                    "; whether they call the hook is not looked at");
+        }
+        return std::move(findings_);
+    }
+
+private:
+    void add(const char* name, Severity severity, std::string message, std::string remedy = "")
+    {
+        findings_.push_back({name, severity, std::move(message), std::move(remedy)});
+    }
+
+    // A bare name is looked for in the daemon's PATH. The wrapper has the hook beside it.
+    void lookAtProgram(const std::string& name, const std::string& program)
+    {
+        if (!program.starts_with('/')) {
+            return;
+        }
+        for (const std::string& needed :
+             {program, program.substr(0, program.size() - std::string_view("-runtime").size())}) {
+            if (!files_.executable(needed).value_or(false)) {
+                add("docker.program", Severity::problem,
+                    sys::printable(needed) + ", which Docker's runtime " + sys::printable(name) +
+                        " needs, is not there or not executable: containers with a profile do not start",
+                    "install " + sys::printable(needed));
+            }
+        }
+    }
+
+    void lookAtDefault(const std::string& ours, bool isDefault)
+    {
+        if (ours.empty()) {
+            add("docker", Severity::note,
+                "Docker is here, and none of its runtimes is oci-landlock-runtime: no container gets a sandbox",
+                "see \"Docker\" in docs/hooks.md");
+            return;
+        }
+        const std::string shown = sys::printable(ours);
+        if (isDefault) {
+            add("docker.runtime", Severity::ok,
+                "Docker's containers run by oci-landlock-runtime, its runtime " + shown);
+            return;
+        }
+        add("docker.runtime", needs_.baseline ? Severity::problem : Severity::note,
+            "Docker runs by oci-landlock-runtime only the containers that choose its runtime " + shown +
+                (needs_.baseline ? ": the others go without the node's baseline"
+                                 : ": others start without the sandbox that they ask for"),
+            "\"default-runtime\": \"" + shown + "\" in " + daemonFile);
+    }
+
+    const Files& files_;
+    const Needs& needs_;
+    Findings findings_;
+};
+
+}  // namespace
+
+Findings dockerFindings(const Files& files, const Needs& needs)
+{
     if (!files.hasProgram("dockerd")) {
         return {};
     }
-    sys::Findings found{{"docker", Severity::note,
-                         "Docker is here, and its containers are not covered: nothing adds the hook to them",
-                         "run what needs a sandbox with podman, or with containerd and Kubernetes (docs/hooks.md)"}};
     try {
-        const auto text = files.read(file);
-        const nlohmann::json settings = nlohmann::json::parse(text.value_or("{}"), nullptr, false);
-        if (!settings.is_object()) {
-            throw sys::Error(std::string(file) + ": not a JSON object");
-        }
-        const nlohmann::json& runtimes = at(settings, "runtimes");
-        std::string names;
-        for (const auto& [name, runtime] : objectIn(runtimes).items()) {
-            names += (names.empty() ? "" : ", ") + sys::printable(name);
-        }
-        if (!names.empty()) {
-            found.push_back({"docker.runtimes", Severity::note,
-                             std::string(file) + " names other runtimes: " + names +
-                                 "; whether they call the hook is not looked at",
-                             ""});
-        }
+        return Docker(files, needs).look();
     } catch (const sys::Error& error) {
-        found.push_back({"docker.settings", Severity::problem,
-                         std::string("Docker's settings cannot be read: ") + error.what(), "mend them, and ask again"});
+        return {{"docker.settings", Severity::problem, std::string("Docker's settings cannot be read: ") + error.what(),
+                 "mend them, and ask again"}};
     }
-    return found;
 }
 
 }  // namespace engine

@@ -22,7 +22,7 @@ sys::Findings findings(const Files& files, const Needs& needs)
     sys::Findings all;
     append(all, podmanFindings(files, needs));
     append(all, containerdFindings(files, needs));
-    append(all, dockerFindings(files));
+    append(all, dockerFindings(files, needs));
     if (files.hasProgram("crio")) {
         all.push_back({"crio", sys::Severity::note, "CRI-O is here, and its configuration is not looked at",
                        "see \"CRI-O\" in docs/hooks.md"});

@@ -16,7 +16,7 @@ struct Needs {
 // Each is empty where the engine is not there. What cannot be read is a finding.
 sys::Findings podmanFindings(const Files& files, const Needs& needs);
 sys::Findings containerdFindings(const Files& files, const Needs& needs);
-sys::Findings dockerFindings(const Files& files);
+sys::Findings dockerFindings(const Files& files, const Needs& needs);
 
 // All of them, and a note where there is none.
 sys::Findings findings(const Files& files, const Needs& needs);

@@ -3,9 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 
 #include "oci/member.hpp"
 #include "sys/error.hpp"
@@ -19,7 +22,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view prefix = "io.landlock.";
 constexpr std::string_view profileKey = "io.landlock.profile";
 constexpr std::string_view digestKey = "io.landlock.digest";
 constexpr std::string_view programKey = "io.landlock.program";
@@ -45,7 +47,7 @@ bool isShown(std::string_view key)
 
 bool concernsUs(std::string_view key)
 {
-    return key.starts_with(prefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) || isShown(key);
+    return key.starts_with(annotationPrefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) || isShown(key);
 }
 
 // Members of the same name in other places are kept too; they are few and small.
@@ -210,6 +212,27 @@ std::string readConfig(const std::string& directory)
     return sys::readAll(file.get(), maxConfigBytes, sys::printable(path));
 }
 
+void writeConfig(const std::string& directory, std::string_view text)
+{
+    const std::string path = directory + "/config.json";
+    const auto fail = [&] { return sys::errnoError("replace " + sys::printable(path)); };
+    struct stat st {};
+    if (lstat(path.c_str(), &st) != 0) {
+        throw fail();
+    }
+    std::string draft = path + ".XXXXXX";
+    const sys::Fd file(mkostemp(draft.data(), O_CLOEXEC));
+    if (!file) {
+        throw fail();
+    }
+    if (fchown(file.get(), st.st_uid, st.st_gid) != 0 || fchmod(file.get(), st.st_mode & 07777) != 0 ||
+        !sys::writeAll(file.get(), text) || rename(draft.c_str(), path.c_str()) != 0) {
+        const sys::Error error = fail();
+        unlink(draft.c_str());
+        throw error;
+    }
+}
+
 std::optional<Request> requestOf(const Bundle& bundle)
 {
     const std::string name = firstOf(bundle, nameKeys);
@@ -217,7 +240,7 @@ std::optional<Request> requestOf(const Bundle& bundle)
     ForContainer digest(digestKey, name);
     Request request;
     for (const auto& [key, value] : bundle.annotations) {
-        if (!key.starts_with(prefix)) {
+        if (!key.starts_with(annotationPrefix)) {
             continue;
         }
         if (digest.take(key, value)) {

@@ -12,6 +12,7 @@
 namespace oci {
 
 inline constexpr std::size_t maxConfigBytes = 4 * 1024 * 1024;
+inline constexpr std::string_view annotationPrefix = "io.landlock.";  // of those that are ours
 
 struct Bundle {
     std::string directory;                           // absolute
@@ -25,6 +26,8 @@ Bundle parseBundle(std::string_view config, const std::string& directory);
 Bundle readBundle(const std::string& directory);
 // The text of its config.json.
 std::string readConfig(const std::string& directory);
+// Puts another text in its place, at once, with the owner and the mode of the one before.
+void writeConfig(const std::string& directory, std::string_view text);
 
 // What the annotations ask for (docs/annotations.md).
 struct Request {

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/fd.hpp"
 
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 
 namespace sys {
+
+bool openStandardDescriptors()
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
 
 bool closeAllBut(std::vector<int> kept)
 {

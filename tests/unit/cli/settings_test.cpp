@@ -50,6 +50,27 @@ TEST_F(SettingsTest, AllOfThem)
     EXPECT_EQ(read(R"({"profileDirectories":[]})").profileDirectories, Directories{});
 }
 
+// Whatever else is wrong: what runs can be stopped.
+TEST_F(SettingsTest, TheRuntimeAlone)
+{
+    const auto runtime = [&](const std::string& text) {
+        return cli::runtimeSetting(base_.file("etc/config.json", text));
+    };
+    EXPECT_EQ(cli::runtimeSetting(base_.path("none/config.json")), std::nullopt);
+    EXPECT_EQ(runtime("{}"), std::nullopt);
+    EXPECT_EQ(runtime(R"({"baselin":1,"runtime":"/usr/bin/crun"})"), "/usr/bin/crun");
+    EXPECT_EQ(read(R"({"runtime":"/usr/bin/crun"})").runtime, "/usr/bin/crun");
+    for (const char* value : {"1", "null", R"("crun")", R"("")", R"("/a\u0000")"}) {
+        const std::string text = std::string(R"({"runtime":)") + value + "}";
+        support::expectError([&] { runtime(text); }, "/runtime: must be an absolute path", text);
+        support::expectError([&] { read(text); }, "/runtime: unknown or of the wrong type", text);
+    }
+    support::expectError([&] { runtime("{"); }, "not valid JSON");
+    const std::string path = base_.file("etc/config.json", "{}");
+    ASSERT_EQ(chmod(path.c_str(), 0666), 0);
+    support::expectError([&] { cli::runtimeSetting(path); }, "must belong to root");
+}
+
 TEST_F(SettingsTest, Refuses)
 {
     const std::pair<std::string, const char*> all[] = {

@@ -184,20 +184,4 @@ TEST_F(Containerd, SettingsThatCannotBeRead)
     EXPECT_EQ(wrong(look()), "note containerd");
 }
 
-TEST(Docker, IsNotCovered)
-{
-    const support::Node node;
-    EXPECT_EQ(text(engine::dockerFindings(node.files())), "");
-    EXPECT_EQ(wrong(engine::findings(node.files(), {})), "note engines");
-    node.program("usr/bin/dockerd");
-    EXPECT_EQ(wrong(engine::dockerFindings(node.files())), "note docker");
-    EXPECT_NE(text(engine::dockerFindings(node.files())).find("its containers are not covered"), std::string::npos);
-    node.file("etc/docker/daemon.json", R"({"runtimes":{"a\u001b":{"path":"/x"}}})");
-    EXPECT_EQ(wrong(engine::dockerFindings(node.files())), "note docker, note docker.runtimes");
-    for (const char* nonsense : {"", "[]", "{", "\xff"}) {
-        node.file("etc/docker/daemon.json", nonsense);
-        EXPECT_EQ(wrong(engine::dockerFindings(node.files())), "note docker, problem docker.settings") << nonsense;
-    }
-}
-
 }  // namespace

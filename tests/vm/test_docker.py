@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Docker with oci-landlock-runtime, by a daemon of its own. Needs dockerd, containerd and docker in $PATH, and no BPF:
+tests/native runs this on the machine itself."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from cases import lines, wait_for
+from containers import BUILD, SOURCE, Bundle, TestCase, command, entry, profile
+
+RUNTIME = os.path.join(BUILD, "src", "oci-landlock-runtime")
+SETTINGS = "/etc/oci-landlock/config.json"
+PROFILES = "/etc/oci-landlock/profiles"
+READS = ("/bin/probe", "read", "/etc/secret")
+RESTRICTED = "read /etc/secret: Permission denied"
+FREE = "read /etc/secret: allowed"
+WEB = profile(entry(sessions=False))
+GUIDE = "debian"  # a small one, by the name that the guide uses
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def docker(*words):
+    return command("docker", *words, timeout=300)
+
+
+@unittest.skipUnless(shutil.which("dockerd"), "there is no dockerd; put Debian's docker.io and containerd into $PATH")
+class Docker(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.mkdtemp(prefix="docker-", dir="/tmp")
+        os.environ.update({"DOCKER_HOST": f"unix://{cls.directory}/socket", "DOCKER_CONFIG": cls.directory})
+        write(cls.directory + "/daemon.json", json.dumps({"runtimes": {"landlock": {"path": RUNTIME}},
+                                                          "default-runtime": "landlock"}))
+        with open(cls.directory + "/log", "w", encoding="utf-8") as log:
+            cls.daemon = subprocess.Popen(
+                ["dockerd", "--config-file", cls.directory + "/daemon.json", "--data-root", cls.directory + "/data",
+                 "--exec-root", cls.directory + "/exec", "--pidfile", cls.directory + "/pid", "--host",
+                 os.environ["DOCKER_HOST"], "--iptables=false", "--bridge=none", "--storage-driver=vfs"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        cls.addClassCleanup(cls.end)
+        wait_for(lambda: docker("version").returncode == 0, "the daemon answers", 120)
+        write(PROFILES + "/web.json", json.dumps(WEB))
+        directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
+        cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
+        rootfs = Bundle(directory).rootfs
+        write(rootfs + "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        command("tar", "-C", rootfs, "-cf", directory + "/tar", ".", check=True)
+        for name, *changes in (("probe",), (GUIDE,), ("asking", "--change", "ENV OCI_LANDLOCK_PROFILE=web")):
+            made = docker("import", *changes, directory + "/tar", name)
+            assert made.returncode == 0, made.stderr
+
+    @classmethod
+    def end(cls):
+        cls.daemon.terminate()
+        cls.daemon.wait(60)
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            for mounted in reversed([line.split()[1] for line in file]):
+                if mounted.startswith(cls.directory + "/"):
+                    command("umount", "-l", mounted)
+        shutil.rmtree(cls.directory, ignore_errors=True)
+
+    def tearDown(self):
+        left = lines(docker("ps", "--all", "--quiet"))
+        if left:
+            docker("rm", "--force", *left)
+        super().tearDown()
+
+    def run_(self, *options, image="probe", words=READS):
+        return docker("run", "--rm", "--network=none", *options, image, *words)
+
+    def test_the_environment(self):
+        """With it the entrypoint is restricted, without it nothing is; a profile by name, and a whole one."""
+        for wanted in ("web", json.dumps(WEB)):
+            result = self.run_("--env", f"OCI_LANDLOCK_PROFILE={wanted}", words=("/bin/sh", "-c", "env; exec /bin/probe "
+                                                                                 "read /etc/secret"))
+            self.assertEqual((result.returncode, lines(result)[-1]), (0, RESTRICTED), result.stderr)
+            self.assertNotIn("OCI_LANDLOCK", result.stdout)
+        self.assertEqual(lines(self.run_()), [FREE])
+        # Another runtime is another way.
+        self.assertEqual(lines(self.run_("--runtime=runc", "--env", "OCI_LANDLOCK_PROFILE=web")), [FREE])
+
+    def test_an_image_asks(self):
+        self.assertEqual(lines(self.run_(image="asking")), [RESTRICTED])
+        result = self.run_("--env", "OCI_LANDLOCK_PROFILE=other", image="asking")
+        self.assertIn('no profile "other"', result.stderr)
+
+    def test_refusals(self):
+        """Docker shows why: our line, from the log that it gave the runtime, or the hook's."""
+        for variable, why in (("OCI_LANDLOCK_PROFILE=nosuch", 'no profile "nosuch": tried'),
+                              ("OCI_LANDLOCK_PROFIL=web", "/process/env: OCI_LANDLOCK_PROFIL: unknown; there are"),
+                              ("OCI_LANDLOCK_PROGRAM=/bin/x", "/process/env: OCI_LANDLOCK_PROGRAM: unknown")):
+            result = self.run_("--env", variable)
+            self.assertIn(result.returncode, (125, 126, 127), result.stderr)
+            self.assertEqual(result.stdout, "")
+            self.assertIn(why, result.stderr)
+
+    def test_life(self):
+        """exec, restart, stop and start of one container."""
+        started = docker("run", "--detach", "--name=web", "--network=none", "--env", "OCI_LANDLOCK_PROFILE=web", "probe",
+                         "/bin/sh", "-c", "/bin/probe read /etc/secret; exec /bin/sleep 1000")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        for number, step in enumerate((None, ("restart", "--time=0"), ("stop", "--time=0")), 1):
+            if step:
+                self.assertEqual(docker(*step, "web").returncode, 0)
+            if step and step[0] == "stop":
+                self.assertEqual(docker("start", "web").returncode, 0)
+            wait_for(lambda n=number: lines(docker("logs", "web")) == [RESTRICTED] * n, "it has read", 120)
+            self.assertEqual(docker("exec", "web", "/bin/sh", "-c", "exit 5").returncode, 5)
+        self.assertEqual(docker("kill", "web").returncode, 0)
+        self.assertEqual(docker("wait", "web").stdout, "137\n")
+
+    def test_exit_status(self):
+        self.assertEqual(self.run_(words=("/bin/sh", "-c", "exit 7")).returncode, 7)
+        self.assertEqual(self.run_(words=("/no/such",)).returncode, 127)
+
+    def test_a_baseline(self):
+        before = None
+        if os.path.exists(SETTINGS):
+            with open(SETTINGS, encoding="utf-8") as file:
+                before = file.read()
+        self.addCleanup(lambda: write(SETTINGS, before) if before else os.unlink(SETTINGS))
+        write(SETTINGS, json.dumps({**json.loads(before or "{}"), "baseline": "web"}))
+        self.assertEqual(lines(self.run_()), [RESTRICTED])
+        write(SETTINGS, '{"baselin": "web"}')
+        self.assertIn("/baselin: unknown", self.run_().stderr)
+
+    def test_guide(self):
+        """docs/guide/docker.md, command by command."""
+        with open(os.path.join(SOURCE, "docs", "guide", "docker.md"), encoding="utf-8") as file:
+            blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", file.read(), re.M | re.S)
+        run = 0
+        for i, (tag, text) in enumerate(blocks):
+            if tag.startswith("json /"):
+                write(tag.split()[1], text)
+            elif tag == "sh vm":
+                run += 1
+                result = command("bash", "-euo", "pipefail", "-c", text, timeout=300)
+                self.assertEqual(result.returncode, 0, text + result.stderr)
+                self.assertEqual(blocks[i + 1], ("text output", result.stdout), text + result.stderr)
+        self.assertEqual(run, 2)
