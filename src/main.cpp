@@ -21,6 +21,7 @@ struct Command {
 constexpr std::array commands = {
     Command{"hook", cli::runHook, "called by the container runtime"},
     Command{"check", cli::runCheck, "check profiles"},
+    Command{"run", cli::runRun, "try a profile on a command of this machine"},
     Command{"schema", cli::runSchema, "print the JSON Schema of profiles"},
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},
@@ -66,11 +67,11 @@ int run(const cli::Arguments& words)
 }
 
 // A descriptor that we open must not become the standard input or error that somebody closed. Reading from what takes
-// the place of the input fails, as it did before.
+// the place of the input fails, as it did before; what we execute finds them closed again.
 bool openStandardDescriptors()
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDWR) | O_CLOEXEC) != fd) {
             return false;
         }
     }
