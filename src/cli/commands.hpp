@@ -26,6 +26,7 @@ int runStatus(const Arguments& arguments);
 int runInspect(const Arguments& arguments);
 int runPs(const Arguments& arguments);
 int runDoctor(const Arguments& arguments);
+int runRun(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
 int runSupervise(const Arguments& arguments);
