@@ -19,6 +19,7 @@ struct Command {
 constexpr std::array commands = {
     Command{"hook", cli::runHook, "called by the container runtime"},
     Command{"check", cli::runCheck, "check profiles"},
+    Command{"run", cli::runRun, "try a profile on a command of this machine"},
     Command{"schema", cli::runSchema, "print the JSON Schema of profiles"},
     Command{"load", cli::runLoad, "load the selector on this node"},
     Command{"unload", cli::runUnload, "take it away again"},

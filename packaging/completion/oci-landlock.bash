@@ -5,13 +5,15 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check schema load unload status inspect ps metrics doctor supervise --help --version'
+        words='hook check run schema load unload status inspect ps metrics doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi) return ;;
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
         metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+        run:--entry) return ;;
+        run:--profile) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         esac
         case ${COMP_WORDS[1]} in
@@ -19,6 +21,10 @@ _oci_landlock()
         check)
             words='--abi --applier --bundle --compose --help --json --kernel'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
+            ;;
+        run)
+            words='--entry --help --profile'
+            [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -A command -A file -- "$current") && return; }
             ;;
         schema) words='--help' ;;
         supervise) words='--check --help' ;;

@@ -27,6 +27,7 @@ int runInspect(const Arguments& arguments);
 int runPs(const Arguments& arguments);
 int runMetrics(const Arguments& arguments);
 int runDoctor(const Arguments& arguments);
+int runRun(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
 int runSupervise(const Arguments& arguments);

@@ -214,7 +214,7 @@ void requireListed(const std::vector<Found>& all, const std::string& cwd)
     const auto led = ledAstray(all, cwd);
     if (!led.empty()) {
         throw sys::Error(led.front()->rule->pointer + ": " + describe(*led.front()) +
-                         " in this image, by a symbolic link, and the policy does not list that with the same rights; "
+                         " by a symbolic link, and the policy does not list that with the same rights; "
                          "list it there, if the link is as it should be");
     }
 }
@@ -222,10 +222,9 @@ void requireListed(const std::vector<Found>& all, const std::string& cwd)
 void requireListed(const profile::Selection& select, const std::string& program, const std::string& name)
 {
     if (std::ranges::find(select.programs, name) == select.programs.end()) {
-        throw sys::Error(
-            "the excepted program " + sys::printable(program) + " leads to " + sys::printable(name) +
-            " in this image, by a symbolic link, and the profile does not except that; list it as well, if "
-            "the link is as it should be");
+        throw sys::Error("the excepted program " + sys::printable(program) + " leads to " + sys::printable(name) +
+                         " by a symbolic link, and the profile does not except that; list it as well, if "
+                         "the link is as it should be");
     }
 }
 

@@ -156,22 +156,27 @@ std::string labelOf(const std::string& id, const oci::Names& names)
     return label.size() < OLL_ID_SIZE ? label : label.substr(0, OLL_ID_SIZE - 4) + "...";
 }
 
+std::string partialLine(const profile::Entry& entry, const std::vector<std::string>& skipped)
+{
+    std::string what;
+    for (const profile::Dropped& dropped : entry.dropped) {
+        what += (what.empty() ? "" : ", ") + sys::printable(dropped.what);
+        what += !dropped.why.empty() ? " (" + sys::printable(dropped.why) + ")"
+                : dropped.abi == 0   ? " (unknown)"
+                                     : " (needs Landlock ABI " + std::to_string(dropped.abi) + ")";
+    }
+    for (const std::string& path : skipped) {
+        what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
+    }
+    return what.empty() ? "" : "entry " + sys::printable(entry.name) + " is enforced partially, without " + what;
+}
+
 void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared)
 {
     for (std::size_t i = 0; i < profile.entries.size(); ++i) {
-        std::string what;
-        for (const profile::Dropped& dropped : profile.entries[i].dropped) {
-            what += (what.empty() ? "" : ", ") + sys::printable(dropped.what);
-            what += !dropped.why.empty() ? " (" + sys::printable(dropped.why) + ")"
-                    : dropped.abi == 0   ? " (unknown)"
-                                         : " (needs Landlock ABI " + std::to_string(dropped.abi) + ")";
-        }
-        for (const std::string& path : prepared.skipped[i]) {
-            what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
-        }
-        if (!what.empty()) {
-            sys::tell(LOG_NOTICE, label,
-                      "entry " + sys::printable(profile.entries[i].name) + " is enforced partially, without " + what);
+        const std::string partial = partialLine(profile.entries[i], prepared.skipped[i]);
+        if (!partial.empty()) {
+            sys::tell(LOG_NOTICE, label, partial);
         }
         std::string links;
         for (const std::string& led : prepared.led[i]) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/prepare.hpp"
 #include "oci/bundle.hpp"
@@ -24,6 +25,10 @@ inline constexpr std::size_t maxPolicyBytes = 64UL * 1024;
 
 // For messages: the id, and what people call the container. Shorter than OLL_ID_SIZE.
 std::string labelOf(const std::string& id, const oci::Names& names);
+
+// What of an entry best effort or missingPaths: skip left out: "entry web is enforced partially, without ...". Empty:
+// nothing.
+std::string partialLine(const profile::Entry& entry, const std::vector<std::string>& skipped);
 
 // What best effort or missingPaths: skip left out must not go unnoticed, nor where an image's links lead: lines in the
 // log for each entry.

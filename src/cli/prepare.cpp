@@ -174,13 +174,12 @@ private:
     const std::uint32_t index_;
 };
 
-Prepared lookEverythingUp(const profile::Profile& profile, const container::Process& init, const oci::Bundle& bundle)
+Prepared lookEverythingUp(const profile::Profile& profile, const container::Rootfs& rootfs, const std::string& cwd)
 {
     const unsigned abi = landlock::kernelAbi();
-    const container::Rootfs rootfs = container::Rootfs::of(init, bundle.rootPath);
     Prepared prepared;
     for (const profile::Entry& entry : profile.entries) {
-        Preparation(prepared, rootfs, entry, profile::cwdOf(entry, bundle.cwd)).run(abi);
+        Preparation(prepared, rootfs, entry, profile::cwdOf(entry, cwd)).run(abi);
     }
     return prepared;
 }
@@ -221,7 +220,7 @@ int placeOf(int fd, const std::vector<int>& all)
     Prepared prepared;
     std::vector<int> descriptors;
     try {
-        prepared = lookEverythingUp(profile, init, bundle);
+        prepared = lookEverythingUp(profile, container::Rootfs::of(init, bundle.rootPath), bundle.cwd);
         for (const auto* list : {&prepared.rulesets, &prepared.files}) {
             for (const sys::Fd& fd : *list) {
                 descriptors.push_back(fd.get());
@@ -318,6 +317,28 @@ Prepared prepare(const profile::Profile& profile, const container::Process& init
         throw sys::Error("the paths of the profile were not found: out of memory or of file descriptors");
     }
     return assembled(std::move(answer), std::move(*descriptors));
+}
+
+Prepared prepareHere(profile::Profile profile)
+{
+    for (profile::Entry& entry : profile.entries) {
+        entry.select = {};
+    }
+    return lookEverythingUp(profile, container::Rootfs::here(), "/");
+}
+
+void restrictSelf(const std::vector<applier::Layer>& layers)
+{
+    // What one of the layers asks for holds for all of them, in whatever order they come.
+    const bool noNewPrivileges = std::ranges::any_of(layers, [](const applier::Layer& layer) {
+        return (layer.restrictFlags & OLL_RESTRICT_NO_NEW_PRIVS) != 0;
+    });
+    if (noNewPrivileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        throw sys::errnoError("prctl(PR_SET_NO_NEW_PRIVS)");
+    }
+    for (const applier::Layer& layer : layers) {
+        landlock::restrictSelf(layer.ruleset, layer.restrictFlags & ~OLL_RESTRICT_NO_NEW_PRIVS);
+    }
 }
 
 }  // namespace cli

@@ -30,4 +30,12 @@ struct Prepared {
 Prepared prepare(const profile::Profile& profile, const container::Process& init, const oci::Bundle& bundle,
                  std::chrono::milliseconds patience = std::chrono::seconds(20));
 
+// The same on this machine's root, by this process itself: it waits as long as its files make it wait. What an entry
+// selects does not count.
+Prepared prepareHere(profile::Profile profile);
+
+// Puts all layers on this process, for good, as the hook has them put on a container's program. Throws sys::Error, and
+// leaves some of them in force then.
+void restrictSelf(const std::vector<applier::Layer>& layers);
+
 }  // namespace cli

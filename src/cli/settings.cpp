@@ -163,4 +163,15 @@ ProfileFile findProfile(const Settings& settings, const std::string& name)
                      (tried.empty() ? "no directory" : tried + ", and the same in .toml"));
 }
 
+ProfileFile readProfileFile(const std::string& path)
+{
+    const std::string name = sys::printable(path);
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!file) {
+        throw sys::errnoError(name);
+    }
+    sys::requireTrustedFile(file.get(), name);
+    return {path, sys::readAll(file.get(), profile::maxDocumentBytes, name)};
+}
+
 }  // namespace cli

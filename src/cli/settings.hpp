@@ -35,4 +35,8 @@ struct ProfileFile {
 };
 ProfileFile findProfile(const Settings& settings, const std::string& name);
 
+// The profile in a file that somebody names himself, wherever that is. Throws sys::Error, also when others than root
+// and who we are may write it.
+ProfileFile readProfileFile(const std::string& path);
+
 }  // namespace cli

@@ -48,9 +48,7 @@ void denyFilesAndNetwork()
     const landlock::Ruleset nothing({landlock::groupRights(landlock::Group::all, landlock::Kind::fs, abi),
                                      landlock::groupRights(landlock::Group::all, landlock::Kind::net, abi),
                                      landlock::groupRights(landlock::Group::all, landlock::Kind::scope, abi)});
-    if (syscall(SYS_landlock_restrict_self, nothing.fd(), 0) != 0) {
-        throw sys::errnoError("landlock_restrict_self");
-    }
+    landlock::restrictSelf(nothing.fd());
 }
 
 void filterSystemCalls(int channel)

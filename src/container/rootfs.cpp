@@ -59,6 +59,15 @@ Rootfs Rootfs::of(const Process& init, const std::string& path)
     return Rootfs(std::move(root));
 }
 
+Rootfs Rootfs::here()
+{
+    sys::Fd root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root) {
+        throw sys::errnoError("/");
+    }
+    return Rootfs(std::move(root), "on this machine");
+}
+
 sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
 {
     const std::string full = path.starts_with('/') ? path : cwd + "/" + path;
@@ -67,10 +76,10 @@ sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
         const int code = errno;
         const std::string name = sys::printable(full);
         if (code == ENOENT || code == ENOTDIR) {
-            throw NotFound(name + ": does not exist inside the container");
+            throw NotFound(name + ": does not exist " + place_);
         }
         if (code == ELOOP) {
-            throw sys::Error(name + ": too many symbolic links, or a magic link, inside the container");
+            throw sys::Error(name + ": too many symbolic links, or a magic link, " + place_);
         }
         if (code == EAGAIN) {
             throw sys::Error(name +

@@ -19,8 +19,11 @@ public:
 
 class Rootfs {
 public:
-    // `root`: the container's root directory, O_PATH is enough.
-    explicit Rootfs(sys::Fd root) : root_(std::move(root)) {}
+    // `root`: the container's root directory, O_PATH is enough. `place`: what messages call it.
+    explicit Rootfs(sys::Fd root, const char* place = "inside the container") : root_(std::move(root)), place_(place) {}
+
+    // This machine's own, as this process sees it. Throws sys::Error.
+    static Rootfs here();
 
     // The directory that will be the root of the container after pivot_root: `path` (absolute, from the runtime) in
     // the mount namespace of `init`, with the mounts that the runtime made beneath it. Throws sys::Error.
@@ -41,6 +44,7 @@ public:
 
 private:
     sys::Fd root_;
+    const char* place_;
 };
 
 }  // namespace container

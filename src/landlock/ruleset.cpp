@@ -5,6 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <string>
+
 #include "landlock/access.hpp"
 #include "sys/error.hpp"
 
@@ -40,6 +43,23 @@ unsigned kernelAbi()
 {
     const long abi = syscall(SYS_landlock_create_ruleset, nullptr, 0, createVersion);
     return abi > 0 ? static_cast<unsigned>(abi) : 0;
+}
+
+void restrictSelf(int ruleset, std::uint32_t flags)
+{
+    if (syscall(SYS_landlock_restrict_self, ruleset, flags) == 0) {
+        return;
+    }
+    const int code = errno;
+    const sys::Error error = sys::errnoError("landlock_restrict_self", code);
+    if (code == EPERM) {
+        throw sys::Error(std::string(error.what()) + "; it takes no_new_privs or CAP_SYS_ADMIN");
+    }
+    if (code == E2BIG) {
+        throw sys::Error(std::string(error.what()) +
+                         "; a process can have 16 layers, and those that it is in already count");
+    }
+    throw error;
 }
 
 Ruleset::Ruleset(const RulesetAttributes& attributes)

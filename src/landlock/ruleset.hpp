@@ -11,6 +11,9 @@ namespace landlock {
 // Landlock ABI of the running kernel; 0 when Landlock is not built in or not enabled at boot.
 unsigned kernelAbi();
 
+// Puts a ruleset on this thread, for good. `flags`: of landlock_restrict_self(2). Throws sys::Error.
+void restrictSelf(int ruleset, std::uint32_t flags = 0);
+
 // struct landlock_ruleset_attr as of ABI 10 (Linux 7.2). Older kernels take the longer struct as long as what they do
 // not know is 0.
 struct RulesetAttributes {

@@ -68,10 +68,9 @@ TEST_F(Image, LinksOfAMergedSystemAreListed)
     EXPECT_EQ(refused(layer({{"/lib", "r"}, {"/bin", "r"}, {"/usr", "r"}})), "");
     EXPECT_EQ(refused(layer({{"/lib", "rw"}, {"/usr/lib", "r"}, {"/", "w"}})), "");  // both together
     EXPECT_EQ(refused(layer({{"/usr/../usr/lib", "rw"}})), "");
-    EXPECT_EQ(
-        refused(layer({{"/lib", "r"}, {"/bin", "r"}})),
-        "/p/0: /lib leads to /usr/lib in this image, by a symbolic link, and the policy does not list that with the "
-        "same rights; list it there, if the link is as it should be");
+    EXPECT_EQ(refused(layer({{"/lib", "r"}, {"/bin", "r"}})),
+              "/p/0: /lib leads to /usr/lib by a symbolic link, and the policy does not list that with the "
+              "same rights; list it there, if the link is as it should be");
     EXPECT_NE(refused(layer({{"/lib", "rw"}, {"/usr/lib", "r"}})), "");
     // What leads there by a link itself proves nothing.
     base_.link("root/lib2", "lib");

@@ -71,7 +71,7 @@ TEST_F(Prepare, BringsItAllOver)
 TEST_F(Prepare, SaysWhatIsWrong)
 {
     support::expectError([&] { prepare(R"("entrypoint")", R"("/data")", profile::Origin::nodeFile); },
-                         "/data leads to / in this image");
+                         "/data leads to / by a symbolic link");
     // The image's working directory has no say in what a file of the node means.
     EXPECT_EQ(prepare(R"("entrypoint")", R"("target")", profile::Origin::nodeFile).skipped[0].size(), 1U);
     EXPECT_EQ(prepare(R"("entrypoint")", R"("target")", profile::Origin::inlined).skipped[0].size(), 0U);

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`oci-landlock run`: a profile on a command of this machine, as root and as an ordinary user. Needs no applier."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from containers import OCI_LANDLOCK, PROBE, entry, policy, profile
+
+NOBODY = 65534
+SETTINGS = "/etc/oci-landlock/config.json"
+# What no kernel has, or will have for a long time.
+UNKNOWN = 1 << 40
+
+
+def handling(*rights, rules=()):
+    """Rights that every kernel with Landlock has, denied but for what the rules allow."""
+    return {"ruleset": [{"handledAccessFs": list(rights)}], **({"pathBeneath": list(rules)} if rules else {})}
+
+
+@contextlib.contextmanager
+def settings(**changed):
+    """The node's settings, as they were before after the body."""
+    before = None
+    if os.path.exists(SETTINGS):
+        with open(SETTINGS, encoding="utf-8") as file:
+            before = file.read()
+    os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
+    with open(SETTINGS, "w", encoding="utf-8") as file:
+        json.dump({**json.loads(before or "{}"), **changed}, file)
+    try:
+        yield
+    finally:
+        os.unlink(SETTINGS)
+        if before is not None:
+            with open(SETTINGS, "w", encoding="utf-8") as file:
+                file.write(before)
+
+
+class Run(unittest.TestCase):
+    def setUp(self):
+        """A directory that everybody can enter, with the programs: the tree may lie in one of root's."""
+        self.home = tempfile.mkdtemp(prefix="run-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.home)
+        os.chmod(self.home, 0o755)
+        self.program = shutil.copy(OCI_LANDLOCK, self.path("oci-landlock"))
+        self.probe = shutil.copy(PROBE, self.path("probe"))
+        for name in ("secret", "allowed"):
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                file.write(name + "\n")
+        self.reads = (self.probe, "read", self.path("secret"), "+", "read", self.path("allowed"))
+        # Enough for the probe, and what it may read.
+        self.rules = policy(read=[self.probe, self.path("allowed")], write=["/dev"])
+
+    def path(self, *names):
+        return os.path.join(self.home, *names)
+
+    def verdicts(self, secret, allowed="allowed"):
+        return f"read {self.path('secret')}: {secret}\nread {self.path('allowed')}: {allowed}\n"
+
+    def write(self, document, name="profile.json", owner=0, mode=0o644):
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        os.chmod(path, mode)
+        os.chown(path, owner, owner)
+        return path
+
+    def run_it(self, *words, user=None, **options):
+        before = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups") if user else ()
+        environment = {"PATH": os.environ["PATH"], "HOME": self.home, **options.pop("env", {})}
+        return subprocess.run([*before, self.program, "run", *words], capture_output=True, text=True, timeout=60,
+                              env=environment, check=False, **options)
+
+    def shell(self, script, **more):
+        """What a script says, which a profile does not keep from much."""
+        file = self.write(profile(entry(rules=handling("make_sock"), **more)), "shell.json")
+        return self.run_it("--profile", file, "--", "sh", "-c", script)
+
+    def assertDone(self, result, output):
+        self.assertEqual((result.returncode, result.stdout), (0, output), result.stderr)
+        self.assertEqual(result.stderr, "")
+
+    def assertRefused(self, result, *texts, status=125):
+        """One line of ours, and nothing has run."""
+        self.assertEqual((result.returncode, result.stdout), (status, ""), result.stderr)
+        self.assertRegex(result.stderr, r"\Aoci-landlock: [^\n]+\n\Z")
+        for text in texts:
+            self.assertIn(text, result.stderr)
+
+    def test_a_file(self):
+        file = self.write(profile(entry(rules=self.rules)))
+        for user in (None, NOBODY):
+            with self.subTest(user=user):
+                free = subprocess.run(self.reads, stdout=subprocess.PIPE, text=True, check=True)
+                self.assertEqual(free.stdout, self.verdicts("allowed"))
+                for before in ((), ("--",)):
+                    result = self.run_it("--profile", file, *before, *self.reads, user=user)
+                    self.assertDone(result, self.verdicts("Permission denied"))
+        os.rename(file, self.path("here.json"))
+        self.assertDone(self.run_it("--profile=here.json", "./probe", *self.reads[1:], cwd=self.home),
+                        self.verdicts("Permission denied"))
+
+    def test_by_name(self):
+        """A user's own first, and only his."""
+        own = self.write(profile(entry(rules=self.rules)), ".config/oci-landlock/profiles/own.json", owner=NOBODY)
+        self.assertDone(self.run_it("--profile", "own", *self.reads, user=NOBODY), self.verdicts("Permission denied"))
+        self.assertRefused(self.run_it("--profile", "own", *self.reads), 'no profile "own": tried ')
+        with settings(profileDirectories=[os.path.dirname(own)]):
+            self.assertRefused(self.run_it("--profile", "own", *self.reads), own, "writable by root alone")
+            os.chown(own, 0, 0)
+            self.assertDone(self.run_it("--profile", "own", *self.reads), self.verdicts("Permission denied"))
+        self.assertRefused(self.run_it("--profile", "../own", *self.reads), "No such file or directory")
+        self.assertRefused(self.run_it("--profile", "", *self.reads), 'profile name ""')
+
+    def test_files_of_others(self):
+        """Whoever could have written it has no say in what is restricted."""
+        file = self.write(profile(entry(rules=self.rules)), mode=0o666)
+        for user in (None, NOBODY):
+            self.assertRefused(self.run_it("--profile", file, *self.reads, user=user), file, "chmod go-w")
+        os.chmod(file, 0o644)
+        os.chown(file, 1000, 1000)
+        for user in (None, NOBODY):
+            self.assertRefused(self.run_it("--profile", file, *self.reads, user=user), file, "must belong to")
+        os.chown(file, NOBODY, NOBODY)
+        self.assertDone(self.run_it("--profile", file, *self.reads, user=NOBODY), self.verdicts("Permission denied"))
+        os.mkfifo(self.path("pipe.json"))
+        self.assertRefused(self.run_it("--profile", self.path("pipe.json"), *self.reads), "not a regular file")
+
+    def test_it_becomes_the_command(self):
+        """The same process, with the name, the environment and the signals that it was given."""
+        file = self.write(profile(entry(rules=handling("make_sock"))))
+        process = subprocess.Popen([self.program, "run", "--profile", file, "sh", "-c", 'echo $$ "$0" "$1" $X', "--help",
+                                    "--entry"], stdout=subprocess.PIPE, text=True, env={**os.environ, "X": "there"})
+        self.assertEqual((process.communicate()[0], process.returncode), (f"{process.pid} --help --entry there\n", 0))
+        self.assertEqual(self.shell("exit 7").returncode, 7)
+        self.assertEqual(self.shell("kill -9 $$").returncode, -signal.SIGKILL)
+        state = "grep -E '^Sig(Blk|Ign|Cgt)|^Seccomp|^Cap' /proc/self/status; ulimit -a"
+        free = subprocess.run(["sh", "-c", state], stdout=subprocess.PIPE, text=True, check=True)
+        self.assertDone(self.shell(state), free.stdout)
+
+    def test_statuses(self):
+        """As env(1) has them."""
+        file = self.write(profile(entry(rules=self.rules)))
+        with open(self.path("plain"), "w", encoding="utf-8") as plain:
+            plain.write("no program")
+        for name, mode in (("plain", 0o644), ("text", 0o755), ("script", 0o755)):
+            shutil.copy(self.path("plain"), self.path(name + "1"))
+            with open(self.path(name + "1"), "w", encoding="utf-8") as out:
+                out.write("#!/no/interpreter\n" if name == "script" else "no program")
+            os.chmod(self.path(name + "1"), mode)
+        wide = self.write(profile(entry(rules=handling("make_sock"))), "wide.json")
+        for status, used, word, text in (
+                (127, file, "no-such-command", "no-such-command: No such file or directory"),
+                (127, file, "", "No such file or directory"),
+                (127, file, self.path("absent"), "No such file or directory"),
+                (127, wide, self.path("script1"), "its interpreter or loader is missing"),
+                (126, file, self.path("plain1"), "Permission denied\n"),
+                (126, file, self.home, "Permission denied\n"),
+                (126, wide, self.path("text1"), "Exec format error"),
+                (126, file, "sh", "the profile must allow execute and read_file")):
+            with self.subTest(word=word, status=status):
+                self.assertRefused(self.run_it("--profile", used, word), text, status=status)
+        # As the C library looks for commands.
+        os.mkdir(self.path("first"))
+        os.mkdir(self.path("first", "probe"))
+        found = f"/nowhere:{self.path('first')}:{self.home}"
+        self.assertDone(self.run_it("--profile", file, "probe", *self.reads[1:], env={"PATH": found}),
+                        self.verdicts("Permission denied"))
+        self.assertDone(self.run_it("--profile", file, "probe", *self.reads[1:], env={"PATH": ""}, cwd=self.home),
+                        self.verdicts("Permission denied"))
+        self.assertRefused(self.run_it("--profile", file, "probe", env={"PATH": self.path("first")}),
+                           "Permission denied", status=126)
+
+    def test_usage(self):
+        file = self.write(profile(entry(rules=self.rules)))
+        for words, text in (([], "name a command"), (["--profile", file], "name a command"), (["--profile"], "missing"),
+                            (["--profile", file, "--"], "name a command"), (["--frobnicate", "true"], "frobnicate"),
+                            (["--entry", "web", "true"], "--profile"), (["true"], "name a profile with --profile"),
+                            (["--profile", file, "--profile", file, "true"], "more than once")):
+            with self.subTest(words=words):
+                self.assertRefused(self.run_it(*words), text)
+        for option in ("--help", "-h"):
+            result = self.run_it(option)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertTrue(result.stdout.startswith("Usage: oci-landlock run [OPTION]... COMMAND [ARG]...\n"))
+
+    def test_descriptors(self):
+        """The command has those that it was given, and none of ours: also not where one was closed."""
+        file = self.write(profile(entry(rules=[handling("make_sock")] * 3)))
+        listing = ("ls", "-l", "/proc/self/fd")
+        for closing in ("", "<&-", "2>&-", "<&- 2>&-", "5<&1"):
+            with self.subTest(closing=closing):
+                found = []
+                for words in (listing, (self.program, "run", "--profile", file, *listing)):
+                    result = subprocess.run(["bash", "-c", f'"$@" {closing}', "-", *words], stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+                    found.append([(number, re.sub(r"\d", "", target)) for number, target in
+                                  re.findall(r" (\d+) -> (.*)", result.stdout)])
+                self.assertIn(("1", "pipe:[]"), found[0])
+                self.assertEqual(found[0], found[1])
+
+    def test_all_layers(self):
+        """Each of them, of all entries that count."""
+        layers = [handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": [self.home]}]),
+                  handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": [self.probe]},
+                                               {"allowedAccess": ["read_file"], "parent": [self.path("allowed")]}])]
+        for order in (layers, layers[::-1]):
+            file = self.write(profile(entry(rules=order)))
+            self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
+        file = self.write(profile(entry(rules=layers[0]), entry(rules=layers[1])))
+        self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
+        self.assertDone(self.run_it("--profile", file, "--entry=entry-0", *self.reads), self.verdicts("allowed"))
+
+    def test_entries(self):
+        """Those that would restrict the command in a container, the one that is named, or the only one."""
+        wide = handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": [self.home]}])
+        os.symlink(self.probe, self.path("link"))
+        one = self.write(profile(entry({"program": ["/nowhere"]}, self.rules)))
+        self.assertDone(self.run_it("--profile", one, *self.reads), self.verdicts("Permission denied"))
+        several = self.write(profile(entry({"program": ["/nowhere"]}, wide, name="other"),
+                                     entry({"program": [self.path("link")]}, self.rules, name="this"),
+                                     entry({"program": ["/bin/true"]}, self.rules, name="third")), "several.json")
+        self.assertDone(self.run_it("--profile", several, *self.reads), self.verdicts("Permission denied"))
+        self.assertDone(self.run_it("--profile", several, "--entry", "other", *self.reads), self.verdicts("allowed"))
+        self.assertRefused(self.run_it("--profile", several, "--entry", "web", *self.reads),
+                           "has no entry web; it has: other, this, third")
+        self.assertRefused(self.run_it("--profile", several, "ls"), "no entry selects ", "--entry: other, this, third")
+        # `except` counts for all but those.
+        strict = {**self.rules, "pathBeneath": self.rules["pathBeneath"][:1]}
+        for excepted, verdict in (("/nowhere", "Permission denied"), (self.probe, "allowed")):
+            file = self.write(profile(entry({"except": [excepted]}, strict), entry(rules=wide)), "except.json")
+            self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts(verdict))
+
+    def test_baseline(self):
+        """It counts here as well, beneath a profile and alone."""
+        wide = self.write(profile(entry(rules=handling("make_sock"))), "wide.json")
+        self.write(profile(entry(rules=self.rules), entry({"program": ["/nowhere"]}, handling("read_file"))),
+                   "profiles/base.json")
+        os.chmod(self.path("profiles"), 0o755)
+        with settings(profileDirectories=[self.path("profiles")], baseline="base"):
+            for words in (("--profile", wide), ()):
+                self.assertDone(self.run_it(*words, *self.reads), self.verdicts("Permission denied"))
+            self.assertDone(self.run_it(*self.reads, user=NOBODY), self.verdicts("Permission denied"))
+        self.assertDone(self.run_it("--profile", wide, *self.reads), self.verdicts("allowed"))
+
+    def test_no_new_privileges(self):
+        for more, wanted in (({}, "1"), ({"noNewPrivileges": False}, "0")):
+            self.assertDone(self.shell("grep NoNewPrivs /proc/self/status", **more), f"NoNewPrivs:\t{wanted}\n")
+        file = self.write(profile(entry(rules=self.rules, noNewPrivileges=False)))
+        self.assertRefused(self.run_it("--profile", file, *self.reads, user=NOBODY),
+                           "landlock_restrict_self: Operation not permitted; it takes no_new_privs or CAP_SYS_ADMIN")
+        # One that asks for it is enough.
+        file = self.write(profile(entry(rules=self.rules, noNewPrivileges=False), entry(rules=self.rules)))
+        self.assertDone(self.run_it("--profile", file, *self.reads, user=NOBODY), self.verdicts("Permission denied"))
+
+    def test_what_cannot_be_had(self):
+        """It does not run, or, where that is asked for, says in a line what it runs without."""
+        newer = {**self.rules, "ruleset": [{"handledAccessFs": ["abi.all", UNKNOWN]}]}
+        file = self.write(profile(entry(rules=newer, compat="require")))
+        self.assertRefused(self.run_it("--profile", file, *self.reads), f"fs.{UNKNOWN} is not in Landlock ABI")
+        self.rules["pathBeneath"].append({"allowedAccess": ["read_file"], "parent": ["/nowhere"]})
+        file = self.write(profile(entry(rules=self.rules)))
+        self.assertRefused(self.run_it("--profile", file, *self.reads), "/entries/0/policy/pathBeneath/2/parent/0",
+                           "/nowhere: does not exist on this machine")
+        newer = {**self.rules, "ruleset": [{"handledAccessFs": ["abi.all", UNKNOWN]}]}
+        file = self.write(profile(entry(rules=newer, missingPaths="skip", name="web")))
+        result = self.run_it("--profile", file, *self.reads)
+        self.assertEqual((result.returncode, result.stdout), (0, self.verdicts("Permission denied")))
+        self.assertRegex(result.stderr, rf"\Aoci-landlock: entry web is enforced partially, without (.*, )?fs.{UNKNOWN} "
+                                        r"\(unknown\), /nowhere \(missing\)\n\Z")
+        for text, said in (("{", "profile.json"), ('{"entries": []}', "profile.json"), ("{" * 300000, "larger than")):
+            with open(file, "w", encoding="utf-8") as out:
+                out.write(text)
+            self.assertRefused(self.run_it("--profile", file, *self.reads), said)
+
+    def test_the_kernel_refuses(self):
+        """The seventeenth layer: the command does not run with the sixteen that there are."""
+        file = self.write(profile(entry(rules=[handling("make_sock")] * 16)))
+        more = self.write(profile(entry(rules=handling("make_sock"))), "more.json")
+        again = (self.program, "run", "--profile", more, *self.reads)
+        self.assertDone(self.run_it("--profile", more, *again), self.verdicts("allowed"))
+        self.assertRefused(self.run_it("--profile", file, *again), "Argument list too long; a process can have 16 layers")
+
+    def test_paths(self):
+        """As in every profile of the node: from the root on, and links lead to nothing that is not listed."""
+        rules = policy(read=[self.probe[1:], self.path("allowed")[1:]], write=["/dev"])
+        file = self.write(profile(entry(rules=rules)))
+        self.assertDone(self.run_it("--profile", file, *self.reads, cwd="/usr"), self.verdicts("Permission denied"))
+        os.symlink(self.home, self.path("around"))
+        self.rules["pathBeneath"][0]["parent"].append(self.path("around"))
+        file = self.write(profile(entry(rules=self.rules)))
+        self.assertRefused(self.run_it("--profile", file, *self.reads), self.path("around") + " leads to " + self.home +
+                           " by a symbolic link")
+
+    def test_nothing_is_kept(self):
+        """The node is as it was."""
+        def state():
+            return [(path, names, files) for place in ("/run/oci-landlock", "/sys/fs/bpf", "/etc/oci-landlock")
+                    for path, names, files in os.walk(place)]
+        before = state()
+        file = self.write(profile(entry(rules=self.rules)))
+        self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
+        self.assertEqual(state(), before)
