@@ -10,7 +10,7 @@ using support::text;
 using support::wrong;
 
 constexpr const char* hooks = "usr/share/containers/oci/hooks.d/";
-constexpr const char* podmanSettings = "etc/containers/containers.conf";
+constexpr const char* containersConf = "etc/containers/containers.conf";
 
 class Podman : public testing::Test {
 protected:
@@ -192,7 +192,7 @@ TEST_F(Podman, Twice)
 
 TEST_F(Podman, Directories)
 {
-    node_.file(podmanSettings, "[engine]\nhooks_dir = [\"/etc/containers/oci/hooks.d\"]\n");
+    node_.file(containersConf, "[engine]\nhooks_dir = [\"/etc/containers/oci/hooks.d\"]\n");
     EXPECT_EQ(wrong(look()), "problem podman.createRuntime, note podman.poststop");
     EXPECT_NE(remedies(look()).find("hooks_dir = [\"/usr/share/containers/oci/hooks.d\", "
                                     "\"/etc/containers/oci/hooks.d\"] under [engine]"),
@@ -200,7 +200,7 @@ TEST_F(Podman, Directories)
     node_.directory("etc/containers/oci/hooks.d");
     EXPECT_EQ(wrong(look()), "problem podman.createRuntime, note podman.poststop");
     // One of the same name hides the other.
-    node_.file(podmanSettings,
+    node_.file(containersConf,
                "[engine]\nhooks_dir = [\"/usr/share/containers/oci/hooks.d\", \"/etc/containers/oci/hooks.d\"]\n");
     EXPECT_EQ(wrong(look()), "");
     node_.file("etc/containers/oci/hooks.d/oci-landlock.json",
@@ -220,12 +220,12 @@ TEST_F(Podman, SettingsThatCannotBeRead)
     for (const std::string& nonsense : {std::string("[engine"), std::string("\xff"), std::string(100'000, '['),
                                         std::string("[engine]\nhooks_dir = [\"a\\u0000\"]"),
                                         std::string(2'000'000, ' '), std::string("when = 1979-05-27\n")}) {
-        node_.file(podmanSettings, nonsense);
+        node_.file(containersConf, nonsense);
         EXPECT_EQ(wrong(look()), "problem podman.settings") << nonsense.substr(0, 100);
     }
-    node_.file(podmanSettings, "engine = 7\n[[containers]]\nhooks_dir = 1\n");
+    node_.file(containersConf, "engine = 7\n[[containers]]\nhooks_dir = 1\n");
     EXPECT_EQ(wrong(look()), "");
-    node_.file(podmanSettings, "[engine]\nhooks_dir = \"/usr\"\n");
+    node_.file(containersConf, "[engine]\nhooks_dir = \"/usr\"\n");
     EXPECT_EQ(wrong(look()), "");
 }
 

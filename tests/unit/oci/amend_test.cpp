@@ -24,7 +24,7 @@ oci::Amended amended(const std::string& config, bool everyone = false)
     return oci::amend(config, "/b/config.json", hookProgram, everyone);
 }
 
-std::string contentOf(const std::string& path)
+std::string bytesIn(const std::string& path)
 {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -32,7 +32,7 @@ std::string contentOf(const std::string& path)
 
 ordered_json installedHooks()
 {
-    return ordered_json::parse(contentOf(std::string(SOURCE_ROOT) + "/hooks/hooks.json"))["hooks"];
+    return ordered_json::parse(bytesIn(std::string(SOURCE_ROOT) + "/hooks/hooks.json"))["hooks"];
 }
 
 void refuses(const std::string& config, std::string_view part)
@@ -187,7 +187,7 @@ TEST(Amend, TheFileIsReplacedAsItWas)
     oci::writeConfig(base.path(), "{\"a\":1}");
     struct stat after {};
     ASSERT_EQ(stat(path.c_str(), &after), 0);
-    EXPECT_EQ(contentOf(path), "{\"a\":1}");
+    EXPECT_EQ(bytesIn(path), "{\"a\":1}");
     EXPECT_EQ(after.st_mode, before.st_mode);
     EXPECT_EQ(after.st_uid, before.st_uid);
     EXPECT_EQ(after.st_gid, before.st_gid);
