@@ -8,7 +8,8 @@ _oci_landlock()
         words='hook check run schema load unload status inspect ps metrics doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
-        check:--abi) return ;;
+        check:--abi | check:--can | check:--port) return ;;
+        check:--path) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
         metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
@@ -19,7 +20,7 @@ _oci_landlock()
         case ${COMP_WORDS[1]} in
         hook) words='createRuntime prestart poststart poststop --help' ;;
         check)
-            words='--abi --applier --bundle --compose --help --json --kernel'
+            words='--abi --applier --bundle --can --compose --help --json --kernel --path --port'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
         run)

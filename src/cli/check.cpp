@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock check`: what is wrong with a profile, and what a right one comes to.
 #include "cli/check_bundle.hpp"
+#include "cli/check_can.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
 #include <functional>
+#include <optional>
 
 #include "cli/commands.hpp"
 #include "cli/launch.hpp"
@@ -188,6 +191,26 @@ unsigned abiOf(const po::variables_map& given)
     return static_cast<unsigned>(abi);
 }
 
+// `check --can`: the answer of one profile. Status 1 is for what is denied, and for that alone.
+int answer(const po::variables_map& given, const std::string& name, const Access& access)
+{
+    try {
+        const std::string source = sourceOf(name);
+        const std::string bundle = given["bundle"].as<std::string>();
+        const profile::Profile profile = profile::loadFile(readText(name), source, Origin::nodeFile, abiOf(given));
+        const container::Rootfs rootfs = bundle.empty() ? container::Rootfs::here() : rootfsOf(oci::readBundle(bundle));
+        const ordered_json found = answerOf(profile, access, rootfs);
+        const std::string text = given.contains("json")
+                                     ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
+                                     : source + ": " + answerText(found);
+        std::fputs(text.c_str(), stdout);
+        return found["allowed"].get<bool>() ? exitOk : exitFailed;
+    } catch (...) {
+        std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
+        return exitUsage;
+    }
+}
+
 }  // namespace
 
 int runCheck(const Arguments& arguments)
@@ -201,13 +224,18 @@ int runCheck(const Arguments& arguments)
         "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its "
         "annotations ask for");
     add("compose", "merge the policies of all files into one layer");
+    add("can", po::value<std::string>()->value_name("RIGHT"),
+        "only say whether the profile allows this right (read_file, bind_tcp, ...) to what it restricts");
+    add("path", po::value<std::string>()->value_name("PATH"),
+        "the path that --can is about, on this machine or in the bundle's root file system");
+    add("port", po::value<unsigned>()->value_name("N"), "the port that --can is about");
     add("applier", po::value<std::string>()->value_name("NAME")->default_value("", ""),
         "as this applier covers it: kfunc, inject or launch");
-    const auto given =
-        parseOptions("check",
-                     "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
-                     "Exit status: 0 all are valid, 1 at least one is not.",
-                     options, arguments, "FILE");
+    const auto given = parseOptions(
+        "check",
+        "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
+        "Exit status: 0 all are valid, 1 at least one is not; with --can 0 allowed, 1 denied, 2 any error.",
+        options, arguments, "FILE");
     if (!given) {
         return exitOk;
     }
@@ -215,8 +243,21 @@ int runCheck(const Arguments& arguments)
     if (!applier.empty() && applier != "kfunc" && applier != "inject" && applier != "launch") {
         throw UsageError("check: --applier wants kfunc, inject or launch");
     }
-    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
     const auto names = (*given)["FILE"].as<Arguments>();
+    const bool judges = given->contains("can");
+    if (!judges && (given->contains("path") || given->contains("port"))) {
+        throw UsageError("check: --path and --port want --can");
+    }
+    if (judges) {
+        if (names.size() != 1 || given->contains("compose") || !applier.empty()) {
+            throw UsageError("check: --can wants one file, and neither --compose nor --applier");
+        }
+        const auto path = given->contains("path") ? std::optional((*given)["path"].as<std::string>()) : std::nullopt;
+        const auto port = given->contains("port") ? std::optional((*given)["port"].as<unsigned>()) : std::nullopt;
+        const Access access = accessOf((*given)["can"].as<std::string>(), path, port);
+        return answer(*given, names[0], access);
+    }
+    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
     ordered_json results = ordered_json::array();
     if (names.empty() && wish.bundle.empty()) {
         throw UsageError("check: name at least one file, or a bundle with --bundle");

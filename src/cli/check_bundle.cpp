@@ -38,7 +38,7 @@ class Comparison {
 public:
     Comparison(const std::string& directory, unsigned abi)
         : bundle_(oci::readBundle(directory)),
-          root_(openRoot(bundle_)),
+          root_(rootfsOf(bundle_)),
           mounts_(mountsOf(directory)),
           abi_(abi)
     {
@@ -89,15 +89,6 @@ public:
     }
 
 private:
-    static container::Rootfs openRoot(const oci::Bundle& bundle)
-    {
-        sys::Fd root(open(bundle.rootPath.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!root) {
-            throw sys::errnoError("root file system " + sys::printable(bundle.rootPath));
-        }
-        return container::Rootfs(std::move(root));
-    }
-
     template <typename Step>
     static void attempt(ordered_json& out, Step step)
     {
@@ -139,6 +130,15 @@ private:
 };
 
 }  // namespace
+
+container::Rootfs rootfsOf(const oci::Bundle& bundle)
+{
+    sys::Fd root(open(bundle.rootPath.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root) {
+        throw sys::errnoError("root file system " + sys::printable(bundle.rootPath));
+    }
+    return container::Rootfs(std::move(root));
+}
 
 ordered_json compareWithBundle(const profile::Profile& profile, const std::string& directory, unsigned abi,
                                bool& failed)

@@ -4,9 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "container/rootfs.hpp"
+#include "oci/bundle.hpp"
 #include "profile/load.hpp"
 
 namespace cli {
+
+// Its root file system, as it is before any container runs. Throws sys::Error.
+container::Rootfs rootfsOf(const oci::Bundle& bundle);
 
 // What of the profile's paths and programs a bundle's root file system lacks, and what its links make of them, before
 // any container runs: {"missingPaths": [...], "missingPrograms": [...], "onMounts": [...], "links": [...], "problems":

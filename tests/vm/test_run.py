@@ -300,6 +300,35 @@ class Run(unittest.TestCase):
         self.assertRefused(self.run_it("--profile", file, *self.reads), self.path("around") + " leads to " + self.home +
                            " by a symbolic link")
 
+    def test_check_can_says_the_same(self):
+        """What is allowed and what is not, without executing anything; 2 is for what cannot be told."""
+        def can(*words, right="read_file"):
+            return subprocess.run([OCI_LANDLOCK, "check", "--can", right, *words], capture_output=True, text=True,
+                                  check=False)
+        file = self.write(profile(entry(rules=[self.rules, handling("make_sock")], name="web")))
+        self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
+        for name, status, verdict in (("secret", 1, "denied, no rule allows it"),
+                                      ("allowed", 0, "allowed by /entries/0/policy/0/pathBeneath/0/parent/1")):
+            path = self.path(name)
+            result = can("--path", path, file)
+            said = verdict.split()[0].rstrip(",")
+            self.assertEqual((result.returncode, result.stdout),
+                             (status, f"{file}: read_file {path}: {said}\n  entry web: {said}\n    layer 0: {verdict}\n"
+                                      "    layer 1: allowed, it is not handled\n"), result.stderr)
+            found = json.loads(can("--path", path, "--json", file).stdout)
+            self.assertEqual((found["right"], found["path"], found["allowed"]), ("read_file", path, status == 0))
+        for words in (["--path", self.path("absent"), file], ["--path", self.home, self.path("absent.json")],
+                      ["--path", "relative", file], ["--port", "80", file], [file], ["--path", self.home],
+                      ["--path", self.home, "--compose", file], ["--path", self.home, file, file]):
+            result = can(*words)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), words)
+            self.assertRegex(result.stderr, r"\Aoci-landlock: [^\n]+\n\Z")
+        for right, words, status in (("bind_tcp", ["--port", "80"], 0), ("signal", [], 0), ("refer", [], 2), ("x", [], 2)):
+            self.assertEqual(can(*words, file, right=right).returncode, status, right)
+        self.rules["pathBeneath"][0]["parent"].append("/nowhere")
+        file = self.write(profile(entry(rules=self.rules)))
+        self.assertEqual(can("--path", self.path("allowed"), file).returncode, 2)
+
     def test_nothing_is_kept(self):
         """The node is as it was."""
         def state():

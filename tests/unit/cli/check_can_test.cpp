@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/check_can.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <random>
+
+#include "cli/commands.hpp"
+#include "cli/prepare.hpp"
+#include "landlock/ruleset.hpp"
+#include "temporary.hpp"
+
+namespace {
+
+// 0, or why the access was refused or failed.
+int errorOf(const cli::Access& access)
+{
+    const char* const path = access.path.c_str();
+    const std::string_view right = access.right->name;
+    const auto opened = [&](int flags) { return open(path, flags | O_CLOEXEC) < 0; };
+    bool failed = false;
+    if (access.right->kind == landlock::Kind::net) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(static_cast<std::uint16_t>(access.port));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        const sys::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const auto* const where = reinterpret_cast<const sockaddr*>(&address);
+        failed = (right == "bind_tcp" ? bind : connect)(socket.get(), where, sizeof address) != 0;
+    } else if (right == "execute") {
+        failed = execl(path, path, nullptr) != 0;
+    } else if (right == "read_file") {
+        failed = opened(O_RDONLY);
+    } else if (right == "write_file") {
+        failed = opened(O_WRONLY);
+    } else if (right == "read_dir") {
+        failed = opened(O_RDONLY | O_DIRECTORY);
+    } else if (right == "truncate") {
+        failed = truncate(path, 0) != 0;
+    } else if (right == "remove_file") {
+        failed = unlink(path) != 0;
+    } else if (right == "remove_dir") {
+        failed = rmdir(path) != 0;
+    } else if (right == "make_dir") {
+        failed = mkdir(path, 0700) != 0;
+    } else if (right == "make_sym") {
+        failed = symlink("x", path) != 0;
+    } else {
+        const mode_t type = right == "make_reg" ? S_IFREG : right == "make_fifo" ? S_IFIFO : S_IFSOCK;
+        failed = mknod(path, type | 0600, 0) != 0;
+    }
+    return failed ? errno : 0;
+}
+
+// Whether the kernel allows it to a process that the profile restricts.
+bool allowedByKernel(const profile::Profile& profile, const cli::Access& access)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        try {
+            const cli::Prepared prepared = cli::prepareHere(profile);
+            cli::restrictSelf(prepared.layers);
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "%s\n", error.what());
+            _exit(255);
+        }
+        _exit(errorOf(access));
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) != 255);
+    const int code = WEXITSTATUS(status);
+    // Nobody listens, the port is taken, and the file is no program: the kernel went on.
+    EXPECT_TRUE(code == 0 || code == EACCES || code == ECONNREFUSED || code == EADDRINUSE || code == ENOEXEC)
+        << access.right->name << " " << access.path << ": " << std::strerror(code);
+    return code != EACCES;
+}
+
+class Policies {
+public:
+    Policies(std::vector<std::string> places, unsigned abi) : places_(std::move(places)), abi_(abi) {}
+
+    unsigned below(std::size_t end) { return static_cast<unsigned>(random_() % end); }
+    const std::string& place() { return places_[below(places_.size())]; }
+
+    profile::Profile profile()
+    {
+        profile::Profile profile;
+        profile::Entry& entry = profile.entries.emplace_back();
+        entry.name = "one";
+        for (unsigned layers = 1 + below(3); layers > 0; --layers) {
+            entry.layers.push_back(layer());
+        }
+        return profile;
+    }
+
+private:
+    profile::Layer layer()
+    {
+        profile::Layer layer;
+        layer.handledFs = 1 | (random_() & landlock::groupRights(landlock::Group::all, landlock::Kind::fs, abi_));
+        layer.handledNet = random_() & landlock::groupRights(landlock::Group::all, landlock::Kind::net, abi_);
+        for (unsigned rules = 1 + below(6); rules > 0; --rules) {
+            const std::string& path = place();
+            struct stat st {};
+            EXPECT_EQ(stat(path.c_str(), &st), 0);
+            const std::uint64_t wanted = random_() & layer.handledFs;
+            if ((S_ISDIR(st.st_mode) ? wanted : wanted & landlock::fileRights()) != 0) {
+                layer.paths.push_back({path, wanted, "/p", false});
+            }
+        }
+        for (unsigned rules = below(4); rules > 0; --rules) {
+            if (const std::uint64_t wanted = random_() & layer.handledNet) {
+                layer.ports.push_back({firstPort + below(ports), wanted, "/q", false});
+            }
+        }
+        return layer;
+    }
+
+public:
+    static constexpr unsigned firstPort = 31000;
+    static constexpr unsigned ports = 3;
+
+private:
+    std::mt19937 random_{4711};
+    std::vector<std::string> places_;
+    unsigned abi_;
+};
+
+TEST(CheckCan, AnswersAsTheKernelDoes)
+{
+    const unsigned abi = landlock::kernelAbi();
+    if (abi == 0) {
+        GTEST_SKIP() << "needs a kernel with Landlock";
+    }
+    const support::Temporary base(support::placeOfPrograms());
+    std::vector<std::string> directories{base.directory("a"), base.directory("a/b"), base.directory("a/b/c"),
+                                         base.directory("d"), base.directory("d/e")};
+    std::vector<std::string> files;
+    for (const std::string& directory : directories) {
+        files.push_back(base.file(directory.substr(base.path().size() + 1) + "/file", "no program"));
+        chmod(files.back().c_str(), 0755);
+    }
+    directories.push_back(base.link("a/to-d", "../d"));
+    directories.push_back(base.link("d/e/to-c", base.path("a/b/c")));
+    directories.push_back(base.path("a/to-d/../d/e"));
+    files.push_back(base.link("d/to-file", "../a/b/file"));
+    std::vector<std::string> places = directories;
+    places.insert(places.end(), files.begin(), files.end());
+    places.push_back("/");
+    Policies policies(places, std::min(abi, landlock::latestAbi));
+
+    std::vector<const char*> rights{"execute",  "write_file", "read_file", "read_dir",  "remove_dir", "remove_file",
+                                    "make_dir", "make_reg",   "make_sock", "make_fifo", "make_sym"};
+    if (abi >= 3) {
+        rights.push_back("truncate");
+    }
+    if (abi >= 4) {
+        rights.insert(rights.end(), {"bind_tcp", "connect_tcp"});
+    }
+    unsigned allowed = 0;
+    unsigned denied = 0;
+    for (unsigned i = 0; i < 400; ++i) {
+        const profile::Profile profile = policies.profile();
+        const std::string right = rights[policies.below(rights.size())];
+        std::optional<std::string> path;
+        std::optional<unsigned> port;
+        if (right.ends_with("_tcp")) {
+            port = Policies::firstPort + policies.below(Policies::ports);
+        } else if (right.starts_with("make_") || right.starts_with("remove_")) {
+            path = directories[policies.below(directories.size())] + "/new";
+            if (right == "remove_dir") {
+                std::filesystem::create_directory(*path);
+            } else if (right == "remove_file") {
+                std::ofstream(*path).close();
+            }
+        } else {
+            const std::vector<std::string>& ones = right == "read_dir" ? directories : files;
+            path = ones[policies.below(ones.size())];
+        }
+        const cli::Access access = cli::accessOf(right, path, port);
+        const auto answer = cli::answerOf(profile, access, container::Rootfs::here());
+        // Who executes a file opens it for reading, too.
+        const bool readable = right != "execute" || cli::answerOf(profile, cli::accessOf("read_file", path, {}),
+                                                                  container::Rootfs::here())["allowed"];
+        const bool kernel = allowedByKernel(profile, access);
+        EXPECT_EQ(answer["allowed"].get<bool>() && readable, kernel) << i << "\n" << cli::answerText(answer);
+        ++(kernel ? allowed : denied);
+        if (path && path->ends_with("/new")) {
+            std::filesystem::remove(*path);
+        }
+    }
+    EXPECT_GT(allowed, 100U);
+    EXPECT_GT(denied, 100U);
+}
+
+TEST(CheckCan, WhatCannotBeAsked)
+{
+    const std::string path = "/x";
+    EXPECT_THROW(cli::accessOf("read", path, {}), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("refer", path, {}), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("read_file", {}, {}), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("read_file", path, 80U), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("read_file", "x", {}), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("bind_tcp", path, {}), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("bind_tcp", {}, 65536U), cli::UsageError);
+    EXPECT_THROW(cli::accessOf("signal", path, {}), cli::UsageError);
+    EXPECT_EQ(cli::accessOf("signal", {}, {}).right->name, "signal");
+    EXPECT_EQ(cli::accessOf("bind_tcp", {}, 65535U).port, 65535U);
+}
+
+}  // namespace
