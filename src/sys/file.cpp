@@ -72,9 +72,7 @@ void requireTrusted(int fd, std::string_view what, mode_t type, const char* type
     }
     if (!isTrusted(st.st_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         throw Error(std::string(what) +
-                    (geteuid() == 0
-                         ? ": must belong to root and be writable by root alone; run chown root and chmod go-w on it"
-                         : ": must belong to you or to root, and be writable by nobody else; run chmod go-w on it"));
+                    ": must belong to root and be writable by root alone; run chown root and chmod go-w on it");
     }
 }
 

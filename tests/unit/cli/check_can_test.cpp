@@ -189,7 +189,8 @@ TEST(CheckCan, AnswersAsTheKernelDoes)
         const auto answer = cli::answerOf(profile, access, container::Rootfs::here());
         // Who executes a file opens it for reading, too.
         const bool readable = right != "execute" || cli::answerOf(profile, cli::accessOf("read_file", path, {}),
-                                                                  container::Rootfs::here())["allowed"];
+                                                                  container::Rootfs::here())["allowed"]
+                                                        .get<bool>();
         const bool kernel = allowedByKernel(profile, access);
         EXPECT_EQ(answer["allowed"].get<bool>() && readable, kernel) << i << "\n" << cli::answerText(answer);
         ++(kernel ? allowed : denied);
