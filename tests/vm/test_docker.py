@@ -41,13 +41,18 @@ class Docker(TestCase):
         os.environ.update({"DOCKER_HOST": f"unix://{cls.directory}/socket", "DOCKER_CONFIG": cls.directory})
         write(cls.directory + "/daemon.json", json.dumps({"runtimes": {"landlock": {"path": RUNTIME}},
                                                           "default-runtime": "landlock"}))
-        with open(cls.directory + "/log", "w", encoding="utf-8") as log:
-            cls.daemon = subprocess.Popen(
-                ["dockerd", "--config-file", cls.directory + "/daemon.json", "--data-root", cls.directory + "/data",
-                 "--exec-root", cls.directory + "/exec", "--pidfile", cls.directory + "/pid", "--host",
-                 os.environ["DOCKER_HOST"], "--iptables=false", "--bridge=none", "--storage-driver=vfs"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        cls.daemons = []
         cls.addClassCleanup(cls.end)
+        # One of its own the daemon gives 15 seconds.
+        containerd = cls.directory + "/containerd"
+        write(containerd + ".toml", "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")
+        cls.serve("containerd", "--config", containerd + ".toml", "--address", containerd + ".sock", "--root",
+                  containerd + "/root", "--state", containerd + "/state")
+        wait_for(lambda: os.path.exists(containerd + ".sock"), "containerd is there", 120)
+        cls.serve("dockerd", "--config-file", cls.directory + "/daemon.json", "--data-root", cls.directory + "/data",
+                  "--exec-root", cls.directory + "/exec", "--pidfile", cls.directory + "/pid", "--host",
+                  os.environ["DOCKER_HOST"], "--containerd", containerd + ".sock", "--iptables=false", "--bridge=none",
+                  "--storage-driver=vfs")
         wait_for(lambda: docker("version").returncode == 0, "the daemon answers", 120)
         write(PROFILES + "/web.json", json.dumps(WEB))
         directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
@@ -60,9 +65,15 @@ class Docker(TestCase):
             assert made.returncode == 0, made.stderr
 
     @classmethod
+    def serve(cls, *words):
+        with open(cls.directory + "/log", "a", encoding="utf-8") as log:
+            cls.daemons.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    @classmethod
     def end(cls):
-        cls.daemon.terminate()
-        cls.daemon.wait(60)
+        for daemon in reversed(cls.daemons):
+            daemon.terminate()
+            daemon.wait(60)
         with open("/proc/self/mounts", encoding="utf-8") as file:
             for mounted in reversed([line.split()[1] for line in file]):
                 if mounted.startswith(cls.directory + "/"):
