@@ -368,8 +368,10 @@ int debt(struct oll_debt *ctx)
 		if (place < OLL_MAX_MEMBERSHIPS) {
 			ctx->generation = own->of[place].generation;
 			ctx->entries = own->of[place].owed;
-			if (ctx->settle)
+			if (ctx->settle) {
 				own->of[place].owed = 0;
+				tell(own->of[place].cgroup_id, ctx->pid, ctx->entries, 0, 0);
+			}
 		}
 		ctx->error = 0;
 	}
@@ -387,7 +389,8 @@ int report_failure(struct oll_report_failure *ctx)
 	if (!container || !may_administer())
 		return 0;
 	__sync_fetch_and_sub(&container->applied, 1);
-	deny(container, ctx->reason, ctx->entry, ctx->error);
+	tell(id, ctx->pid, 1U << (ctx->entry & 31), ctx->reason, ctx->error);
+	note_denial(&container->denied, ctx->reason, ctx->entry, ctx->error);
 	container->denied.last.tgid = ctx->pid;
 	task = bpf_task_from_pid(ctx->pid);
 	if (task) {

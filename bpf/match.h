@@ -9,38 +9,7 @@
 #ifndef OCI_LANDLOCK_MATCH_H
 #define OCI_LANDLOCK_MATCH_H
 
-#include "maps.h"
-
-enum {
-	MAX_NAME = 255, /* NAME_MAX */
-	MAX_DEPTH = 96, /* path components plus mounts on the way up; a deeper file has no name from the root */
-	PATH_WORDS = OLL_PATH_SIZE / 8,
-};
-
-enum {
-	NAME_GIVEN,
-	NAME_SEEN,
-	NAME_FROM_ROOT,
-	NAME_COUNT,
-};
-
-/* NUL-padded. */
-struct name {
-	char text[OLL_PATH_SIZE];
-};
-
-/* Too big for the stack, and a sleepable program must not keep them per CPU. */
-struct names {
-	struct name of[NAME_COUNT];
-	char raw[OLL_PATH_SIZE + MAX_NAME + 1];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct names);
-} scratch SEC(".maps");
+#include "names.h"
 
 struct match {
 	__u64 generation;
@@ -85,76 +54,6 @@ static __always_inline bool unchanged(const struct oll_file_id *left, const stru
 {
 	return left->changed == right->changed && left->changed_nsec == right->changed_nsec &&
 	       left->size == right->size;
-}
-
-static __always_inline struct names *own_names(void)
-{
-	return bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL, 0);
-}
-
-/* The way up from a file: what is left of it, and where its name begins in names.raw. */
-struct walk {
-	struct dentry *dentry;
-	struct mount *mount;
-	__u32 start;
-	int error;
-};
-
-static long step_up(__u64 i, struct walk *walk)
-{
-	struct dentry *dentry = walk->dentry;
-	struct mount *mount = walk->mount;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	struct names *names = own_names();
-	__u32 start = walk->start;
-	__u32 length, after;
-
-	walk->error = -ENOENT;
-	if (!names)
-		return 1;
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-		walk->mount = BPF_CORE_READ(mount, mnt_parent);
-		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-		if (walk->mount != mount)
-			return 0;
-		walk->error = 0; /* the top of the namespace */
-		return 1;
-	}
-	if (parent == dentry) /* outside of any mount */
-		return 1;
-	length = BPF_CORE_READ(dentry, d_name.len);
-	if (length > MAX_NAME || start > OLL_PATH_SIZE - 1 || length + 1 > start)
-		return 1;
-	start -= length + 1;
-	/* Nothing new, but the verifier must see the bound on the very value that indexes. */
-	asm volatile("" : "+r"(start));
-	start &= OLL_PATH_SIZE - 1;
-	names->raw[start] = '/';
-	after = start + 1;
-	asm volatile("" : "+r"(after));
-	after &= OLL_PATH_SIZE - 1;
-	if (bpf_probe_read_kernel(&names->raw[after], length, BPF_CORE_READ(dentry, d_name.name)))
-		return 1;
-	walk->start = start;
-	walk->dentry = parent;
-	return 0;
-}
-
-/* Like d_path, but up to the root of the mount namespace whatever the task's own root is. Stays empty on failure. */
-static __always_inline void name_from_root(struct file *file, struct names *names)
-{
-	struct vfsmount *mount = BPF_CORE_READ(file, f_path.mnt);
-	struct walk walk = {
-		.dentry = BPF_CORE_READ(file, f_path.dentry),
-		.mount = (void *)mount - bpf_core_field_offset(struct mount, mnt),
-		.start = OLL_PATH_SIZE - 1,
-		.error = -ENOENT,
-	};
-
-	names->raw[OLL_PATH_SIZE - 1] = 0;
-	bpf_loop(MAX_DEPTH, step_up, &walk, 0);
-	if (!walk.error && walk.start < OLL_PATH_SIZE)
-		bpf_probe_read_kernel_str(&names->of[NAME_FROM_ROOT], OLL_PATH_SIZE, &names->raw[walk.start]);
 }
 
 /* Not static: the verifier looks at a global function once, not at each call. */
@@ -211,7 +110,7 @@ static __always_inline int take_names(struct file *file, const char *given)
 	bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
 	if (bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
 		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
-	name_from_root(file, names);
+	name_from_root(BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), names);
 	return 0;
 }
 

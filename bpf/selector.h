@@ -13,6 +13,7 @@
 
 #include "maps.h"
 #include "match.h"
+#include "tell.h"
 
 /* An exec begins that is a target of these entries, perhaps of more. 0; or denies it, or has it begin anew. */
 static int admit(struct oll_container *container, __u32 entries);
@@ -42,6 +43,7 @@ static __always_inline int note_denial(struct oll_denials *denials, __u32 reason
 
 static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
 {
+	tell(container->cgroup_id, bpf_get_current_pid_tgid(), 1U << (entry & 31), reason, error);
 	return note_denial(&container->denied, reason, entry, error);
 }
 
@@ -51,6 +53,7 @@ static __always_inline int deny_stray(__u32 reason, int error)
 	__u32 zero = 0;
 	struct oll_denials *denials = bpf_map_lookup_elem(&strays, &zero);
 
+	tell(0, bpf_get_current_pid_tgid(), 0, reason, error);
 	return denials ? note_denial(denials, reason, 0, error) : -EPERM;
 }
 
@@ -521,8 +524,11 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 			continue;
 		if (member->origin == OLL_ORIGIN_INIT)
 			container->started = 1;
-		if (member->staged)
-			__sync_fetch_and_add(&container->applied, 1);
+		if (!member->staged)
+			continue;
+		__sync_fetch_and_add(&container->applied, 1);
+		if (member->staged & ~member->owed)
+			tell(container->cgroup_id, bpf_get_current_pid_tgid(), member->staged & ~member->owed, 0, 0);
 	}
 }
 

@@ -94,9 +94,7 @@ void loadSkeletonOf(oll_applier applier, const std::string& directory)
     if (!skeleton) {
         fail("open BPF object", errno);
     }
-    if (const int error = loadSkeleton(skeleton.get())) {
-        fail("load BPF programs", error);
-    }
+    loadBpf("load BPF programs", [&skeleton] { return loadSkeleton(skeleton.get()); });
     // No map has a name before guard_map says who may open it: a descriptor from before would stay good.
     attachAll(applier, skeleton->obj, directory);
     pinAll(skeleton->obj, directory);
@@ -127,10 +125,30 @@ std::vector<std::string> requiredLinks(oll_applier applier)
     return links;
 }
 
-void load(oll_applier applier, const std::string& directory)
+std::vector<Telling> tellingPrograms(oll_applier applier)
+{
+    std::vector<Telling> programs;
+    for (const char* name : {"select_exec", "select_file", "restrict_exec", "commit_exec"}) {
+        programs.push_back({name, std::string(linkPrefix) + name, true});
+    }
+    if (applier == OLL_APPLIER_INJECT) {
+        programs.push_back({"debt", "debt", false});
+        programs.push_back({"report_failure", "report_failure", false});
+    }
+    return programs;
+}
+
+void loadBpf(const char* what, const std::function<int()>& load)
 {
     libbpfLog.clear();
     libbpf_set_print(keepLog);
+    if (const int error = load()) {
+        fail(what, error);
+    }
+}
+
+void load(oll_applier applier, const std::string& directory)
+{
     if (applier == OLL_APPLIER_INJECT) {
         loadSkeletonOf<inject_bpf__open, inject_bpf__load, inject_bpf__destroy>(applier, directory);
     } else {

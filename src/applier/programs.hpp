@@ -3,6 +3,7 @@
 // (stock kernels).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,17 @@ void load(oll_applier applier, const std::string& directory);
 
 // Names of the pins without which nothing would be selected.
 std::vector<std::string> requiredLinks(oll_applier applier);
+
+// The programs that call tell() (bpf/tell.h).
+struct Telling {
+    std::string name;
+    std::string pin;
+    bool attached = false;  // the pin is the program's link
+};
+std::vector<Telling> tellingPrograms(oll_applier applier);
+
+// `load` loads an object and returns 0 or an error of libbpf; what libbpf and the verifier say of it becomes part of
+// the sys::Error then, which is thrown as "<what>: …".
+void loadBpf(const char* what, const std::function<int()>& load);
 
 }  // namespace applier

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/* What `events` is told by the programs that it brings (watch.bpf.c): both sides are of one build, always. */
+#ifndef OCI_LANDLOCK_SEEN_H
+#define OCI_LANDLOCK_SEEN_H
+
+#include "abi.h"
+
+enum oll_seen_limit {
+	OLL_SEEN_RING = 1 << 25, /* bytes: what 20,000 denials take, and more */
+};
+
+enum oll_seen_kind {
+	OLL_SEEN_CONTAINER = 1, /* struct oll_seen_container */
+	OLL_SEEN_APPLIED = 2, /* struct oll_seen, like those that follow */
+	OLL_SEEN_FAILED_CLOSED = 3,
+	OLL_SEEN_DENIED = 4,
+};
+
+/* What an access needs that was denied; oll_seen.about. */
+enum oll_seen_about {
+	OLL_ABOUT_FS = 1, /* `rights`: LANDLOCK_ACCESS_FS_*; `path` */
+	OLL_ABOUT_NET = 2, /* LANDLOCK_ACCESS_NET_*; `port` */
+	OLL_ABOUT_SCOPE = 3, /* LANDLOCK_SCOPE_* */
+	OLL_ABOUT_PTRACE = 4, /* no right is about it, like the next */
+	OLL_ABOUT_TOPOLOGY = 5, /* mounts are fixed */
+};
+
+struct oll_seen {
+	__u32 kind; /* enum oll_seen_kind */
+	__u32 entries; /* bit i: entry i has been applied, failed, or restricts the task that was denied something */
+	__u64 time; /* CLOCK_BOOTTIME, nanoseconds */
+	__u64 cgroup_id; /* 0: of no container that is there */
+	__u64 start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
+	__u32 tgid; /* in the initial pid namespace */
+	__u32 reason; /* enum oll_reason */
+	__s32 error; /* negative errno */
+	__u32 about; /* enum oll_seen_about */
+	__u64 rights;
+	__u64 domain; /* Landlock's id; 0: not known */
+	__u32 port;
+	__u32 exact; /* `rights` are those that are missing; else all that the access needs */
+	char comm[16];
+	char path[OLL_PATH_SIZE]; /* from the root of the task's mount namespace; empty: not known */
+	char program[OLL_PATH_SIZE]; /* what the task executes, likewise */
+};
+
+/* Comes before the first event of a container. */
+struct oll_seen_container {
+	__u32 kind;
+	__u32 reserved;
+	__u64 cgroup_id;
+	struct oll_record record;
+};
+
+/* By cgroup id: what a container has told in the second that began then, and what was left out since it was asked. */
+struct oll_share {
+	__u64 second; /* CLOCK_BOOTTIME, nanoseconds */
+	__u32 told;
+	__u32 introduced;
+	__u64 lost;
+};
+
+#ifdef __cplusplus
+#define OLL_ASSERT static_assert
+#else
+#define OLL_ASSERT _Static_assert
+#endif
+OLL_ASSERT(sizeof(struct oll_seen) == 88 + 2 * OLL_PATH_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_seen_container) == 16 + sizeof(struct oll_record), "layout");
+OLL_ASSERT(sizeof(struct oll_share) == 24, "layout");
+#undef OLL_ASSERT
+
+#endif
