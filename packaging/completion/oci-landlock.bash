@@ -5,13 +5,18 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check run schema load unload status inspect ps metrics doctor supervise --help --version'
+        words='hook check run schema load unload status inspect ps events metrics doctor supervise --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi | check:--can | check:--port) return ;;
         check:--path) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
+        events:--kind)
+            words='applied created denied failedClosed lost partial removed'
+            mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
+            ;;
+        events:--container | events:--count | events:--share) return ;;
         metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         run:--entry) return ;;
         run:--profile) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
@@ -30,6 +35,7 @@ _oci_landlock()
         schema) words='--help' ;;
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
+        events) words='--container --count --help --json --kind --share' ;;
         metrics) words='--help --output' ;;
         unload) words='--force --help' ;;
         doctor | inspect | ps | status) words='--help --json' ;;

@@ -25,6 +25,7 @@ int runUnload(const Arguments& arguments);
 int runStatus(const Arguments& arguments);
 int runInspect(const Arguments& arguments);
 int runPs(const Arguments& arguments);
+int runEvents(const Arguments& arguments);
 int runMetrics(const Arguments& arguments);
 int runDoctor(const Arguments& arguments);
 int runRun(const Arguments& arguments);

@@ -61,6 +61,19 @@ int tryWrite(const Words& words)
     return 0;
 }
 
+// "flood COUNT PATH": so many tries to open it for reading; how many were denied.
+int flood(const Words& words)
+{
+    int denied = 0;
+    for (int i = std::stoi(words.at(1)); i > 0; --i) {
+        const int fd = open(words.at(2).c_str(), O_RDONLY | O_CLOEXEC);
+        denied += fd < 0 && errno == EACCES ? 1 : 0;
+        close(fd);
+    }
+    std::printf("flood: %d denied\n", denied);
+    return 0;
+}
+
 // "mkdir PATH": takes no descriptor.
 int tryMakeDirectory(const Words& words)
 {
@@ -611,6 +624,7 @@ constexpr Command commands[] = {
     {"read", tryRead},
     {"write", tryWrite},
     {"mkdir", tryMakeDirectory},
+    {"flood", flood},
     {"groups", setGroups},
     {"nnp", printNoNewPrivileges},
     {"ids", printIds},

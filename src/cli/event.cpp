@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/event.hpp"
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <string_view>
+#include <vector>
+
+#include "cli/containers.hpp"
+#include "landlock/access.hpp"
+#include "sys/error.hpp"
+
+namespace cli {
+
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr std::int64_t perSecond = 1'000'000'000;
+
+template <std::size_t size>
+std::string textIn(const char (&field)[size])
+{
+    return {field, strnlen(field, size)};
+}
+
+json parsed(const std::string& text)
+{
+    json object = json::parse(text, nullptr, false);
+    return object.is_object() ? object : json::object();
+}
+
+void copyText(ordered_json& to, const json& from, const char* member)
+{
+    if (from.contains(member) && from[member].is_string()) {
+        to[member] = from[member];
+    }
+}
+
+landlock::Kind kindOf(std::uint32_t about)
+{
+    switch (about) {
+        case OLL_ABOUT_NET:
+            return landlock::Kind::net;
+        case OLL_ABOUT_SCOPE:
+            return landlock::Kind::scope;
+        default:
+            return landlock::Kind::fs;
+    }
+}
+
+ordered_json rightsOf(const oll_seen& event)
+{
+    ordered_json names = ordered_json::array();
+    if (event.about == OLL_ABOUT_PTRACE) {
+        names.push_back("ptrace");
+    } else if (event.about == OLL_ABOUT_TOPOLOGY) {
+        names.push_back("change_topology");
+    }
+    for (const landlock::Right& right : landlock::rights) {
+        if (right.kind == kindOf(event.about) && (event.rights & right.mask()) != 0) {
+            names.push_back(right.name);
+        }
+    }
+    return names;
+}
+
+// Rights that a rule can give on a directory alone.
+bool ofDirectory(const oll_seen& event)
+{
+    for (const landlock::Right& right : landlock::rights) {
+        if (right.kind == landlock::Kind::fs && (event.rights & right.mask()) != 0 && !right.file &&
+            right.name != "read_dir") {
+            return true;
+        }
+    }
+    return false;
+}
+
+ordered_json entriesOf(std::uint32_t mask, const Named* container)
+{
+    ordered_json names = ordered_json::array();
+    for (unsigned i = 0; i < OLL_MAX_ENTRIES; ++i) {
+        if ((mask & 1U << i) != 0) {
+            names.push_back(entryName(container == nullptr ? json::object() : container->report, i));
+        }
+    }
+    return names;
+}
+
+const char* kindOfEvent(std::uint32_t kind)
+{
+    switch (kind) {
+        case OLL_SEEN_APPLIED:
+            return "applied";
+        case OLL_SEEN_FAILED_CLOSED:
+            return "failedClosed";
+        default:
+            return "denied";
+    }
+}
+
+std::string stringIn(const ordered_json& item, const char* member)
+{
+    return item.contains(member) && item[member].is_string() ? item[member].get<std::string>() : "";
+}
+
+std::string joined(const ordered_json& names)
+{
+    std::string out;
+    for (const ordered_json& name : names) {
+        out += (out.empty() ? "" : ", ") + sys::printable(name.get<std::string>());
+    }
+    return out;
+}
+
+std::string whoText(const ordered_json& event)
+{
+    const std::string id = stringIn(event, "container");
+    if (id.empty()) {
+        return "-";
+    }
+    const std::string name = nameOf(json(event));
+    return sys::printable(name.empty() ? id : name, OLL_ID_SIZE);
+}
+
+std::string processText(const ordered_json& event)
+{
+    const std::string program = stringIn(event, "program");
+    return sys::printable(program.empty() ? stringIn(event, "command") : program) + "[" +
+           (event.contains("pid") ? event["pid"].dump() : "?") + "]";
+}
+
+std::string objectText(const ordered_json& event)
+{
+    if (event.contains("path")) {
+        return " " + sys::printable(event["path"].get<std::string>(), OLL_PATH_SIZE);
+    }
+    return event.contains("port") ? " port " + event["port"].dump() : "";
+}
+
+std::string whatText(const ordered_json& event, const std::string& kind)
+{
+    if (kind == "denied") {
+        std::string out = processText(event) + " " + joined(event["rights"]) + objectText(event);
+        if (event.contains("allow")) {
+            out += "; would be allowed by " +
+                   sys::printable(event["allow"].dump(-1, ' ', true, ordered_json::error_handler_t::replace), 1000);
+        }
+        return out;
+    }
+    if (kind == "applied") {
+        return processText(event) + " by " + joined(event["entries"]);
+    }
+    if (kind == "failedClosed") {
+        return processText(event) + " " + stringIn(event, "reason") + " (" + std::strerror(event["errno"].get<int>()) +
+               ")";
+    }
+    if (kind == "partial") {
+        return "entry " + sys::printable(stringIn(event, "entry")) + " is enforced without " +
+               sys::printable(joined(event["without"]), 1000);
+    }
+    if (kind == "lost") {
+        return event["count"].dump() + " events: " + stringIn(event, "why");
+    }
+    return kind == "created" ? sys::printable(stringIn(event, "profile")) : "";
+}
+
+}  // namespace
+
+Named named(const oll_record& record)
+{
+    Named out;
+    out.name["container"] = sys::printable(textIn(record.container_id), OLL_ID_SIZE);
+    const json about = parsed(textIn(record.about));
+    if (about.contains("names") && about["names"].is_object()) {
+        ordered_json names = ordered_json::object();
+        for (const char* part : {"namespace", "pod", "container"}) {
+            copyText(names, about["names"], part);
+        }
+        out.name["names"] = std::move(names);
+    }
+    out.report = parsed(textIn(record.report));
+    copyText(out.name, out.report, "profile");
+    copyText(out.name, about, "digest");
+    return out;
+}
+
+std::string timeText(std::int64_t nanoseconds)
+{
+    const std::time_t seconds = nanoseconds / perSecond;
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    std::array<char, 64> text{};
+    const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+    std::snprintf(text.data() + length, text.size() - length, ".%06dZ",
+                  static_cast<int>(nanoseconds % perSecond / 1000));
+    return text.data();
+}
+
+ordered_json ruleFor(const oll_seen& event)
+{
+    if (event.about == OLL_ABOUT_NET && event.port != 0) {
+        return {{"netPort", {{{"allowedAccess", rightsOf(event)}, {"port", {event.port}}}}}};
+    }
+    std::string path = textIn(event.path);
+    if (event.about != OLL_ABOUT_FS || event.rights == 0 || !path.starts_with('/')) {
+        return nullptr;
+    }
+    // Landlock's own tracepoint has the directory already.
+    if (event.exact == 0 && ofDirectory(event)) {
+        path.erase(std::max<std::size_t>(path.rfind('/'), 1));
+    }
+    return {{"pathBeneath", {{{"allowedAccess", rightsOf(event)}, {"parent", {path}}}}}};
+}
+
+ordered_json describe(const oll_seen& event, const Named* container, std::int64_t offset)
+{
+    ordered_json out = {{"time", timeText(static_cast<std::int64_t>(event.time) + offset)},
+                        {"event", kindOfEvent(event.kind)}};
+    if (container != nullptr) {
+        out.update(container->name);
+    }
+    out["entries"] = entriesOf(event.entries, container);
+    if (const std::string program = textIn(event.program); !program.empty()) {
+        out["program"] = program;
+    }
+    out["command"] = textIn(event.comm);
+    out["pid"] = event.tgid;
+    if (event.start_time != 0) {
+        out["started"] = timeText(static_cast<std::int64_t>(event.start_time) + offset);
+    }
+    if (event.kind == OLL_SEEN_FAILED_CLOSED) {
+        const json why = describeDenial({.time = event.time,
+                                         .tgid = event.tgid,
+                                         .reason = event.reason,
+                                         .error = event.error,
+                                         .entry = 0,
+                                         .comm = {}});
+        out["reason"] = why["reason"];
+        out["errno"] = why["errno"];
+    }
+    if (event.kind != OLL_SEEN_DENIED) {
+        return out;
+    }
+    out["rights"] = rightsOf(event);
+    out["exact"] = event.exact != 0;
+    if (event.path[0] != '\0') {
+        out["path"] = textIn(event.path);
+    }
+    if (event.about == OLL_ABOUT_NET) {
+        out["port"] = event.port;
+    }
+    if (event.domain != 0) {
+        std::array<char, 17> text{};
+        std::snprintf(text.data(), text.size(), "%llx", static_cast<unsigned long long>(event.domain));
+        out["domain"] = text.data();
+    }
+    if (ordered_json rule = ruleFor(event); !rule.is_null()) {
+        out["allow"] = std::move(rule);
+    }
+    return out;
+}
+
+std::string eventText(const ordered_json& event)
+{
+    const std::string kind = stringIn(event, "event");
+    const std::string what = whatText(event, kind);
+    return stringIn(event, "time") + " " + kind + " " + whoText(event) + (what.empty() ? "" : ": " + what);
+}
+
+}  // namespace cli

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock events`: what happens to the containers of this node, as it happens.
+#include <signal.h>
+#include <time.h>
+
+#include <cstdio>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "cli/commands.hpp"
+#include "cli/containers.hpp"
+#include "cli/event.hpp"
+#include "cli/launch.hpp"
+#include "cli/options.hpp"
+#include "cli/settings.hpp"
+#include "node/pins.hpp"
+#include "watch/watcher.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+using nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t usualShare = 1000;
+constexpr std::uint32_t largestShare = 1'000'000;
+constexpr std::chrono::milliseconds lookAround{1000};
+
+struct Wanted {
+    bool json = false;
+    std::set<std::string> kinds;  // empty: all
+    std::string container;        // empty: all
+    std::uint64_t count = 0;      // 0: no end
+    std::uint32_t share = usualShare;
+};
+
+volatile sig_atomic_t ended = 0;
+
+void end(int)
+{
+    ended = 1;
+}
+
+void endOnSignals()
+{
+    struct sigaction action {};
+    action.sa_handler = end;  // no SA_RESTART: waiting is to end
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+std::int64_t now(clockid_t clock)
+{
+    timespec time{};
+    clock_gettime(clock, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+// The kernel counts from the boot.
+std::int64_t offsetToRealTime()
+{
+    return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME);
+}
+
+class Stream {
+public:
+    Stream(Wanted wanted, oll_applier applier)
+        : wanted_(std::move(wanted)),
+          watcher_(applier, wanted_.share,
+                   {.event = [this](const oll_seen& event) { tell(event); },
+                    .container = [this](const oll_seen_container& told) { learn(told.cgroup_id, told.record); }})
+    {
+    }
+
+    void run()
+    {
+        head();
+        lookAtContainers();
+        Clock::time_point last = Clock::now();
+        while (ended == 0 && !enough()) {
+            watcher_.wait(lookAround);
+            if (Clock::now() - last >= lookAround) {
+                last = Clock::now();
+                offset_ = offsetToRealTime();
+                lookAtContainers();
+                tellLost();
+            }
+            flush();
+        }
+        tellLost();
+        flush();
+    }
+
+private:
+    void head()
+    {
+        ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))},
+                              {"event", "watching"},
+                              {"source", watch::nameOf(watcher_.source())},
+                              {"unseen", watcher_.blind()}};
+        if (wanted_.json) {
+            print(event);
+            return;
+        }
+        std::string unseen;
+        for (const std::string& one : watcher_.blind()) {
+            unseen += (unseen.empty() ? "; this kernel does not show denials of " : "; ") + one;
+        }
+        std::fprintf(stderr, "watching by %s%s\n",
+                     watcher_.source() == watch::Source::tracepoints ? "Landlock's tracepoints"
+                                                                     : "what Landlock's hooks return",
+                     unseen.c_str());
+    }
+
+    bool enough() const { return wanted_.count != 0 && printed_ >= wanted_.count; }
+
+    void tell(const oll_seen& event)
+    {
+        const auto known = containers_.find(event.cgroup_id);
+        say(describe(event, known == containers_.end() ? nullptr : &known->second, offset_));
+    }
+
+    // Whatever the order in which it comes to be known.
+    void learn(std::uint64_t cgroupId, const oll_record& record)
+    {
+        if (containers_.contains(cgroupId)) {
+            return;
+        }
+        const Named& container = containers_.emplace(cgroupId, named(record)).first->second;
+        ordered_json event = begin("created", container);
+        event["created"] = timeText(static_cast<std::int64_t>(record.created) * 1'000'000'000);
+        event["entries"] = ordered_json::array();
+        const json entries = container.report.value("entries", json::array());
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            event["entries"].push_back(entryName(container.report, static_cast<unsigned>(i)));
+        }
+        say(event);
+        for (const json& entry : entries) {
+            if (entry.value("enforcement", "") == "partial") {
+                ordered_json partial = begin("partial", container);
+                partial["entry"] = entry.value("name", "");
+                partial["without"] = withoutWhat(entry);
+                say(partial);
+            }
+        }
+    }
+
+    static ordered_json withoutWhat(const json& entry)
+    {
+        ordered_json list = ordered_json::array();
+        for (const char* member : {"dropped", "missingPaths"}) {
+            for (const json& one : entry.value(member, json::array())) {
+                list.push_back(ordered_json(one));
+            }
+        }
+        return list;
+    }
+
+    static ordered_json begin(const char* kind, const Named& container)
+    {
+        ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))}, {"event", kind}};
+        event.update(container.name);
+        return event;
+    }
+
+    void lookAtContainers()
+    {
+        if (!watcher_.current()) {
+            throw sys::Error(
+                "the selector was unloaded, and nothing is seen any more; start this again once it is "
+                "loaded");
+        }
+        const std::set<std::uint64_t> there = watcher_.containers();
+        for (const std::uint64_t id : there) {
+            oll_record record{};
+            if (!containers_.contains(id) && watcher_.record(id, record)) {
+                learn(id, record);
+            }
+        }
+        // What was told of it may be on its way still: it is forgotten one look later.
+        for (auto known = containers_.begin(); known != containers_.end();) {
+            if (there.contains(known->first)) {
+                ++known;
+            } else if (leaving_.insert(known->first).second) {
+                ++known;
+            } else {
+                say(begin("removed", known->second));
+                watcher_.forget(known->first);
+                leaving_.erase(known->first);
+                known = containers_.erase(known);
+            }
+        }
+    }
+
+    void tellLost()
+    {
+        for (const watch::Lost& lost : watcher_.lost()) {
+            const auto known = containers_.find(lost.cgroupId);
+            ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))}, {"event", "lost"}};
+            if (known != containers_.end()) {
+                event.update(known->second.name);
+            }
+            event["count"] = lost.count;
+            event["why"] = lost.cgroupId == 0 ? "they came faster than they were read"
+                                              : "more than its share of " + std::to_string(wanted_.share) + " a second";
+            say(event);
+        }
+    }
+
+    bool isWanted(const ordered_json& event) const
+    {
+        const std::string kind = event["event"].get<std::string>();
+        // Without them nobody could tell that there was nothing.
+        if (!wanted_.kinds.empty() && !wanted_.kinds.contains(kind) && kind != "lost") {
+            return false;
+        }
+        if (wanted_.container.empty()) {
+            return true;
+        }
+        if (!event.contains("container")) {
+            return kind == "lost";
+        }
+        const std::string id = event["container"].get<std::string>();
+        const std::string name = nameOf(json(event));
+        return id.starts_with(wanted_.container) || name == wanted_.container ||
+               name.ends_with("/" + wanted_.container);
+    }
+
+    void say(const ordered_json& event)
+    {
+        if (!isWanted(event) || enough()) {
+            return;
+        }
+        ++printed_;
+        wanted_.json ? print(event) : static_cast<void>(std::puts(eventText(event).c_str()));
+    }
+
+    static void print(const ordered_json& event)
+    {
+        std::puts(event.dump(-1, ' ', true, ordered_json::error_handler_t::replace).c_str());
+    }
+
+    static void flush()
+    {
+        if (std::fflush(stdout) != 0) {
+            throw sys::errnoError("write events");
+        }
+    }
+
+    Wanted wanted_;
+    std::int64_t offset_ = offsetToRealTime();
+    std::map<std::uint64_t, Named> containers_;  // by cgroup id
+    std::set<std::uint64_t> leaving_;
+    std::uint64_t printed_ = 0;
+    watch::Watcher watcher_;
+};
+
+Wanted wantedFrom(const po::variables_map& given)
+{
+    static const std::set<std::string> kinds = {"applied", "created", "denied", "failedClosed",
+                                                "lost",    "partial", "removed"};
+    Wanted wanted{.json = given.contains("json"), .count = given["count"].as<std::uint64_t>()};
+    for (const std::string& kind : given["kind"].as<Arguments>()) {
+        if (!kinds.contains(kind)) {
+            throw UsageError("events: no kind of event is called " + sys::printable(kind) +
+                             "; there are applied, created, denied, failedClosed, lost, partial and removed");
+        }
+        wanted.kinds.insert(kind);
+    }
+    if (given.contains("container")) {
+        wanted.container = given["container"].as<std::string>();
+        if (wanted.container.empty()) {
+            throw UsageError("events: --container needs an id or a name");
+        }
+    }
+    wanted.share = given["share"].as<std::uint32_t>();
+    if (wanted.share == 0 || wanted.share > largestShare) {
+        throw UsageError("events: --share must be between 1 and " + std::to_string(largestShare));
+    }
+    return wanted;
+}
+
+oll_applier requireSelector()
+{
+    if (reasonForLaunch(readSettings())) {
+        throw sys::Error(
+            "this node has the launch applier, which nothing shows the events of; `oci-landlock ps` and "
+            "`oci-landlock status` show what is restricted");
+    }
+    node::requireAccess();
+    if (!node::Node::loaded()) {
+        throw sys::Error(
+            "the selector is not loaded, so that there is nothing to see; run `oci-landlock load`, or start a "
+            "container with a profile");
+    }
+    const node::Lock lock;
+    return node::Node(lock).applier();
+}
+
+}  // namespace
+
+int runEvents(const Arguments& arguments)
+{
+    po::options_description options;
+    options.add_options()("json", "one JSON object a line");
+    options.add_options()("container", po::value<std::string>()->value_name("ID|NAME"), "of this container only");
+    options.add_options()("kind", po::value<Arguments>()->composing()->value_name("KIND")->default_value({}, "all"),
+                          "of this kind only; may be given several times");
+    options.add_options()("count", po::value<std::uint64_t>()->value_name("N")->default_value(0, "no end"),
+                          "end after N events");
+    options.add_options()("share", po::value<std::uint32_t>()->value_name("N")->default_value(usualShare),
+                          "events of each container in a second; what is more is counted");
+    const auto given = parseOptions(
+        "events",
+        "Says what happens to the containers that have a sandbox, as it happens, a line each: created, partial,\n"
+        "applied, denied (with the rule that would allow it), failedClosed, removed, lost.\n"
+        "Exit status: 0 ended by SIGINT or SIGTERM, or after as many as were asked for; 1 an error.",
+        options, arguments);
+    if (!given) {
+        return exitOk;
+    }
+    const Wanted wanted = wantedFrom(*given);
+    const oll_applier applier = requireSelector();
+    endOnSignals();
+    Stream(wanted, applier).run();
+    return exitOk;
+}
+
+}  // namespace cli

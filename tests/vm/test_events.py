@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `events` shows of containers, on each kernel by the source that it has."""
+
+import collections
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+import applier
+from containers import OCI_LANDLOCK, SOURCE, Bundle, TestCase, entry, oci_landlock, policy, profile, program
+from direct import FULL, await_true
+
+NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
+         "io.kubernetes.cri.sandbox-namespace": "default"}
+SHOWN = {"namespace": "default", "pod": r"shop\x1b\x5b2J\x2fx\x20y", "container": "web"}
+TRACEPOINTS = "/sys/kernel/tracing/events/landlock/landlock_deny_access_fs"
+EXACT = os.path.exists(TRACEPOINTS)
+LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\w+) (\S+)(?:: (.*))?$")
+
+
+class Watching:
+    """`events` at work: what it has said so far."""
+
+    def __init__(self, *words):
+        self.read = []
+        self.output = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
+        self.errors = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
+        self.process = subprocess.Popen([OCI_LANDLOCK, "events", *words], stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=self.errors)
+
+    @staticmethod
+    def text(of):
+        with open(of.name, encoding="utf-8") as file:
+            return file.read()
+
+    def lines(self):
+        text = self.text(self.output)
+        return text[:text.rfind("\n") + 1].splitlines()
+
+    def events(self, *kinds):
+        """Each is read once only: there can be many."""
+        for line in self.lines()[len(self.read):]:
+            self.read.append(json.loads(line))
+        return [event for event in self.read if not kinds or event["event"] in kinds]
+
+    def wait_for(self, what, condition):
+        try:
+            await_true(condition, what, 120)
+        except AssertionError as error:
+            kinds = collections.Counter(re.findall(r'"event":"(\w+)"', self.text(self.output)))
+            raise AssertionError(f"{error}; said: {kinds} {self.lines()[-5:]} {self.text(self.errors)}") from error
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def watching(*words):
+    """From when it sees something."""
+    seen = Watching(*words)
+    try:
+        seen.wait_for("it watches", lambda: "watching" in seen.text(seen.output) + seen.text(seen.errors))
+        yield seen
+    finally:
+        seen.end()
+
+
+@applier.selector_only("it has no selector that could tell anything")
+class Events(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.assertEqual(oci_landlock("load").returncode, 0)
+
+    def container(self, wanted, **annotations):
+        bundle = self.bundle()
+        bundle.annotate(wanted, **{**NAMES, **annotations})
+        return bundle
+
+    def test_from_a_denial_to_the_mended_profile(self):
+        """Each thing that happens to a container, in its order; and the rule that is proposed is the one that helps."""
+        rules = policy(read=["/bin"], write=["/dev"])
+        bundle = self.container(profile(program("/bin/target", name="one", rules=rules)))
+        run = bundle.script("run.sh", "/bin/probe read /etc/secret; /bin/target read /etc/secret; "
+                                      "/bin/probe read /etc/secret")
+        with watching("--json") as seen:
+            head, = seen.events()
+            self.assertEqual((head["event"], head["source"], head["unseen"]),
+                             ("watching", "tracepoints" if EXACT else "hooks", []))
+            result = bundle.run("crun", run)
+            self.assertEqual(result.stdout.count("allowed"), 2, result)
+            self.assertEqual(result.stdout.count("Permission denied"), 1, result)
+            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            created, applied, denied, removed = seen.events()[1:]
+            self.assertEqual([event["event"] for event in (created, applied, denied, removed)],
+                             ["created", "applied", "denied", "removed"])
+            for event in (created, applied, denied, removed):
+                self.assertEqual((event["container"], event["names"], event["digest"][:7]),
+                                 (bundle.id, SHOWN, "sha256:"))
+            for event in (applied, denied):
+                self.assertEqual((event["entries"], event["program"]), (["one"], "/bin/target"))
+            self.assertEqual((applied["pid"], applied["started"]), (denied["pid"], denied["started"]))
+            self.assertEqual((denied["rights"], denied["path"], denied["exact"]), (["read_file"], "/etc/secret", EXACT))
+            self.assertEqual("domain" in denied, EXACT)
+            # As the story goes on.
+            for rule in denied["allow"]["pathBeneath"]:
+                rules["pathBeneath"].append(rule)
+            bundle.annotate(profile(program("/bin/target", name="one", rules=rules)), **NAMES)
+            self.assertEqual(bundle.run("crun", run).stdout.count("allowed"), 3)
+            seen.wait_for("it is removed", lambda: len(seen.events("removed")) == 2)
+            self.assertEqual([event["event"] for event in seen.events()[5:]], ["created", "applied", "removed"])
+            self.assertEqual(seen.end(), 0)
+
+    def test_each_right(self):
+        """One denial of each kind, in a container that may do nothing outside of /allowed, and what is said of it."""
+        rules = policy(read=["/bin", "/run.sh"], write=["/dev", "/allowed"])
+        rules["ruleset"][0].update(handledAccessNet=["bind_tcp", "connect_tcp"],
+                                   scoped=["signal", "abstract_unix_socket"])
+        bundle = self.container(profile(program("/bin/inner", name="one", rules=rules)))
+        for name in ("etc/x", "allowed/old"):
+            bundle.write(name, "x")
+        os.makedirs(bundle.path("etc/empty"))
+        os.symlink("busybox", bundle.path("bin/truncate"))
+        cases = {
+            "cat /etc/x": (["read_file"], "/etc/x"),
+            "ls /etc": (["read_dir"], "/etc"),
+            "echo > /etc/new": (["make_reg"], "/etc/new"),
+            "echo >> /etc/x": (["write_file"], "/etc/x"),
+            "/etc/program": (["execute"], "/etc/program"),
+            "mkdir /etc/made": (["make_dir"], "/etc/made"),
+            "busybox mkfifo /etc/fifo": (["make_fifo"], "/etc/fifo"),
+            "ln -s x /etc/link": (["make_sym"], "/etc/link"),
+            "rm /etc/x": (["remove_file"], "/etc/x"),
+            "busybox rmdir /etc/empty": (["remove_dir"], "/etc/empty"),
+        }
+        bundle.script("etc/program", "true\n")
+        script = "".join(f"{line}\n" for line in cases)
+        script += "busybox nc -l -p 7777 127.0.0.1\nbusybox nc 127.0.0.1 7778\nkill -0 1\n"
+        bundle.script("run.sh", script)
+        with watching("--json", "--kind", "denied") as seen:
+            bundle.config["process"]["cwd"] = "/"
+            os.link(bundle.path("bin/probe"), bundle.path("bin/inner"))
+            result = bundle.run("crun", "/bin/sh", "-c", "/bin/inner exec /bin/sh /run.sh < /dev/null; true")
+            self.assertEqual(result.returncode, 0, result)
+            seen.wait_for("the last one",
+                          lambda: any(event["rights"] == ["signal"] for event in seen.events("denied")))
+            found = seen.events("denied")
+        by_path = [(event["rights"], event["path"]) for event in found if "path" in event]
+        for line, (rights, path) in cases.items():
+            above = path if not EXACT or rights[0] in ("read_file", "read_dir", "write_file", "execute") \
+                else os.path.dirname(path)
+            self.assertIn((rights, above), by_path, line)
+            allow, = [event["allow"] for event in found
+                      if (event["rights"], event.get("path")) == (rights, above)][:1]
+            parent = above if rights[0] in ("read_file", "read_dir", "write_file", "execute") else "/etc"
+            self.assertEqual(allow, {"pathBeneath": [{"allowedAccess": rights, "parent": [parent]}]}, line)
+        ports = {(tuple(event["rights"]), event["port"]) for event in found if "port" in event}
+        self.assertEqual(ports, {(("bind_tcp",), 7777), (("connect_tcp",), 7778)})
+        signals, = [event for event in found if event["rights"] == ["signal"]][:1]
+        self.assertNotIn("allow", signals)
+
+    def test_text(self):
+        """The same for people; whatever is in a name, a line stays one line."""
+        rules = policy(read=["/bin", "/run.sh"], write=["/dev"])
+        bundle = self.container(profile(entry(name="one", rules=rules)))
+        bundle.write("etc/a\x1b[2J\nb", "x")
+        run = bundle.script("run.sh", "cat '/etc/a\x1b[2J\nb'\n")
+        with watching() as seen:
+            result = bundle.run("crun", run)
+            self.assertEqual(result.stderr.count("Permission denied"), 1, result)
+            seen.wait_for("it is removed", lambda: " removed " in "\n".join(seen.lines()))
+            found = [LINE.match(line) for line in seen.lines()]
+            self.assertNotIn(None, found, seen.lines())
+            self.assertEqual({match[2] for match in found}, {"/".join(SHOWN.values())})
+            self.assertEqual([match[1] for match in found if match[1] != "denied"], ["created", "applied", "removed"])
+            self.assertTrue(any(re.search(r"^/bin/busybox\[\d+\] read_file /etc/a\\x1b\[2J\\x0ab; would be allowed by ",
+                                          match[3] or "") for match in found), seen.lines())
+
+    def test_failed_closed(self):
+        """An exec that could not get its domain, with its reason."""
+        bundle = self.container(profile(program("/bin/none", name="zero"), program("/bin/target", name="one")))
+        run = bundle.script("run.sh", "/bin/probe stack 16 + exec /bin/target; true")
+        with watching("--json", "--kind", "failedClosed") as seen:
+            self.assertNotIn("secret", bundle.run("crun", run).stdout)
+            seen.wait_for("it is told", lambda: seen.events("failedClosed"))
+            failed, = seen.events("failedClosed")
+            self.assertEqual((failed["entries"], failed["reason"], failed["errno"], failed["command"]),
+                             (["one"], "the task is in 16 Landlock layers already", 7,
+                              applier.refused_name("probe", "target")))
+
+    def test_partial(self):
+        """What best-effort has left out is said when the container comes, and with it what that was."""
+        rules = policy(read=["/bin", "/absent"], write=["/dev"])
+        bundle = self.container(profile(entry(name="one", missingPaths="skip", rules=rules)))
+        with watching("--json") as seen:
+            bundle.run("crun", "/bin/true")
+            seen.wait_for("it is told", lambda: seen.events("partial"))
+            partial, = seen.events("partial")
+            self.assertEqual((partial["entry"], partial["without"]), ("one", ["/absent"]))
+
+    def test_one_container_only(self):
+        """By id and by name; and a helper of another container, or a free one, is nobody's event."""
+        wanted = profile(entry(name="one"))
+        web, other, free = self.container(wanted), self.container(wanted), self.bundle()
+        other.config["annotations"]["io.kubernetes.cri.container-name"] = "db"
+        for chosen in (web.id, "web", "/".join(SHOWN.values())):
+            with watching("--json", "--container", chosen) as seen:
+                for bundle in (other, free, web):
+                    bundle.run("crun", "/bin/probe", "read", "/etc/secret")
+                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                self.assertEqual({event["container"] for event in seen.events()[1:]}, {web.id})
+                self.assertEqual([event["event"] for event in seen.events()[1:]],
+                                 ["created", "applied", "denied", "removed"])
+
+    def test_flood(self):
+        """What a container does hides nothing of another, and nothing is left out without being counted."""
+        loud = self.container(profile(entry(name="loud", rules=policy(read=["/bin"], write=["/dev"]))))
+        calm = self.container(profile(entry(name="calm", rules=policy(read=["/bin"], write=["/dev"]))))
+        calm.config["annotations"]["io.kubernetes.cri.container-name"] = "calm"
+        count = 20000 if FULL else 5000
+        with watching("--json", "--share", "50") as seen:
+            with loud.running("crun", "/bin/probe", "flood", str(count), "/etc/secret") as container:
+                for _ in range(3):
+                    calm.run("crun", "/bin/probe", "read", "/etc/secret")
+                container.wait_for(f"flood: {count} denied", 300)
+
+            def calms():
+                return [event for event in seen.events("denied") if event["container"] == calm.id]
+            seen.wait_for("the calm one is seen", lambda: len(calms()) == 3)
+
+            def accounted():
+                told = [event for event in seen.events("denied") if event["container"] == loud.id]
+                lost = [event["count"] for event in seen.events("lost") if event.get("container") == loud.id]
+                return len(told), sum(lost)
+            seen.wait_for("each is told or counted", lambda: sum(accounted()) == count)
+            self.assertGreater(accounted()[0], 49)
+            self.assertGreater(accounted()[1], count // 2)
+            self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
+
+    def test_whole_under_load(self):
+        """With a share that is large enough, each of many denials comes through, or is counted as lost."""
+        bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
+        count = 20000 if FULL else 5000
+        with watching("--json", "--share", "1000000") as seen:
+            bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
+            seen.wait_for("each is told or counted",
+                          lambda: len(seen.events("denied")) + sum(e["count"] for e in seen.events("lost")) == count)
+            self.assertGreater(len(seen.events("denied")), count // 4)
+
+    def test_nothing_is_left(self):
+        """Two at once see the same; and killed, it leaves no program and no map behind."""
+        bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
+        before = self.programs()
+        with watching("--json") as first, watching("--json") as second:
+            self.assertNotEqual(self.programs(), before)
+            bundle.run("crun", "/bin/probe", "read", "/etc/secret")
+            for seen in (first, second):
+                seen.wait_for("it is removed", lambda seen=seen: seen.events("removed"))
+
+            def told(seen):
+                return [(event["event"], event.get("pid")) for event in seen.events()[1:]]
+            self.assertEqual(told(first), told(second))
+            for seen in (first, second):
+                seen.process.kill()
+                seen.process.wait()
+        await_true(lambda: self.programs() == before, "the programs are gone")
+
+    @staticmethod
+    def programs():
+        found = json.loads(subprocess.run(["bpftool", "-j", "prog", "list"], stdout=subprocess.PIPE, text=True,
+                                          check=True).stdout)
+        # systemd and others come and go with theirs.
+        return sorted(item["id"] for item in found if item["type"] in ("tracing", "kprobe", "lsm"))
+
+    def test_the_selector_goes(self):
+        """It ends with a line, and does not go on as if nothing happened."""
+        with watching("--json") as seen:
+            self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
+            self.assertEqual(seen.process.wait(timeout=60), 1)
+            self.assertIn("the selector was unloaded", seen.text(seen.errors))
+        refused = oci_landlock("events")
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn("the selector is not loaded", refused.stderr)
+
+    def test_a_reader_that_does_not_read(self):
+        """Nobody waits for it: containers go on, and what found no room is counted when it reads again."""
+        bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
+        with subprocess.Popen([OCI_LANDLOCK, "events", "--json", "--share", "1000000"], stdout=subprocess.PIPE,
+                              text=True) as process:
+            self.assertIn("watching", process.stdout.readline())
+            os.kill(process.pid, signal.SIGSTOP)
+            count = 40000  # more than the ring has room for
+            result = bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
+            self.assertIn(f"{count} denied", result.stdout)
+            os.kill(process.pid, signal.SIGCONT)
+            told = lost = 0
+            end = time.monotonic() + 300
+            while told + lost < count and time.monotonic() < end:
+                event = json.loads(process.stdout.readline())
+                told += event["event"] == "denied"
+                lost += event.get("count", 0)
+            process.terminate()
+        # With it is counted what else was not told: that the exec was restricted.
+        self.assertIn(told + lost, (count, count + 1))
+        self.assertGreater(lost, 0)
+
+    def test_the_guide(self):
+        """What it says is done and comes out, word by word."""
+        with tempfile.TemporaryDirectory() as directory:
+            bundle = Bundle(os.path.join(directory, "bundle"))
+            bundle.config["process"]["args"] = ["cat", "/srv/data"]
+            bundle.config["annotations"] = {"io.landlock.profile": "report"}
+            os.makedirs(bundle.path("srv"))
+            bundle.write("srv/data", "42\n")
+            bundle.save()
+            with open(os.path.join(SOURCE, "docs", "guide", "denials.md"), encoding="utf-8") as file:
+                blocks = re.findall(r"^```([^\n]+)\n(.*?)^```$", file.read(), re.M | re.S)
+            said = None
+            for tag, text in blocks:
+                if tag.startswith("json /"):
+                    path = tag.split()[1]
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with open(path, "w", encoding="utf-8") as file:
+                        file.write(text)
+                    self.addCleanup(os.unlink, path)
+                elif tag == "sh vm":
+                    done = subprocess.run(["bash", "-ec", text], cwd=directory, stdout=subprocess.PIPE,
+                                          stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+                                          env={**os.environ, "PATH": os.path.dirname(OCI_LANDLOCK) + ":" +
+                                               os.environ["PATH"]})
+                    self.assertEqual(done.returncode, 0, done.stdout)
+                    said = done.stdout
+                else:
+                    self.assertEqual((tag, text), ("text output", said))
