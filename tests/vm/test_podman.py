@@ -218,7 +218,7 @@ class Podman(TestCase):
             played, said = self.kube_play(annotations)
             self.assertEqual((played.returncode, said), (0, [expected] * 2), played.stdout + played.stderr)
         before = len(node_log())
-        for annotations, why in (({"io.landlock.profile/a": "web"}, "io.landlock.profile/a"),
+        for annotations, why in (({"io.landlock.profile/a": "web"}, "this runtime does not say which container of the pod this is"),
                                  ({"io.landlock.profile": "nosuch"}, 'no profile "nosuch": tried')):
             played, said = self.kube_play(annotations)
             self.assertNotEqual(played.returncode, 0)
@@ -252,7 +252,7 @@ class Podman(TestCase):
             if tag.startswith("json /"):
                 write(tag.split()[1], text)
             elif tag == "sh vm":
-                result = command("bash", "-euo", "pipefail", "-c", text)
+                result = command("bash", "-euo", "pipefail", "-c", text, timeout=300)
                 self.assertEqual(result.returncode, 0, text + result.stderr)
                 if i + 1 < len(blocks) and blocks[i + 1][0] == "text output":
                     self.assertEqual(result.stdout, blocks[i + 1][1], text + result.stderr)
