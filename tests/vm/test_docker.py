@@ -100,6 +100,37 @@ class Docker(TestCase):
         # Another runtime is another way.
         self.assertEqual(lines(self.run_("--runtime=runc", "--env", "OCI_LANDLOCK_PROFILE=web")), [FREE])
 
+    def test_annotation(self):
+        """As on other engines: by name, and a whole profile; after a restart, too. Not together with a variable."""
+        if "--annotation" not in docker("run", "--help").stdout:
+            self.skipTest("this Docker has no --annotation, as 24 and later have")
+        for wanted in ("web", json.dumps(WEB)):
+            self.assertEqual(lines(self.run_("--annotation", f"io.landlock.profile={wanted}")), [RESTRICTED])
+        self.assertEqual(lines(self.run_("--annotation", "org.example.profile=web")), [FREE])
+        asks = ("--annotation", "io.landlock.profile=web")
+        for options, image, why in (
+                (("--annotation", "io.landlock.profile=nosuch"), "probe", 'no profile "nosuch": tried'),
+                (("--annotation", "io.landlock.profil=web"), "probe", "io.landlock.profil"),
+                ((*asks, "--env", "OCI_LANDLOCK_PROFILE=web"), "probe", "OCI_LANDLOCK_PROFILE"),
+                (asks, "asking", "OCI_LANDLOCK_PROFILE")):
+            with self.subTest(options=options, image=image):
+                result = self.run_(*options, image=image)
+                self.assertIn(result.returncode, (125, 126, 127), result.stderr)
+                self.assertEqual(result.stdout, "")
+                self.assertIn(why, result.stderr)
+        started = docker("run", "--detach", "--name=web", "--network=none", *asks, "probe", "/bin/sh", "-c",
+                         "/bin/probe read /etc/secret; exec /bin/sleep 1000")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assertEqual(docker("restart", "--time=0", "web").returncode, 0)
+        wait_for(lambda: lines(docker("logs", "web")) == [RESTRICTED] * 2, "it has read again", 120)
+        # docs/guide/docker.md, with the profile that it has.
+        (profile_path, profile_text), = self.guide("json /")
+        write(profile_path.split()[1], profile_text)
+        blocks = self.guide()
+        at = [tag for tag, _ in blocks].index("sh annotation")
+        result = command("bash", "-euo", "pipefail", "-c", blocks[at][1], timeout=300)
+        self.assertEqual(blocks[at + 1], ("text output", result.stdout), result.stderr)
+
     def test_an_image_asks(self):
         self.assertEqual(lines(self.run_(image="asking")), [RESTRICTED])
         result = self.run_("--env", "OCI_LANDLOCK_PROFILE=other", image="asking")
@@ -145,10 +176,15 @@ class Docker(TestCase):
         write(SETTINGS, '{"baselin": "web"}')
         self.assertIn("/baselin: unknown", self.run_().stderr)
 
-    def test_guide(self):
-        """docs/guide/docker.md, command by command."""
+    def guide(self, kind=""):
+        """(tag, text) of the blocks of docs/guide/docker.md whose tag begins with this."""
         with open(os.path.join(SOURCE, "docs", "guide", "docker.md"), encoding="utf-8") as file:
             blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", file.read(), re.M | re.S)
+        return [block for block in blocks if block[0].startswith(kind)]
+
+    def test_guide(self):
+        """docs/guide/docker.md, command by command."""
+        blocks = self.guide()
         run = 0
         for i, (tag, text) in enumerate(blocks):
             if tag.startswith("json /"):

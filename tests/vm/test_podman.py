@@ -3,14 +3,16 @@
 image (harness/run --engines)."""
 
 import contextlib
+import functools
 import json
 import os
+import pwd
 import re
 import shutil
 import tempfile
 import unittest
 
-from cases import FREE, RESTRICTED, lines
+from cases import FREE, RESTRICTED, lines, wait_for
 from containers import (BUILD, OCI_LANDLOCK, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, node_log, problems,
                         profile, program, status)
 from direct import FULL, await_true
@@ -29,6 +31,9 @@ log_driver = "k8s-file"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+QUADLET = "/etc/containers/systemd/web.container"
+with open("/proc/1/comm", encoding="utf-8") as file:
+    SYSTEMD = file.read() == "systemd\n"
 BOTH = "/bin/probe read /etc/secret; /bin/target read /etc/secret"
 KEEP = BOTH + "; exec sleep 1000"
 
@@ -47,8 +52,33 @@ def install():
         shutil.copy(os.path.join(BUILD, "hooks", name), HOOKS)
 
 
+def make_image():
+    """Its files, and them as a tar archive."""
+    directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
+    rootfs = Bundle(directory).rootfs
+    # As in most images, and not as busybox has it: a file of its own.
+    os.unlink(rootfs + "/bin/cat")
+    shutil.copy(rootfs + "/bin/busybox", rootfs + "/bin/cat")
+    os.symlink("busybox", rootfs + "/bin/head")
+    write(rootfs + "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    command("tar", "-C", rootfs, "-cf", directory + ".tar", ".", check=True)
+    # Debian's runtimes want it to be there once AppArmor is.
+    write("/etc/apparmor/parser.conf", "")
+    return directory + ".tar"
+
+
+def guide():
+    """(tag, text) of the blocks of docs/guide/podman.md."""
+    with open(os.path.join(SOURCE, "docs", "guide", "podman.md"), encoding="utf-8") as file:
+        return re.findall(r"^```([^\n]*)\n(.*?)^```$", file.read(), re.M | re.S)
+
+
 def podman(*words, **options):
     return command("podman", *words, **options)
+
+
+def journal(*matches):
+    return command("journalctl", "--no-pager", "--output=cat", *matches).stdout
 
 
 def csv(text):
@@ -79,21 +109,12 @@ class Podman(TestCase):
     def setUpClass(cls):
         install()
         write(SETTINGS, CONF)
-        # Debian's runtimes want it to be there once AppArmor is.
-        write("/etc/apparmor/parser.conf", "")
         for path in ("/etc/subuid", "/etc/subgid"):
             write(path, "containers:200000:131072\n")
         write(PROFILES + "/web.json", json.dumps(profile(program("/bin/target"))))
-        directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
-        rootfs = Bundle(directory).rootfs
-        # As in most images, and not as busybox has it: a file of its own.
-        os.unlink(rootfs + "/bin/cat")
-        shutil.copy(rootfs + "/bin/busybox", rootfs + "/bin/cat")
-        os.symlink("busybox", rootfs + "/bin/head")
-        write(rootfs + "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-        command("tar", "-C", rootfs, "-cf", directory + ".tar", ".", check=True)
+        image = make_image()
         for name in (IMAGE, GUIDE):
-            made = podman("import", directory + ".tar", name)
+            made = podman("import", image, name)
             assert made.returncode == 0, made.stderr
 
     def setUp(self):
@@ -164,6 +185,46 @@ class Podman(TestCase):
         """podman's own init is the entrypoint; the program is selected all the same."""
         self.assertLines(self.run_("--init"), FREE, RESTRICTED)
 
+    def require_pods(self):
+        if podman("version", "--format", "{{.Client.Version}}").stdout.startswith("4."):
+            self.skipTest("podman 4 makes no pods without systemd's cgroup manager")
+
+    def test_pod(self):
+        """One container of a pod asks, another does not."""
+        self.require_pods()
+        made = podman("pod", "create", "--network=none", "--name", "pod")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.addCleanup(podman, "pod", "rm", "--force", "--time", "0", "pod")
+        self.assertLines(self.run_("--pod", "pod"), FREE, RESTRICTED)
+        self.assertLines(self.run_("--pod", "pod", wanted=None), FREE, FREE)
+
+    def kube_play(self, annotations):
+        """podman's answer, and what two containers of a pod with these annotations have printed."""
+        containers = [{"name": name, "image": IMAGE, "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", BOTH]}
+                      for name in ("a", "b")]
+        write("/tmp/pod.yaml", json.dumps({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "annotations": annotations},
+            "spec": {"restartPolicy": "Never", "containers": containers}}))
+        self.addCleanup(podman, "kube", "down", "--force", "/tmp/pod.yaml")
+        played = podman("kube", "play", "--replace", "--network=none", "/tmp/pod.yaml")
+        if played.returncode == 0:
+            podman("wait", "pod-a", "pod-b")
+        return played, [lines(podman("logs", "pod-" + name)) for name in ("a", "b")]
+
+    def test_kube_play(self):
+        """Each container of the pod is restricted, by its annotation; for one of them there can be none."""
+        self.require_pods()
+        for annotations, expected in (({"io.landlock.profile": "web"}, [FREE, RESTRICTED]), ({}, [FREE, FREE])):
+            played, said = self.kube_play(annotations)
+            self.assertEqual((played.returncode, said), (0, [expected] * 2), played.stdout + played.stderr)
+        before = len(node_log())
+        for annotations, why in (({"io.landlock.profile/a": "web"}, "this runtime does not say which container of the pod this is"),
+                                 ({"io.landlock.profile": "nosuch"}, 'no profile "nosuch": tried')):
+            played, said = self.kube_play(annotations)
+            self.assertNotEqual(played.returncode, 0)
+            self.assertEqual(said, [[], []], played.stderr)
+            self.assertIn(why, node_log()[before:])
+
     def test_a_profile_that_is_wrong(self):
         """The container does not start. Why: with runc it is in podman's message, with crun in the system log."""
         for runtime in RUNTIMES:
@@ -185,14 +246,13 @@ class Podman(TestCase):
 
     def test_guide(self):
         """docs/guide/podman.md, command by command."""
-        with open(os.path.join(SOURCE, "docs", "guide", "podman.md"), encoding="utf-8") as file:
-            blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", file.read(), re.M | re.S)
+        blocks = guide()
         self.assertGreater(len(blocks), 4)
         for i, (tag, text) in enumerate(blocks):
             if tag.startswith("json /"):
                 write(tag.split()[1], text)
             elif tag == "sh vm":
-                result = command("bash", "-euo", "pipefail", "-c", text)
+                result = command("bash", "-euo", "pipefail", "-c", text, timeout=300)
                 self.assertEqual(result.returncode, 0, text + result.stderr)
                 if i + 1 < len(blocks) and blocks[i + 1][0] == "text output":
                     self.assertEqual(result.stdout, blocks[i + 1][1], text + result.stderr)
@@ -258,3 +318,112 @@ class Podman(TestCase):
             self.assertLines(self.run_(), FREE, RESTRICTED)
             found = self.assertDoctorSays()
             self.assertIn("the hook runs 2 times at createRuntime", found["podman.createRuntime"]["message"])
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@unittest.skipUnless(os.path.exists("/usr/libexec/podman/quadlet"), "this podman has no quadlets, as 4.4 and later have")
+class Quadlet(TestCase):
+    """Units that systemd makes of files with our annotation: the one of docs/guide/podman.md, as it is there."""
+
+    @classmethod
+    def setUpClass(cls):
+        install()
+        write(SETTINGS, '[containers]\nnetns = "none"\n')
+        cls.image = make_image()
+        blocks = guide()
+        for tag, text in blocks:
+            if tag.startswith("json /"):
+                write(tag.split()[1], text)
+        at, = [i for i, (tag, _) in enumerate(blocks) if tag == "ini " + QUADLET]
+        cls.asks = blocks[at][1]
+        assert [tag for tag, _ in blocks[at + 1:at + 3]] == ["sh systemd", "text output"]
+        cls.steps, cls.said = (text for _, text in blocks[at + 1:at + 3])
+        cls.free = cls.asks.replace("Annotation=io.landlock.profile=programs\n", "")
+        cls.wrong = cls.asks.replace("profile=programs", "profile=nosuch")
+        assert len({cls.asks, cls.free, cls.wrong}) == 3
+
+    def install_units(self, directory):
+        for name, text in (("web", self.asks), ("free", self.free), ("wrong", self.wrong)):
+            write(os.path.join(directory, name + ".container"), text)
+
+    def compare(self, run, *options):
+        """`run`: runs a command as whose units they are; `options` are systemctl's and journalctl's."""
+        def systemctl(*words):
+            return run("systemctl", *options, *words)
+
+        def said(unit):
+            return run("podman", "logs", "systemd-" + unit).stdout
+
+        def shows(unit, name):
+            return systemctl("show", "--property", name, "--value", unit).stdout.strip()
+
+        done = run("bash", "-euo", "pipefail", "-c",
+                   self.steps.replace("systemctl", " ".join(("systemctl", *options))))
+        self.assertEqual((done.returncode, done.stdout), (0, self.said), done.stderr + self.journal("web"))
+        self.assertEqual(shows("web", "ActiveState"), "active")
+        # What is restricted is in the unit's own cgroup.
+        init = run("podman", "inspect", "--format", "{{.State.Pid}}", "systemd-web").stdout.strip()
+        with open(f"/proc/{init}/cgroup", encoding="utf-8") as file:
+            self.assertIn("/web.service/", file.read())
+        found = json.loads(run(PROGRAM, "status", "--json").stdout)["containers"]
+        self.assertEqual([item["id"] for item in found],
+                         [run("podman", "inspect", "--format", "{{.Id}}", "systemd-web").stdout.strip()])
+
+        self.assertEqual(systemctl("restart", "web").returncode, 0)
+        wait_for(lambda: said("web") == self.said, "it is restricted after a restart as well", 300)
+
+        started = systemctl("start", "free")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        wait_for(lambda: said("free") == "root:x:0:0:root:/root:/bin/sh\n", "the one without annotation reads", 300)
+
+        self.assertNotEqual(systemctl("start", "wrong").returncode, 0)
+        self.assertEqual([shows("wrong", name) for name in ("ActiveState", "Result", "ExecMainStatus")],
+                         ["failed", "exit-code", "126"])
+        # crun says that a hook failed. Why is in the journal, but often without the unit's name: the hook has ended by
+        # the time that journald looks up whose it was.
+        wait_for(lambda: "hook" in self.journal("wrong"), "the unit's journal names the hook", 120)
+        wait_for(lambda: 'no profile "nosuch": tried' in journal("--identifier=oci-landlock", f"_UID={self.uid}"),
+                 "the journal says why", 120)
+        self.assertNotIn("root:x:0:0", self.journal("wrong"))
+
+        self.assertEqual(systemctl("stop", "web", "free").returncode, 0)
+        self.assertEqual(run("podman", "ps", "--all", "--quiet").stdout, "")
+
+    def journal(self, unit):
+        return journal(f"{'_SYSTEMD_USER_UNIT' if self.uid else '_SYSTEMD_UNIT'}={unit}.service")
+
+    def test_of_the_system(self):
+        self.uid = 0
+        self.install_units(os.path.dirname(QUADLET))
+        self.addCleanup(shutil.rmtree, os.path.dirname(QUADLET))
+        made = podman("import", self.image, GUIDE)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.compare(functools.partial(command, timeout=600))
+        self.assertNothingLeft()
+
+    def test_of_a_user(self):
+        """By the user's own systemd; the applier is launch, whatever the node has."""
+        command("systemctl", "start", "systemd-logind", check=True)
+        write("/etc/subuid", "")
+        write("/etc/subgid", "")
+        command("useradd", "--create-home", "demo", check=True)
+        user = pwd.getpwnam("demo")
+        self.uid = user.pw_uid
+        self.addCleanup(command, "userdel", "--remove", "demo")
+        lingers = command("loginctl", "enable-linger", "demo")
+        self.assertEqual(lingers.returncode, 0, lingers.stderr)
+        self.addCleanup(command, "systemctl", "stop", f"user@{user.pw_uid}.service")
+
+        def run(*words):
+            return command("setpriv", "--reuid=demo", "--regid=demo", "--init-groups", "env", "-i", "-C", user.pw_dir,
+                           "HOME=" + user.pw_dir, f"XDG_RUNTIME_DIR=/run/user/{user.pw_uid}",
+                           f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{user.pw_uid}/bus",
+                           "PATH=" + os.environ["PATH"], *words, timeout=600)
+        wait_for(lambda: run("systemctl", "--user", "is-active", "default.target").stdout == "active\n",
+                 "the user's systemd runs", 300)
+        os.chmod(self.image, 0o644)
+        made = run("podman", "import", self.image, GUIDE)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.install_units(user.pw_dir + "/.config/containers/systemd")
+        command("chown", "-R", "demo:demo", user.pw_dir + "/.config", check=True)
+        self.compare(run, "--user")

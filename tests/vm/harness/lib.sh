@@ -91,6 +91,14 @@ sources() {
     done
 }
 
+# amended SUITE: it, and the suites that have what came later for it.
+amended() {
+    case $1 in
+    unstable | sid) echo "$1" ;;
+    *) printf '%s\n' "$1" "$1-updates" "$1-security" ;;
+    esac
+}
+
 # own_apt DIRECTORY ARCHITECTURE SUITE…: from here on apt is one of its own there, for that architecture, with these
 # suites; the machine's lists and sources stay as they are.
 own_apt() {
