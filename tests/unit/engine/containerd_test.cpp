@@ -25,7 +25,7 @@ protected:
         node_.program("usr/bin/oci-landlock");
         node_.copy("hooks/hooks.json", specification);
         node_.copy("hooks/containerd/version-2.toml", settings);
-        version2_ = node_.files().read("/etc/containerd/config.toml").value();
+        version2_ = "version = 2\n" + node_.files().read("/etc/containerd/config.toml").value();
         node_.file(settings, version2_ + runc2);
     }
 
@@ -94,7 +94,8 @@ TEST_F(Containerd, Annotations)
         EXPECT_EQ(wrong(look()), "problem containerd.annotations") << patterns;
         EXPECT_NE(text(look()).find("io.landlock.profile/web pass"), std::string::npos) << patterns;
     }
-    replace("pod_annotations", "container_annotations");
+    // Those of containers are none that a pod can have.
+    replace("pod_annotations", "others");
     EXPECT_EQ(wrong(look()), "problem containerd.annotations");
     replace(R"(["io.landlock.*", "io.landlock.*/*"])", R"(["*", "*/*"])");
     EXPECT_EQ(wrong(look()), "");
