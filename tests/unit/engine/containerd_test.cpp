@@ -133,6 +133,34 @@ TEST_F(Containerd, Specification)
     EXPECT_NE(text(look()).find("does not exist: none of its pods starts"), std::string::npos);
 }
 
+// It brings the hooks, so that no base specification need have them.
+TEST_F(Containerd, RuntimeThatAddsHooks)
+{
+    const std::string runtime = "options.BinaryName = \"/usr/bin/oci-landlock-runtime\"";
+    node_.program("usr/bin/oci-landlock-runtime");
+    replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"", runtime);
+    EXPECT_EQ(
+        text(look()),
+        "ok containerd.handler: the handler landlock in /etc/containerd/config.toml runs the hook for its pods\n");
+    // Without a name and annotations that mean us.
+    node_.file(settings, "version = 2\n" + std::string(runc2) + runtime + "\n");
+    EXPECT_EQ(wrong(look()), "problem containerd.annotations");
+    for (const char* missing : {"usr/bin/oci-landlock", "usr/bin/oci-landlock-runtime"}) {
+        SetUp();
+        node_.program("usr/bin/oci-landlock-runtime");
+        replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"", runtime);
+        node_.remove(missing);
+        EXPECT_EQ(wrong(look()), "problem containerd.program");
+        EXPECT_NE(text(look()).find("/" + std::string(missing) + ", which the handler landlock needs, is not there"),
+                  std::string::npos)
+            << text(look());
+    }
+    node_.remove("usr/bin/oci-landlock");
+    replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"",
+            "options.BinaryName = \"/usr/bin/other-oci-landlock-runtime\"");
+    EXPECT_EQ(wrong(look()), "problem containerd.specification");
+}
+
 TEST_F(Containerd, ProgramMissing)
 {
     node_.remove("usr/bin/oci-landlock");
