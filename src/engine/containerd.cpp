@@ -295,13 +295,12 @@ private:
         }
     }
 
-    // The built-in handler goes when there are others, before containerd 2.
+    // The built-in handler goes when there are others, before containerd 2, and its CRI plugin does not load without.
     void lookForRunc()
     {
         if (version_ == 2 && usual_ == "runc" && !handlers_.contains("runc")) {
             add("containerd.runc", Severity::problem,
-                "no handler runc is named beside the others: with containerd 1 there is none then, and no pod of the "
-                "usual kind starts",
+                "no handler runc is named beside the others: containerd 1 then has none, and runs no pods at all",
                 std::string("[plugins.\"") + cri2 +
                     "\".containerd.runtimes.runc] with runtime_type = " + "\"io.containerd.runc.v2\" in " + mainFile);
         }
