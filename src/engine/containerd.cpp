@@ -189,7 +189,7 @@ private:
             for (const std::string& missing : missingOf(files_, handler.runtime)) {
                 add("containerd.program", Severity::problem,
                     sys::printable(missing) + ", which " + shown +
-                        " needs, is not there or not executable: its pods do not start",
+                        " needs, is not there or not executable: its containers with a profile do not start",
                     "install " + sys::printable(missing));
             }
         } else if (handler.specification.empty()) {
