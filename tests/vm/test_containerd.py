@@ -362,7 +362,7 @@ class Containerd(PodTestCase):
             self.assertDoctorSays("containerd.runc")
             with self.assertRaisesRegex(cri.Failed, NO_CRI):
                 cri.Pod("landlock", {})
-            self.assertRegex(read(LOG), r"no corresponding runtime configured .* default_runtime_name = .*runc")
+            self.assertRegex(read(LOG), r"no corresponding runtime configured .*default_runtime_name = .*runc")
 
     def test_program_missing(self):
         """No container of a handler of ours starts, whatever it asks for."""
