@@ -91,7 +91,7 @@ class Daemon:
                 return cri.call("Version").runtime_name == "containerd"
             except cri.Failed as error:
                 return NO_CRI in str(error)
-        wait_for(answers, "containerd answers", 120)
+        wait_for(answers, "containerd answers", 600)
 
     @classmethod
     def stop(cls):
@@ -111,7 +111,7 @@ def set_up(more=()):
     write("/etc/apparmor/parser.conf", "")
     write(PROFILES + "/web.json", json.dumps(WEB))
     for _, text, _ in guide("sh setup"):
-        command("bash", "-euo", "pipefail", "-c", text, check=True)
+        command("bash", "-euo", "pipefail", "-c", text, timeout=600, check=True)
     write(SETTINGS, read(SETTINGS) + "".join(text for _, text, _ in [*guide("toml append"), *more]))
     Daemon.start()
     directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
@@ -128,7 +128,7 @@ def set_up(more=()):
             assert done.returncode == 0, done.stderr
         # CRI hears of it a moment later.
         wait_for(lambda k=known: k in lines(command("ctr", "--namespace", "k8s.io", "images", "list", "--quiet")),
-                 f"CRI knows {name}", 60)
+                 f"CRI knows {name}", 600)
     shutil.rmtree(directory)
 
 
@@ -147,7 +147,7 @@ class PodTestCase(TestCase):
         """(id, what it could do)."""
         container = pod.create(name, IMAGE, words, dict(annotations))
         cri.call("StartContainer", container_id=container)
-        wait_for(lambda: pod.output(name), f"{name} has printed a line", 60)
+        wait_for(lambda: pod.output(name), f"{name} has printed a line", 300)
         return container, pod.output(name)[-1]
 
     def outcome(self, *arguments):
@@ -258,7 +258,7 @@ class Containerd(PodTestCase):
 
         def start(pod, name, then=""):
             container, _ = self.start(pod, name, words=("/bin/sh", "-c", both + then))
-            wait_for(lambda: len(pod.output(name)) == 2, f"{name} has printed two lines", 60)
+            wait_for(lambda: len(pod.output(name)) == 2, f"{name} has printed two lines", 300)
             return container, [line.split(": ")[1] for line in pod.output(name)]
 
         for handler in HANDLERS:
@@ -267,7 +267,7 @@ class Containerd(PodTestCase):
                 for name, outcome in (("first", [NO, YES]), ("second", [YES, NO]), ("third", [YES, YES])):
                     container, found = start(pod, name)
                     self.assertEqual(found, outcome)
-                    wait_for(lambda c=container: cri.state(c).state == cri.EXITED, f"{name} is done", 60)
+                    wait_for(lambda c=container: cri.state(c).state == cri.EXITED, f"{name} is done", 300)
                     self.assertEqual(cri.state(container).exit_code, 0)
                     self.assertInStatus()
                 (web, first), (db, second), (_, third) = (start(pod, name, stays) for name in ("web", "db", "helper"))
