@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// containerd: runtime handlers of its CRI plugin, each with annotations that it lets pass and a base specification.
+// containerd: runtime handlers of its CRI plugin, each with annotations that it lets pass, and with a base
+// specification that has the hooks or a runtime that adds them.
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -31,6 +32,7 @@ struct Handler {
     Strings podAnnotations;
     Strings containerAnnotations;
     std::string specification;
+    std::string runtime;
     bool systemdCgroup = false;
     std::string file;
 };
@@ -119,11 +121,13 @@ private:
                 }
                 const json& runtimes = at(engine, "runtimes");
                 for (const auto& [name, table] : objectIn(runtimes).items()) {
+                    const json& options = at(table, "options");
                     handlers_[name] = {.type = textOf(at(table, "runtime_type")),
                                        .podAnnotations = stringsOf(at(table, "pod_annotations")),
                                        .containerAnnotations = stringsOf(at(table, "container_annotations")),
                                        .specification = textOf(at(table, "base_runtime_spec")),
-                                       .systemdCgroup = at(at(table, "options"), "SystemdCgroup") == true,
+                                       .runtime = textOf(at(options, "BinaryName")),
+                                       .systemdCgroup = at(options, "SystemdCgroup") == true,
                                        .file = path};
                 }
             }
@@ -148,7 +152,8 @@ private:
     // Whoever made it wanted the hook.
     bool meansUs(const std::string& name, const Handler& handler)
     {
-        if (name.find("landlock") != std::string::npos || letsPass(handler.podAnnotations, "io.landlock.profile") ||
+        if (name.find("landlock") != std::string::npos || addsHooks(handler.runtime) ||
+            letsPass(handler.podAnnotations, "io.landlock.profile") ||
             letsPass(handler.containerAnnotations, "io.landlock.profile")) {
             return true;
         }
@@ -180,7 +185,14 @@ private:
                 "runtime_type = \"io.containerd.runc.v2\"" + where);
         }
         lookAtAnnotations(shown, where, handler);
-        if (handler.specification.empty()) {
+        if (addsHooks(handler.runtime)) {
+            for (const std::string& missing : missingOf(files_, handler.runtime)) {
+                add("containerd.program", Severity::problem,
+                    sys::printable(missing) + ", which " + shown +
+                        " needs, is not there or not executable: its containers with a profile do not start",
+                    "install " + sys::printable(missing));
+            }
+        } else if (handler.specification.empty()) {
             add("containerd.specification", Severity::problem,
                 shown + " has no base specification, so that no hook runs: its pods start without a sandbox",
                 "base_runtime_spec = \"/etc/containerd/oci-landlock.json\"" + where + ", made as docs/hooks.md says");
@@ -283,13 +295,12 @@ private:
         }
     }
 
-    // The built-in handler goes when there are others, before containerd 2.
+    // The built-in handler goes when there are others, before containerd 2, and its CRI plugin does not load without.
     void lookForRunc()
     {
         if (version_ == 2 && usual_ == "runc" && !handlers_.contains("runc")) {
             add("containerd.runc", Severity::problem,
-                "no handler runc is named beside the others: with containerd 1 there is none then, and no pod of the "
-                "usual kind starts",
+                "no handler runc is named beside the others: containerd 1 then has none, and runs no pods at all",
                 std::string("[plugins.\"") + cri2 +
                     "\".containerd.runtimes.runc] with runtime_type = " + "\"io.containerd.runc.v2\" in " + mainFile);
         }

@@ -14,7 +14,6 @@ using sys::Findings;
 using sys::Severity;
 
 constexpr const char* daemonFile = "/etc/docker/daemon.json";
-constexpr std::string_view wrapper = "/oci-landlock-runtime";
 
 // What is executed as a runtime of the daemon's; "": nothing that is named here.
 std::string programOf(const json& runtime)
@@ -44,7 +43,7 @@ public:
         const json& usual = at(settings, "default-runtime");
         for (const auto& [name, runtime] : objectIn(at(settings, "runtimes")).items()) {
             const std::string program = programOf(runtime);
-            if (("/" + program).ends_with(wrapper)) {
+            if (addsHooks(program)) {
                 lookAtProgram(name, program);
                 ours = ours.empty() || usual == name ? name : ours;
             } else {
@@ -66,20 +65,13 @@ private:
         findings_.push_back({name, severity, std::move(message), std::move(remedy)});
     }
 
-    // A bare name is looked for in the daemon's PATH. The wrapper has the hook beside it.
     void lookAtProgram(const std::string& name, const std::string& program)
     {
-        if (!program.starts_with('/')) {
-            return;
-        }
-        for (const std::string& needed :
-             {program, program.substr(0, program.size() - std::string_view("-runtime").size())}) {
-            if (!files_.executable(needed).value_or(false)) {
-                add("docker.program", Severity::problem,
-                    sys::printable(needed) + ", which Docker's runtime " + sys::printable(name) +
-                        " needs, is not there or not executable: containers with a profile do not start",
-                    "install " + sys::printable(needed));
-            }
+        for (const std::string& missing : missingOf(files_, program)) {
+            add("docker.program", Severity::problem,
+                sys::printable(missing) + ", which Docker's runtime " + sys::printable(name) +
+                    " needs, is not there or not executable: containers with a profile do not start",
+                "install " + sys::printable(missing));
         }
     }
 

@@ -5,10 +5,35 @@
 
 namespace engine {
 
+namespace {
+
+constexpr std::string_view wrapper = "/oci-landlock-runtime";
+
+}  // namespace
+
 bool isOurs(const nlohmann::json& hook)
 {
     const nlohmann::json& path = at(hook, "path");
     return path.is_string() && ("/" + path.get<std::string>()).ends_with("/oci-landlock");
+}
+
+bool addsHooks(const std::string& runtime)
+{
+    return ("/" + runtime).ends_with(wrapper);
+}
+
+std::vector<std::string> missingOf(const Files& files, const std::string& runtime)
+{
+    std::vector<std::string> missing;
+    if (runtime.starts_with('/')) {
+        for (const std::string& needed :
+             {runtime, runtime.substr(0, runtime.size() - std::string_view("-runtime").size())}) {
+            if (!files.executable(needed).value_or(false)) {
+                missing.push_back(needed);
+            }
+        }
+    }
+    return missing;
 }
 
 std::string stageOf(const nlohmann::json& hook)

@@ -21,6 +21,12 @@ sys::Findings dockerFindings(const Files& files, const Needs& needs);
 // All of them, and a note where there is none.
 sys::Findings findings(const Files& files, const Needs& needs);
 
+// Whether the runtime that an engine executes is oci-landlock-runtime, which adds the hooks.
+bool addsHooks(const std::string& runtime);
+// Of it and the program beside it that the hooks call: what is not there, or not executable. Where the engine looks for
+// a bare name is not known.
+std::vector<std::string> missingOf(const Files& files, const std::string& runtime);
+
 // Whether the hook of a specification, or of podman's file, calls us: a JSON object with path and args.
 bool isOurs(const nlohmann::json& hook);
 // "createRuntime": what it calls us for; "" where it says nothing.

@@ -14,6 +14,9 @@ import unittest
 import applier
 from applier import BUILD, OCI_LANDLOCK, SOURCE  # noqa: F401
 
+PROGRAM = "/usr/bin/oci-landlock"
+HOOKS = "/usr/share/containers/oci/hooks.d"
+SHARED = "/usr/share/oci-landlock/hooks"
 PROBE = os.path.join(BUILD, "tests", "vm", "probe")
 RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
@@ -45,6 +48,17 @@ def doctor():
 
 def problems(findings):
     return sorted(name for name, item in findings.items() if item["severity"] == "problem")
+
+
+def install():
+    """As `meson install` and the package do it. /usr is writable, and lost with the VM."""
+    for name in ("oci-landlock", "oci-landlock-runtime"):
+        shutil.copy(os.path.join(BUILD, "src", name), "/usr/bin")
+    for directory, names in ((HOOKS, ("oci-landlock.json", "oci-landlock-poststart.json",
+                                      "oci-landlock-poststop.json")), (SHARED, ("hooks.json",))):
+        os.makedirs(directory, exist_ok=True)
+        for name in names:
+            shutil.copy(os.path.join(BUILD, "hooks", name), directory)
 
 
 NODE_LOG = "/run/messages"

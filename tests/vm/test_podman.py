@@ -13,12 +13,10 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, lines, wait_for
-from containers import (BUILD, OCI_LANDLOCK, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, node_log, problems,
-                        profile, program, status)
+from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, install, node_log,
+                         problems, profile, program, status)
 from direct import FULL, await_true
 
-PROGRAM = "/usr/bin/oci-landlock"
-HOOKS = "/usr/share/containers/oci/hooks.d"
 SETTINGS = "/etc/containers/containers.conf"
 PROFILES = "/etc/oci-landlock/profiles"
 IMAGE = "localhost/probe"
@@ -42,14 +40,6 @@ def write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def install():
-    """As `meson install` and the package do it. /usr is writable, and lost with the VM."""
-    shutil.copy(OCI_LANDLOCK, PROGRAM)
-    os.makedirs(HOOKS, exist_ok=True)
-    for name in ("oci-landlock.json", "oci-landlock-poststart.json", "oci-landlock-poststop.json"):
-        shutil.copy(os.path.join(BUILD, "hooks", name), HOOKS)
 
 
 def make_image():

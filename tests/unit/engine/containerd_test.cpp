@@ -25,7 +25,7 @@ protected:
         node_.program("usr/bin/oci-landlock");
         node_.copy("hooks/hooks.json", specification);
         node_.copy("hooks/containerd/version-2.toml", settings);
-        version2_ = node_.files().read("/etc/containerd/config.toml").value();
+        version2_ = "version = 2\n" + node_.files().read("/etc/containerd/config.toml").value();
         node_.file(settings, version2_ + runc2);
     }
 
@@ -94,7 +94,8 @@ TEST_F(Containerd, Annotations)
         EXPECT_EQ(wrong(look()), "problem containerd.annotations") << patterns;
         EXPECT_NE(text(look()).find("io.landlock.profile/web pass"), std::string::npos) << patterns;
     }
-    replace("pod_annotations", "container_annotations");
+    // Those of containers are none that a pod can have.
+    replace("pod_annotations", "others");
     EXPECT_EQ(wrong(look()), "problem containerd.annotations");
     replace(R"(["io.landlock.*", "io.landlock.*/*"])", R"(["*", "*/*"])");
     EXPECT_EQ(wrong(look()), "");
@@ -130,6 +131,34 @@ TEST_F(Containerd, Specification)
     }
     node_.remove(specification);
     EXPECT_NE(text(look()).find("does not exist: none of its pods starts"), std::string::npos);
+}
+
+// It brings the hooks, so that no base specification need have them.
+TEST_F(Containerd, RuntimeThatAddsHooks)
+{
+    const std::string runtime = "options.BinaryName = \"/usr/bin/oci-landlock-runtime\"";
+    node_.program("usr/bin/oci-landlock-runtime");
+    replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"", runtime);
+    EXPECT_EQ(
+        text(look()),
+        "ok containerd.handler: the handler landlock in /etc/containerd/config.toml runs the hook for its pods\n");
+    // Without a name and annotations that mean us.
+    node_.file(settings, "version = 2\n" + std::string(runc2) + runtime + "\n");
+    EXPECT_EQ(wrong(look()), "problem containerd.annotations");
+    for (const char* missing : {"usr/bin/oci-landlock", "usr/bin/oci-landlock-runtime"}) {
+        SetUp();
+        node_.program("usr/bin/oci-landlock-runtime");
+        replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"", runtime);
+        node_.remove(missing);
+        EXPECT_EQ(wrong(look()), "problem containerd.program");
+        EXPECT_NE(text(look()).find("/" + std::string(missing) + ", which the handler landlock needs, is not there"),
+                  std::string::npos)
+            << text(look());
+    }
+    node_.remove("usr/bin/oci-landlock");
+    replace("base_runtime_spec = \"/etc/containerd/oci-landlock.json\"",
+            "options.BinaryName = \"/usr/bin/other-oci-landlock-runtime\"");
+    EXPECT_EQ(wrong(look()), "problem containerd.specification");
 }
 
 TEST_F(Containerd, ProgramMissing)
