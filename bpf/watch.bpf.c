@@ -448,7 +448,7 @@ static __always_inline void denied_open(struct file *file)
 	if (mode & FMODE_WRITE)
 		rights |= FS_WRITE_FILE;
 	if (flags & FMODE_EXEC)
-		rights = FS_EXECUTE;
+		rights |= FS_EXECUTE;
 	denied_file(file, rights);
 }
 

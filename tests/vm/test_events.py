@@ -132,7 +132,7 @@ class Events(TestCase):
             "ls /etc": (["read_dir"], "/etc"),
             "echo > /etc/new": (["make_reg"], "/etc/new"),
             "echo >> /etc/x": (["write_file"], "/etc/x"),
-            "/etc/program": (["execute"], "/etc/program"),
+            "/etc/program": (["execute", "read_file"], "/etc/program"),
             "mkdir /etc/made": (["make_dir"], "/etc/made"),
             "busybox mkfifo /etc/fifo": (["make_fifo"], "/etc/fifo"),
             "ln -s x /etc/link": (["make_sym"], "/etc/link"),
@@ -224,7 +224,7 @@ class Events(TestCase):
         calm = self.container(profile(entry(name="calm", rules=policy(read=["/bin"], write=["/dev"]))))
         calm.config["annotations"]["io.kubernetes.cri.container-name"] = "calm"
         count = 20000 if FULL else 5000
-        with watching("--json", "--share", "50") as seen:
+        with watching("--json", "--share", "10") as seen:
             with loud.running("crun", "/bin/probe", "flood", str(count), "/etc/secret") as container:
                 for _ in range(3):
                     calm.run("crun", "/bin/probe", "read", "/etc/secret")
@@ -239,8 +239,8 @@ class Events(TestCase):
                 lost = [event["count"] for event in seen.events("lost") if event.get("container") == loud.id]
                 return len(told), sum(lost)
             seen.wait_for("each is told or counted", lambda: sum(accounted()) == count)
-            self.assertGreater(accounted()[0], 49)
-            self.assertGreater(accounted()[1], count // 2)
+            self.assertGreater(accounted()[0], 9)
+            self.assertGreater(accounted()[1], 0)
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
 
     def test_whole_under_load(self):

@@ -13,8 +13,8 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, lines, wait_for
-from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, install, node_log,
-                         problems, profile, program, status)
+from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, install, node_log, problems,
+                        profile, program, status)
 from direct import FULL, await_true
 
 SETTINGS = "/etc/containers/containers.conf"
