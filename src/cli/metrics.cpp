@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock metrics`: what `status` knows, as OpenMetrics 1.0 text.
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -13,7 +9,6 @@
 #include "cli/metrics.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
-#include "sys/fd.hpp"
 #include "sys/file.hpp"
 
 namespace cli {
@@ -183,27 +178,6 @@ std::string metricsOf(const json& status)
     return out.finish();
 }
 
-namespace {
-
-// Who reads the file meanwhile gets the one before, or this one, whole.
-void replaceFile(const std::string& path, const std::string& text)
-{
-    // Collectors read what ends as the file itself does.
-    std::string draft = path + ".XXXXXX";
-    const sys::Fd file(mkostemp(draft.data(), O_CLOEXEC));
-    if (!file) {
-        throw sys::errnoError("cannot write " + sys::printable(path));
-    }
-    if (fchmod(file.get(), 0644) != 0 || !sys::writeAll(file.get(), text) ||
-        std::rename(draft.c_str(), path.c_str()) != 0) {
-        const sys::Error error = sys::errnoError("cannot write " + sys::printable(path));
-        std::remove(draft.c_str());
-        throw error;
-    }
-}
-
-}  // namespace
-
 int runMetrics(const Arguments& arguments)
 {
     po::options_description options;
@@ -219,7 +193,7 @@ int runMetrics(const Arguments& arguments)
     }
     const std::string text = metricsOf(collectStatus(readSettings()));
     if (given->contains("output")) {
-        replaceFile((*given)["output"].as<std::string>(), text);
+        sys::replaceFile((*given)["output"].as<std::string>(), text, {});
     } else {
         std::fputs(text.c_str(), stdout);
     }

@@ -3,12 +3,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 
 #include "oci/member.hpp"
 #include "sys/error.hpp"
@@ -215,22 +212,11 @@ std::string readConfig(const std::string& directory)
 void writeConfig(const std::string& directory, std::string_view text)
 {
     const std::string path = directory + "/config.json";
-    const auto fail = [&] { return sys::errnoError("replace " + sys::printable(path)); };
     struct stat st {};
     if (lstat(path.c_str(), &st) != 0) {
-        throw fail();
+        throw sys::errnoError(sys::printable(path));
     }
-    std::string draft = path + ".XXXXXX";
-    const sys::Fd file(mkostemp(draft.data(), O_CLOEXEC));
-    if (!file) {
-        throw fail();
-    }
-    if (fchown(file.get(), st.st_uid, st.st_gid) != 0 || fchmod(file.get(), st.st_mode & 07777) != 0 ||
-        !sys::writeAll(file.get(), text) || rename(draft.c_str(), path.c_str()) != 0) {
-        const sys::Error error = fail();
-        unlink(draft.c_str());
-        throw error;
-    }
+    sys::replaceFile(path, text, {.mode = st.st_mode & 07777U, .user = st.st_uid, .group = st.st_gid});
 }
 
 std::optional<Request> requestOf(const Bundle& bundle)

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
@@ -47,6 +49,23 @@ bool writeAll(int fd, std::string_view data)
         data.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
     }
     return true;
+}
+
+void replaceFile(const std::string& path, std::string_view text, FileAttributes attributes)
+{
+    const auto fail = [&path] { return errnoError("cannot write " + printable(path)); };
+    // Collectors of files take what ends as the file itself does.
+    std::string draft = path + ".XXXXXX";
+    const Fd file(mkostemp(draft.data(), O_CLOEXEC));
+    if (!file) {
+        throw fail();
+    }
+    if (fchown(file.get(), attributes.user, attributes.group) != 0 || fchmod(file.get(), attributes.mode) != 0 ||
+        !writeAll(file.get(), text) || std::rename(draft.c_str(), path.c_str()) != 0) {
+        const Error error = fail();
+        unlink(draft.c_str());
+        throw error;
+    }
 }
 
 namespace {

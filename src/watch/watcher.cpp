@@ -97,23 +97,14 @@ bool kernelNames(const std::string& function)
     return false;
 }
 
-struct Destroy {
-    void operator()(watch_bpf* skeleton) const { watch_bpf__destroy(skeleton); }
-    void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
-using Skeleton = std::unique_ptr<watch_bpf, Destroy>;
-using Link = std::unique_ptr<bpf_link, Destroy>;
-
-bpf_program* programOf(const Skeleton& skeleton, const char* name)
+bpf_program* programOf(const watch_bpf& skeleton, const char* name)
 {
-    return bpf_object__find_program_by_name(skeleton->obj, name);
+    return bpf_object__find_program_by_name(skeleton.obj, name);
 }
 
-bpf_map* mapOf(const Skeleton& skeleton, const char* name)
+bpf_map* mapOf(const watch_bpf& skeleton, const char* name)
 {
-    return bpf_object__find_map_by_name(skeleton->obj, name);
+    return bpf_object__find_map_by_name(skeleton.obj, name);
 }
 
 sys::Fd programBehind(const std::string& link)
@@ -149,15 +140,23 @@ std::string_view nameOf(Source source)
 }
 
 struct Watcher::Programs {
+    struct Destroy {
+        void operator()(watch_bpf* skeleton) const { watch_bpf__destroy(skeleton); }
+        void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+        void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+    };
+    template <typename Object>
+    using Owned = std::unique_ptr<Object, Destroy>;
+
     Listener listener;
     std::exception_ptr thrown;  // by the listener: libbpf, which calls it, is no C++
     Source source = Source::hooks;
     std::vector<std::string> blind;
     sys::Fd containers, tasks;
     std::uint32_t containersId = 0;
-    Skeleton skeleton;
-    std::vector<Link> links;
-    std::unique_ptr<ring_buffer, Destroy> ring;
+    Owned<watch_bpf> skeleton;
+    std::vector<Owned<bpf_link>> links;
+    Owned<ring_buffer> ring;
     std::uint64_t lostBefore = 0;
     std::map<std::uint64_t, std::uint64_t> lostOf;  // by cgroup id, as told already
 
@@ -178,11 +177,11 @@ void Watcher::Programs::open(std::uint32_t share)
     }
     skeleton->rodata->share_limit = share;
     for (const char* name : unusedMaps) {
-        bpf_map__set_autocreate(mapOf(skeleton, name), false);
+        bpf_map__set_autocreate(mapOf(*skeleton, name), false);
     }
     const std::array kept = {containers.get(), tasks.get()};
     for (std::size_t i = 0; i < pinnedMaps.size(); ++i) {
-        if (bpf_map__reuse_fd(mapOf(skeleton, pinnedMaps[i]), kept[i]) != 0) {
+        if (bpf_map__reuse_fd(mapOf(*skeleton, pinnedMaps[i]), kept[i]) != 0) {
             throw sys::errnoError(sys::pinned(pinnedMaps[i]));
         }
     }
@@ -190,7 +189,7 @@ void Watcher::Programs::open(std::uint32_t share)
 
 void Watcher::Programs::enable(const char* name)
 {
-    bpf_program__set_autoload(programOf(skeleton, name), true);
+    bpf_program__set_autoload(programOf(*skeleton, name), true);
 }
 
 void Watcher::Programs::choose()
@@ -217,8 +216,11 @@ sys::Fd Watcher::Programs::aimAt(const applier::Telling& telling)
 {
     sys::Fd target = telling.attached ? programBehind(telling.pin) : sys::openPin(sys::pinned(telling.pin));
     const std::string name = "at_" + telling.name;
-    if (bpf_program__set_attach_target(programOf(skeleton, name.c_str()), target.get(), "tell") != 0) {
-        throw sys::errnoError("look on at " + telling.name);
+    if (bpf_program__set_attach_target(programOf(*skeleton, name.c_str()), target.get(), "tell") != 0) {
+        throw sys::Error(
+            sys::errnoError("look on at " + telling.name).what() +
+            std::string("; a selector that another version has loaded cannot be watched: unload it once no "
+                        "container depends on it, or boot anew"));
     }
     enable(name.c_str());
     return target;
@@ -232,7 +234,7 @@ void Watcher::Programs::attach()
         if (!bpf_program__autoload(program)) {
             continue;
         }
-        Link link(bpf_program__attach(program));
+        Owned<bpf_link> link(bpf_program__attach(program));
         if (!link) {
             throw sys::errnoError(std::string("attach BPF program ") + bpf_program__name(program));
         }

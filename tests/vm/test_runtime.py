@@ -271,7 +271,7 @@ class Runtime(TestCase):
         command("mount", "-o", "remount,bind,ro", bundle.directory, check=True)
         result = command(RUNTIME, "run", "-b", bundle.directory, bundle.id)
         self.assertEqual((result.returncode, result.stdout), (1, ""))
-        self.assertEqual(result.stderr, f"oci-landlock: replace {bundle.directory}/config.json: Read-only file system\n")
+        self.assertEqual(result.stderr, f"oci-landlock: cannot write {bundle.directory}/config.json: Read-only file system\n")
 
     def test_another_configuration(self):
         self.settings(runtime=shutil.which("crun"))

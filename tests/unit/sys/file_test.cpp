@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <thread>
 
 #include "sys/fd.hpp"
@@ -20,6 +21,26 @@ std::string readFile(const std::string& path, std::size_t limit)
 {
     const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     return sys::readAll(file.get(), limit, "it");
+}
+
+TEST(ReplaceFile, PutsAWholeFileInTheOthersPlaceOrNone)
+{
+    const support::Temporary directory;
+    const std::string path = directory.file("f", "before");
+    const sys::Fd before(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    sys::replaceFile(path, "after", {.mode = 0640});
+    EXPECT_EQ(readFile(path, 100), "after");
+    EXPECT_EQ(sys::readAll(before.get(), 100, "it"), "before");
+    struct stat st {};
+    ASSERT_EQ(stat(path.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777U, 0640U);
+    sys::replaceFile(directory.path() + "/new", "new", {});
+    EXPECT_EQ(readFile(directory.path() + "/new", 100), "new");
+
+    ASSERT_EQ(mkdir((directory.path() + "/taken").c_str(), 0755), 0);
+    support::expectError([&] { sys::replaceFile(directory.path() + "/taken", "x", {}); }, "cannot write");
+    support::expectError([&] { sys::replaceFile(directory.path() + "/no/such", "x", {}); }, "cannot write");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 3);
 }
 
 TEST(ReadAll, ReadsUpToItsLimit)
