@@ -192,6 +192,13 @@ static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
 	return event;
 }
 
+/* The room for names is given back at once: it is taken for whatever number of tasks a container has. */
+static __always_inline void end(struct oll_seen *event)
+{
+	bpf_ringbuf_submit(event, 0);
+	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
+}
+
 static __always_inline void copy_name(char *to, struct vfsmount *mount, struct dentry *dentry)
 {
 	struct names *names =
@@ -234,7 +241,7 @@ static __always_inline void take_told(__u64 cgroup_id, __u32 thread, __u32 entri
 		about_task(event, task);
 		bpf_task_release(task);
 	}
-	bpf_ringbuf_submit(event, 0);
+	end(event);
 }
 
 /* A program of its own for each program of the selector that calls tell(). */
@@ -315,9 +322,10 @@ int BPF_PROG(deny_access_fs, struct landlock_hierarchy *domain, bool same_exec, 
 		return 0;
 	event->exact = 1;
 	event->domain = BPF_CORE_READ(domain, id);
-	if (name)
-		bpf_probe_read_kernel_str(event->path, sizeof(event->path), name);
-	bpf_ringbuf_submit(event, 0);
+	/* Half a path is none. */
+	if (!name || bpf_probe_read_kernel_str(event->path, sizeof(event->path), name) >= (long)sizeof(event->path))
+		event->path[0] = 0;
+	end(event);
 	return 0;
 }
 
@@ -332,7 +340,7 @@ int BPF_PROG(deny_access_net, struct landlock_hierarchy *domain, bool same_exec,
 	event->exact = 1;
 	event->domain = BPF_CORE_READ(domain, id);
 	event->port = port_of(address);
-	bpf_ringbuf_submit(event, 0);
+	end(event);
 	return 0;
 }
 
@@ -344,7 +352,7 @@ static __always_inline void denied_by(struct landlock_hierarchy *domain, __u32 a
 		return;
 	event->exact = 1;
 	event->domain = BPF_CORE_READ(domain, id);
-	bpf_ringbuf_submit(event, 0);
+	end(event);
 }
 
 SEC("?tp_btf/landlock_deny_ptrace")
@@ -380,7 +388,7 @@ static __always_inline void denied(__u32 about, __u64 rights)
 	struct oll_seen *event = begin_denied(about, rights);
 
 	if (event)
-		bpf_ringbuf_submit(event, 0);
+		end(event);
 }
 
 static __always_inline void denied_at(struct vfsmount *mount, struct dentry *dentry, __u64 rights)
@@ -390,7 +398,7 @@ static __always_inline void denied_at(struct vfsmount *mount, struct dentry *den
 	if (!event)
 		return;
 	copy_name(event->path, mount, dentry);
-	bpf_ringbuf_submit(event, 0);
+	end(event);
 }
 
 static __always_inline void denied_path(const struct path *path, __u64 rights)
@@ -594,7 +602,7 @@ static __always_inline void denied_port(const void *address, __u64 rights)
 	if (!event)
 		return;
 	event->port = port_of(address);
-	bpf_ringbuf_submit(event, 0);
+	end(event);
 }
 
 SEC("?fexit/hook_socket_bind")

@@ -91,6 +91,16 @@ ordered_json entriesOf(std::uint32_t mask, const Named* container)
     return names;
 }
 
+// A document cannot name others.
+bool isText(const std::string& path)
+{
+    try {
+        return !json(path).dump().empty();
+    } catch (const json::type_error&) {
+        return false;
+    }
+}
+
 const char* kindOfEvent(std::uint32_t kind)
 {
     switch (kind) {
@@ -207,7 +217,7 @@ ordered_json ruleFor(const oll_seen& event)
         return {{"netPort", {{{"allowedAccess", rightsOf(event)}, {"port", {event.port}}}}}};
     }
     std::string path = textIn(event.path);
-    if (event.about != OLL_ABOUT_FS || event.rights == 0 || !path.starts_with('/')) {
+    if (event.about != OLL_ABOUT_FS || event.rights == 0 || !path.starts_with('/') || !isText(path)) {
         return nullptr;
     }
     // Landlock's own tracepoint has the directory already.

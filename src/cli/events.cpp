@@ -189,7 +189,6 @@ private:
                 ++known;
             } else {
                 say(begin("removed", known->second));
-                watcher_.forget(known->first);
                 leaving_.erase(known->first);
                 known = containers_.erase(known);
             }
@@ -198,15 +197,19 @@ private:
 
     void tellLost()
     {
-        for (const watch::Lost& lost : watcher_.lost()) {
+        std::set<std::uint64_t> kept;
+        for (const auto& [id, container] : containers_) {
+            kept.insert(id);
+        }
+        for (const watch::Lost& lost : watcher_.lost(kept)) {
             const auto known = containers_.find(lost.cgroupId);
             ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))}, {"event", "lost"}};
             if (known != containers_.end()) {
                 event.update(known->second.name);
             }
             event["count"] = lost.count;
-            event["why"] = lost.cgroupId == 0 ? "they came faster than they were read"
-                                              : "more than its share of " + std::to_string(wanted_.share) + " a second";
+            event["why"] = lost.share ? "more than a share of " + std::to_string(wanted_.share) + " a second"
+                                      : "they came faster than they were read";
             say(event);
         }
     }

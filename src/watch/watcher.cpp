@@ -132,6 +132,20 @@ std::uint32_t idOf(int map)
     return info.id;
 }
 
+std::set<std::uint64_t> keysOf(int map)
+{
+    std::set<std::uint64_t> keys;
+    std::uint64_t key = 0;
+    // From the beginning again where the key has gone meanwhile.
+    for (const void* previous = nullptr; bpf_map_get_next_key(map, previous, &key) == 0; previous = &key) {
+        keys.insert(key);
+    }
+    if (errno != ENOENT) {
+        throw sys::errnoError("read the keys of a BPF map");
+    }
+    return keys;
+}
+
 }  // namespace
 
 std::string_view nameOf(Source source)
@@ -324,25 +338,29 @@ void Watcher::wait(std::chrono::milliseconds timeout)
     }
 }
 
-std::vector<Lost> Watcher::lost()
+std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
 {
     std::vector<Lost> found;
     const int shares = bpf_map__fd(programs_->skeleton->maps.shares);
-    std::uint64_t key = 0;
-    for (const void* previous = nullptr; bpf_map_get_next_key(shares, previous, &key) == 0; previous = &key) {
+    for (const std::uint64_t id : keysOf(shares)) {
+        const bool kept = id == 0 || containers.contains(id);
         oll_share share{};
-        if (bpf_map_lookup_elem(shares, &key, &share) != 0) {
+        if ((kept ? bpf_map_lookup_elem(shares, &id, &share) : bpf_map_lookup_and_delete_elem(shares, &id, &share)) !=
+            0) {
             throw sys::errnoError("read what was left out");
         }
-        std::uint64_t& told = programs_->lostOf[key];
+        std::uint64_t& told = programs_->lostOf[id];
         if (share.lost > told) {
-            found.push_back({key, share.lost - told});
+            found.push_back({id, share.lost - told, true});
             told = share.lost;
+        }
+        if (!kept) {
+            programs_->lostOf.erase(id);
         }
     }
     const std::uint64_t full = programs_->skeleton->bss->lost + programs_->missed();
     if (full > programs_->lostBefore) {
-        found.push_back({0, full - programs_->lostBefore});
+        found.push_back({0, full - programs_->lostBefore, false});
         programs_->lostBefore = full;
     }
     return found;
@@ -350,17 +368,7 @@ std::vector<Lost> Watcher::lost()
 
 std::set<std::uint64_t> Watcher::containers() const
 {
-    std::set<std::uint64_t> ids;
-    std::uint64_t key = 0;
-    // From the beginning again where the key has gone meanwhile.
-    for (const void* previous = nullptr; bpf_map_get_next_key(programs_->containers.get(), previous, &key) == 0;
-         previous = &key) {
-        ids.insert(key);
-    }
-    if (errno != ENOENT) {
-        throw sys::errnoError(sys::pinned("containers"));
-    }
-    return ids;
+    return keysOf(programs_->containers.get());
 }
 
 bool Watcher::record(std::uint64_t cgroupId, oll_record& record) const
@@ -371,12 +379,6 @@ bool Watcher::record(std::uint64_t cgroupId, oll_record& record) const
     }
     record = entry.record;
     return true;
-}
-
-void Watcher::forget(std::uint64_t cgroupId)
-{
-    programs_->lostOf.erase(cgroupId);
-    bpf_map_delete_elem(bpf_map__fd(programs_->skeleton->maps.shares), &cgroupId);
 }
 
 bool Watcher::current() const

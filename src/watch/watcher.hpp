@@ -32,8 +32,9 @@ struct Listener {
 
 // What was not told.
 struct Lost {
-    std::uint64_t cgroupId = 0;  // 0: whose it was is not known
+    std::uint64_t cgroupId = 0;  // 0: of no container that is there, or whose it was is not known
     std::uint64_t count = 0;
+    bool share = false;  // it was more than a share; else there was no room for it
 };
 
 class Watcher {
@@ -53,16 +54,13 @@ public:
     // through. Throws sys::Error.
     void wait(std::chrono::milliseconds timeout);
 
-    // Since it was asked last.
-    std::vector<Lost> lost();
+    // Since it was asked last. What is kept of containers for that, is kept of these only from here on.
+    std::vector<Lost> lost(const std::set<std::uint64_t>& containers);
 
     // The cgroup ids of the containers that have an entry.
     std::set<std::uint64_t> containers() const;
     // Its record; false: it has none any more.
     bool record(std::uint64_t cgroupId, oll_record& record) const;
-    // Nothing is told of it any more.
-    void forget(std::uint64_t cgroupId);
-
     // False: somebody has unloaded the selector meanwhile, or loaded it anew.
     bool current() const;
 

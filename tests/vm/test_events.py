@@ -242,6 +242,12 @@ class Events(TestCase):
             self.assertGreater(accounted()[0], 9)
             self.assertGreater(accounted()[1], 0)
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
+            seen.wait_for("nothing is kept of what is gone", lambda: self.shares() == [])
+
+    @staticmethod
+    def shares():
+        return json.loads(subprocess.run(["bpftool", "-j", "map", "dump", "name", "shares"], stdout=subprocess.PIPE,
+                                         text=True, check=True).stdout)
 
     def test_whole_under_load(self):
         """With a share that is large enough, each of many denials comes through, or is counted as lost."""

@@ -109,6 +109,7 @@ TEST(Event, ProposesNothingThatCannotBeAllowed)
 {
     EXPECT_TRUE(cli::ruleFor(deniedAt("", 1U << 2)).is_null());
     EXPECT_TRUE(cli::ruleFor(deniedAt("/etc", 0)).is_null());
+    EXPECT_TRUE(cli::ruleFor(deniedAt("/etc/\xff", 1U << 2)).is_null());
     oll_seen event = seenEvent(OLL_SEEN_DENIED);
     for (const auto& [about, rights, name] :
          {std::tuple(OLL_ABOUT_SCOPE, 2, "signal"), std::tuple(OLL_ABOUT_PTRACE, 0, "ptrace"),
