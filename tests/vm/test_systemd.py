@@ -14,6 +14,7 @@ from containers import BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landloc
 
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
+EVENTS = "oci-landlock-events.service"
 PROBE = os.path.join(BUILD, "tests", "vm", "supervisor-probe")
 DROP_IN = f"/run/systemd/system/{UNIT}.d"
 
@@ -55,7 +56,7 @@ def process_status(name):
 def install():
     # /usr is writable, and lost with the VM.
     shutil.copy(OCI_LANDLOCK, "/usr/bin/oci-landlock")
-    for unit in (UNIT, LOADER):
+    for unit in (UNIT, LOADER, EVENTS):
         shutil.copy(os.path.join(BUILD, "packaging", "systemd", unit), "/run/systemd/system/")
     systemctl("daemon-reload")
 
@@ -100,6 +101,42 @@ class Loader(unittest.TestCase):
         systemctl("restart", LOADER)
         self.assertTrue(status()["loaded"])
         self.assertNotEqual(maps(), loaded)
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+class Events(unittest.TestCase):
+    """The service that keeps events in the journal."""
+
+    def journal(self, kind):
+        said = command("journalctl", "--unit", EVENTS, "--output", "cat", "--no-pager").stdout
+        found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        return [event for event in found if event["event"] == kind]
+
+    def test_kept(self):
+        """Without a selector it is skipped. With one, what the unit leaves it is enough to see a denial, also when it
+        was killed meanwhile; and when the selector goes it does not stay."""
+        install()
+        self.addCleanup(systemctl, "stop", EVENTS, UNIT, LOADER, check=False)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        systemctl("start", EVENTS)
+        self.assertEqual(active(EVENTS), ("inactive", "dead"))
+        systemctl("start", UNIT)
+        systemctl("start", EVENTS)
+        wait_for(lambda: self.journal("watching"), "it watches", 120)
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.annotate(profile(program("/bin/target")))
+        self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
+        wait_for(lambda: self.journal("denied"), "the journal has it", 120)
+        denied, = self.journal("denied")
+        self.assertEqual((denied["container"], denied["program"], denied["path"]),
+                         (bundle.id, "/bin/target", "/etc/secret"))
+        systemctl("kill", "--signal=KILL", EVENTS)
+        wait_for(lambda: len(self.journal("watching")) == 2, "it is started again", 120)
+        self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
+        wait_for(lambda: len(self.journal("denied")) == 2, "the journal has that, too", 120)
+        self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
+        wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 60)
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
