@@ -107,9 +107,15 @@ class Loader(unittest.TestCase):
 class Events(unittest.TestCase):
     """The service that keeps events in the journal."""
 
+    def setUp(self):
+        self.before = 0
+        self.before = len(self.said())
+
+    def said(self):
+        return command("journalctl", "--unit", EVENTS, "--output", "cat", "--no-pager").stdout[self.before:]
+
     def journal(self, kind):
-        said = command("journalctl", "--unit", EVENTS, "--output", "cat", "--no-pager").stdout
-        found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        found = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
         return [event for event in found if event["event"] == kind]
 
     def test_kept(self):
@@ -136,7 +142,10 @@ class Events(unittest.TestCase):
         self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
         wait_for(lambda: len(self.journal("denied")) == 2, "the journal has that, too", 120)
         self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
-        wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 60)
+        try:
+            wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 120)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {active(EVENTS)} {self.said()}") from error
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
