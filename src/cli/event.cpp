@@ -241,7 +241,8 @@ ordered_json describe(const oll_seen& event, const Named* container, std::int64_
     out["command"] = textIn(event.comm);
     out["pid"] = event.tgid;
     if (event.start_time != 0) {
-        out["started"] = timeText(static_cast<std::int64_t>(event.start_time) + offset);
+        // As the kernel has it: a time of day would move with the clock, and name another process.
+        out["startBootTimeNs"] = event.start_time;
     }
     if (event.kind == OLL_SEEN_FAILED_CLOSED) {
         const json why = describeDenial({.time = event.time,

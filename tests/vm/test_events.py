@@ -105,7 +105,7 @@ class Events(TestCase):
                                  (bundle.id, SHOWN, "sha256:"))
             for event in (applied, denied):
                 self.assertEqual((event["entries"], event["program"]), (["one"], "/bin/target"))
-            self.assertEqual((applied["pid"], applied["started"]), (denied["pid"], denied["started"]))
+            self.assertEqual((applied["pid"], applied["startBootTimeNs"]), (denied["pid"], denied["startBootTimeNs"]))
             self.assertEqual((denied["rights"], denied["path"], denied["exact"]), (["read_file"], "/etc/secret", EXACT))
             self.assertEqual("domain" in denied, EXACT)
             # As the story goes on.

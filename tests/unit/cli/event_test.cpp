@@ -71,7 +71,7 @@ TEST(Event, NamesTheContainerAndTheProcess)
         "names": {"pod": "shop", "container": "web"}, "profile": "web.json",
         "digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "entries": ["one"], "program": "/usr/sbin/nginx", "command": "nginx", "pid": 77,
-        "started": "2023-11-14T22:13:21.000000Z"})"));
+        "startBootTimeNs": 1000000000})"));
     EXPECT_TRUE(fitsSchema(event));
     EXPECT_EQ(cli::eventText(event), "2023-11-14T22:13:25.000001Z applied shop/web: /usr/sbin/nginx[77] by one");
 }
