@@ -142,4 +142,15 @@ std::string entryName(const json& report, unsigned index)
     return index < entries.size() ? entries[index].value("name", "") : "number " + std::to_string(index);
 }
 
+nlohmann::ordered_json entryNames(const json& report, std::uint32_t mask)
+{
+    nlohmann::ordered_json names = nlohmann::ordered_json::array();
+    for (unsigned i = 0; i < OLL_MAX_ENTRIES; ++i) {
+        if ((mask & 1U << i) != 0) {
+            names.push_back(entryName(report, i));
+        }
+    }
+    return names;
+}
+
 }  // namespace cli

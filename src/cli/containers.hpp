@@ -46,6 +46,9 @@ std::string nameOf(const nlohmann::json& item);
 // The name of an entry by its place, as the report has it.
 std::string entryName(const nlohmann::json& report, unsigned index);
 
+// Those of several: bit i of `mask` is entry i.
+nlohmann::ordered_json entryNames(const nlohmann::json& report, std::uint32_t mask);
+
 // In status.cpp.
 nlohmann::json describeDenial(const oll_denial& denial);
 std::string denialText(const nlohmann::json& last);

@@ -80,17 +80,6 @@ bool ofDirectory(const oll_seen& event)
     return false;
 }
 
-ordered_json entriesOf(std::uint32_t mask, const Named* container)
-{
-    ordered_json names = ordered_json::array();
-    for (unsigned i = 0; i < OLL_MAX_ENTRIES; ++i) {
-        if ((mask & 1U << i) != 0) {
-            names.push_back(entryName(container == nullptr ? json::object() : container->report, i));
-        }
-    }
-    return names;
-}
-
 // A document cannot name others.
 bool isText(const std::string& path)
 {
@@ -234,7 +223,7 @@ ordered_json describe(const oll_seen& event, const Named* container, std::int64_
     if (container != nullptr) {
         out.update(container->name);
     }
-    out["entries"] = entriesOf(event.entries, container);
+    out["entries"] = entryNames(container == nullptr ? json::object() : container->report, event.entries);
     if (const std::string program = textIn(event.program); !program.empty()) {
         out["program"] = program;
     }

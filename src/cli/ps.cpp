@@ -27,17 +27,6 @@ constexpr const char* launchNote =
     "the launch applier knows of the init alone: what comes from its entrypoint is restricted as well, exec sessions "
     "are not";
 
-ordered_json entriesIn(const Known& known, std::uint32_t mask)
-{
-    ordered_json names = ordered_json::array();
-    for (unsigned i = 0; i < OLL_MAX_ENTRIES; ++i) {
-        if ((mask & 1U << i) != 0) {
-            names.push_back(entryName(known.report, i));
-        }
-    }
-    return names;
-}
-
 const char* cameAs(std::uint32_t origin)
 {
     switch (origin) {
@@ -70,9 +59,9 @@ void addVerdict(ordered_json& item, const Known& known, const std::optional<oll_
     const std::uint32_t applied = member == nullptr ? 0 : member->applied & ~member->owed;
     item["from"] = cameAs(member == nullptr ? std::uint32_t{OLL_ORIGIN_NONE} : member->origin);
     item["restricted"] = applied != 0 ? "yes" : "no";
-    item["entries"] = entriesIn(known, applied);
+    item["entries"] = entryNames(known.report, applied);
     if (member != nullptr && member->owed != 0) {
-        item["owed"] = entriesIn(known, member->owed);
+        item["owed"] = entryNames(known.report, member->owed);
     }
 }
 
@@ -142,7 +131,7 @@ void addLaunched(ordered_json& out, const Known& known)
     item["from"] = "init";
     item["restricted"] = record.applied ? "yes" : "no";
     const std::size_t entries = known.report.value("entries", nlohmann::json::array()).size();
-    item["entries"] = entriesIn(known, record.applied ? (1U << std::min<std::size_t>(entries, 16)) - 1 : 0);
+    item["entries"] = entryNames(known.report, record.applied ? (1U << std::min<std::size_t>(entries, 16)) - 1 : 0);
     out["processes"] = ordered_json::array({std::move(item)});
     out["incomplete"] = launchNote;
 }

@@ -163,7 +163,8 @@ struct Watcher::Programs {
     using Owned = std::unique_ptr<Object, Destroy>;
 
     Listener listener;
-    std::exception_ptr thrown;  // by the listener: libbpf, which calls it, is no C++
+    std::chrono::steady_clock::time_point until;  // of the wait under way
+    std::exception_ptr thrown;                    // by the listener: libbpf, which calls it, is no C++
     Source source = Source::hooks;
     std::vector<std::string> blind;
     sys::Fd containers, tasks;
@@ -282,7 +283,8 @@ int Watcher::Programs::take(const void* data, std::size_t size)
         } else if (kind != OLL_SEEN_CONTAINER && size >= sizeof(oll_seen)) {
             listener.event(*static_cast<const oll_seen*>(data));
         }
-        return 0;
+        // libbpf reads on for as long as there is anything.
+        return std::chrono::steady_clock::now() < until ? 0 : -EAGAIN;
     } catch (...) {
         thrown = std::current_exception();
         return -ECANCELED;
@@ -329,11 +331,12 @@ const std::vector<std::string>& Watcher::blind() const
 
 void Watcher::wait(std::chrono::milliseconds timeout)
 {
+    programs_->until = std::chrono::steady_clock::now() + timeout;
     const int result = ring_buffer__poll(programs_->ring.get(), static_cast<int>(timeout.count()));
     if (programs_->thrown) {
         std::rethrow_exception(std::exchange(programs_->thrown, nullptr));
     }
-    if (result < 0 && result != -EINTR) {
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
         throw sys::errnoError("read what BPF programs tell", -result);
     }
 }

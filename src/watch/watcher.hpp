@@ -50,8 +50,8 @@ public:
     // What this kernel gives no sight of: "truncate", say. In the words of the rights.
     const std::vector<std::string>& blind() const;
 
-    // Waits until something was told, or for `timeout`, and calls the listener for all of it. What that throws comes
-    // through. Throws sys::Error.
+    // Waits until something was told, or for `timeout`, and calls the listener for all of it; while ever more comes,
+    // for as long at most. What that throws comes through. Throws sys::Error.
     void wait(std::chrono::milliseconds timeout);
 
     // Since it was asked last. What is kept of containers for that, is kept of these only from here on.

@@ -259,6 +259,16 @@ class Events(TestCase):
                           lambda: len(seen.events("denied")) + sum(e["count"] for e in seen.events("lost")) == count)
             self.assertGreater(len(seen.events("denied")), count // 4)
 
+    def test_ends_in_a_flood(self):
+        """However much comes: it ends when it is told to, and says meanwhile what was left out."""
+        bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
+        with watching("--json", "--share", "1000000") as seen:
+            with bundle.running("crun", "/bin/probe", "flood", "1000000000", "/etc/secret") as container:
+                seen.wait_for("it says what was left out", lambda: '"event":"lost"' in seen.text(seen.output))
+                self.assertEqual(container.state()["status"], "running")
+                self.assertEqual(seen.end(), 0)
+                self.assertEqual(container.state()["status"], "running")
+
     def test_nothing_is_left(self):
         """Two at once see the same; and killed, it leaves no program and no map behind."""
         bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
