@@ -7,6 +7,7 @@ import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ import unittest
 import applier
 from applier import supervisor
 from cases import FREE, RESTRICTED, SECRET, Tally, lines
-from containers import OCI_LANDLOCK, command, node_log, oci_landlock, profile, program, status
+from containers import BUILD, OCI_LANDLOCK, command, node_log, oci_landlock, profile, program, status
 from direct import FULL, DirectTestCase, await_true
 from fdstore import FdStore
 
@@ -424,39 +425,44 @@ class Supervisors(Failing):
         self.assertEqual(self.one_round(container), DONE)
         self.works()
 
-    def limited(self, kind, soft, *words):
-        """While the supervisor has no more of this: containers are refused, or work; the one that runs goes on."""
+    def test_no_descriptor(self):
+        """No descriptor left for the supervisor: containers are refused, the one that runs goes on."""
         container = self.rounds()
         pid = supervisor.process.pid
-        before = resource.prlimit(pid, kind)
-        resource.prlimit(pid, kind, (soft(pid), before[1]))
-        self.addCleanup(resource.prlimit, pid, kind, before)
-        refused = 0
-        for _ in range(6):
-            bundle = self.restricted()
-            result = bundle.run("runc", "/bin/target", "read", "/etc/secret")
-            if result.returncode:
-                refused += 1
-                self.assertEqual(result.stdout, "")
-                self.assertIn(f"oci-landlock: container {bundle.id}: ", result.stderr)
-                self.assertTrue(any(word in result.stderr for word in words), result.stderr)
-            else:
-                self.assertEqual(result.stdout, RESTRICTED + "\n", result.stderr)
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        left = len(os.listdir(f"/proc/{pid}/fd")) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (left, before[1]))
+        self.addCleanup(resource.prlimit, pid, resource.RLIMIT_NOFILE, before)
+        for _ in range(3):
+            self.refused_by_hook("oo many open files")
             self.assertEqual(self.one_round(container), DONE)
-        resource.prlimit(pid, kind, before)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         self.works()
         self.assertEqual(supervisor.process.pid, pid)
-        return refused
-
-    def test_no_descriptor(self):
-        """No descriptor left for the supervisor."""
-        refused = self.limited(resource.RLIMIT_NOFILE, lambda pid: len(os.listdir(f"/proc/{pid}/fd")) + 1,
-                               "Too many open files", "too many open files")
-        self.assertEqual(refused, 6)
+        self.assertTrue(supervisor.running())
 
     def test_no_memory(self):
-        """No memory left for the supervisor."""
-        self.limited(resource.RLIMIT_AS, lambda pid: 4096, "out of memory", "Cannot allocate memory")
+        """The same with memory: not a byte is to be had."""
+        supervisor.stop()
+        with open("/run/no-memory", "wb") as file:
+            file.write(struct.pack("i", 0))
+        self.addCleanup(os.unlink, file.name)
+        supervisor.start(environment={"LD_PRELOAD": os.path.join(BUILD, "tests", "vm", "libno-memory.so")})
+        self.addCleanup(supervisor.stop)
+        container = self.rounds()
+        pid = supervisor.process.pid
+
+        def nothing_left_for(process):
+            with open(file.name, "r+b") as written:
+                written.write(struct.pack("i", process))
+
+        nothing_left_for(pid)
+        for _ in range(3):
+            self.refused_by_hook("out of memory")
+            self.assertEqual(self.one_round(container), DONE)
+        nothing_left_for(0)
+        self.works()
+        self.assertTrue(supervisor.running())
 
     def test_no_process(self):
         """The cgroup of the supervisor may have no more processes: containers are refused, the one that runs goes

@@ -98,13 +98,13 @@ void Containers::watchGate()
 // A call that does not get through is made again.
 void Containers::onCalls()
 {
-    for (const Call& call : options_.gate->takeCalls()) {
+    options_.gate->takeCalls([this](const Call& call) {
         const auto found = containers_.find(call.generation);
         if (found != containers_.end() && found->second.stage == Container::Stage::running) {
             const ControlMessage message{controlCall, call.thread};
             ::send(found->second.control.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
-    }
+    });
 }
 
 void Containers::guard(const Held& held)

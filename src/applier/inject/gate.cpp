@@ -113,11 +113,12 @@ bool PinnedGate::renew()
     return true;
 }
 
-std::vector<Call> PinnedGate::takeCalls()
+void PinnedGate::takeCalls(const std::function<void(const Call&)>& take)
 {
-    std::vector<Call> calls;
     unsigned long position = *consumed_;
-    while (position < std::atomic_ref(*const_cast<unsigned long*>(produced_)).load(std::memory_order_acquire)) {
+    // Those that come meanwhile make the descriptor readable again.
+    const unsigned long end = std::atomic_ref(*const_cast<unsigned long*>(produced_)).load(std::memory_order_acquire);
+    while (position < end) {
         const char* const record = data_ + (position & (OLL_RING_SIZE - 1));
         const std::uint32_t header = std::atomic_ref(*reinterpret_cast<std::uint32_t*>(const_cast<char*>(record)))
                                          .load(std::memory_order_acquire);
@@ -125,24 +126,29 @@ std::vector<Call> PinnedGate::takeCalls()
             break;  // it is being written; the descriptor becomes readable again
         }
         const std::uint32_t size = header & ~BPF_RINGBUF_DISCARD_BIT;
-        if ((header & BPF_RINGBUF_DISCARD_BIT) == 0 && size == sizeof(oll_call)) {
-            oll_call call;
+        const bool whole = (header & BPF_RINGBUF_DISCARD_BIT) == 0 && size == sizeof(oll_call);
+        oll_call call{};
+        if (whole) {
             std::memcpy(&call, record + BPF_RINGBUF_HDR_SZ, sizeof call);
-            calls.push_back({call.generation, static_cast<pid_t>(call.thread)});
         }
         position += (size + BPF_RINGBUF_HDR_SZ + 7UL) & ~7UL;
         std::atomic_ref(*consumed_).store(position, std::memory_order_release);
+        const Call made{call.generation, static_cast<pid_t>(call.thread)};
+        if (whole && isHeld(made)) {
+            take(made);
+        }
     }
-    // There is room for their containers' next ones; who is not held any more need not be looked after.
-    std::erase_if(calls, [this](const Call& call) {
-        oll_find_held context{};
-        context.generation = call.generation;
-        context.thread = static_cast<std::uint32_t>(call.thread);
-        context.taken = 1;
-        sys::runProgram(findHeldProgram_.get(), context, "take a call");
-        return context.error == 0 && context.held == 0;
-    });
-    return calls;
+}
+
+// Afterwards there is room for its container's next one. Who is not held any more need not be looked after.
+bool PinnedGate::isHeld(const Call& call)
+{
+    oll_find_held context{};
+    context.generation = call.generation;
+    context.thread = static_cast<std::uint32_t>(call.thread);
+    context.taken = 1;
+    sys::runProgram(findHeldProgram_.get(), context, "take a call");
+    return context.error != 0 || context.held != 0;
 }
 
 void PinnedGate::guard(int ruleset)

@@ -6,8 +6,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <set>
-#include <vector>
 
 #include "sys/fd.hpp"
 
@@ -24,8 +24,8 @@ public:
     virtual ~Gate() = default;
     // Readable when there are calls. Another one after renew().
     virtual int descriptor() const = 0;
-    // Those that there are. Throws sys::Error.
-    virtual std::vector<Call> takeCalls() = 0;
+    // Those that there are, one by one; needs no memory. Throws sys::Error.
+    virtual void takeCalls(const std::function<void(const Call&)>& take) = 0;
     // From here on nobody in a container can receive this ruleset but a target that is about to enforce it. Throws
     // sys::Error.
     virtual void guard(int ruleset) = 0;
@@ -51,7 +51,7 @@ public:
     PinnedGate& operator=(const PinnedGate&) = delete;
 
     int descriptor() const override { return ring_.get(); }
-    std::vector<Call> takeCalls() override;
+    void takeCalls(const std::function<void(const Call&)>& take) override;
     void guard(int ruleset) override;
     void release(int ruleset) noexcept override;
     void forget(std::uint64_t generation) noexcept override;
@@ -62,6 +62,7 @@ public:
 private:
     void open();
     void close() noexcept;
+    bool isHeld(const Call& call);
 
     sys::Fd ring_, tracers_, guarded_;  // maps
     sys::Fd findHeldProgram_, guardProgram_;

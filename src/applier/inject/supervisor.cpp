@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <new>
 
 #include "applier/inject/containers.hpp"
 #include "applier/inject/hooks.hpp"
@@ -185,8 +186,13 @@ void Supervisor::announce()
         shown_ = containers_.count() + 1;
     }
     if (announced_ && shown_ != containers_.count()) {
-        shown_ = containers_.count();
-        service_.status(std::to_string(shown_) + (shown_ == 1 ? " container" : " containers"));
+        const std::size_t count = containers_.count();
+        try {
+            service_.status(std::to_string(count) + (count == 1 ? " container" : " containers"));
+            shown_ = count;
+        } catch (const std::bad_alloc&) {
+            // Not worth an end: it is said when there is memory again.
+        }
     }
 }
 
