@@ -189,16 +189,14 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
     reservation.confirm();
 }
 
-// The selector needs nothing at this stage.
+// The selector needs nothing at this stage. Whether there is one is asked last: it can take a look at all of the
+// kernel's types.
 void started(confine::Parser& parser, const oci::State& state, std::string& label)
 {
     const Settings settings = readSettings();
-    if (!reasonForLaunch(settings)) {
-        return;
-    }
     const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
     label = labelOf(state.id, oci::namesOf(bundle));
-    if (oci::requestOf(bundle) || settings.baseline) {
+    if ((oci::requestOf(bundle) || settings.baseline) && reasonForLaunch(settings)) {
         applier::launch::requireApplied(state.pid, state.created);
     }
 }

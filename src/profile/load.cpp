@@ -241,13 +241,8 @@ std::string_view enforcementOf(const Entry& entry)
 Profile loadDocument(const json& document, std::string source, Origin origin, unsigned abi)
 {
     Problems problems;
-    if (!matchesSchema(document)) {
-        explain(document, problems);
-        if (problems.empty()) {
-            problems.add("", "does not match the schema; see oci-landlock schema");
-        }
-        problems.check(source);
-    }
+    validate(document, problems);
+    problems.check(source);
     Profile profile = Loader(origin, abi, problems).load(document, source);
     problems.check(source);
     return profile;

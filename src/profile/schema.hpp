@@ -12,10 +12,7 @@ namespace profile {
 std::string_view profileSchema();
 std::string_view compactSchema();
 
-// Whether the document matches the schema.
-bool matchesSchema(const nlohmann::json& document);
-
-// Says in `problems` why the document does not match: each place, what was found there and what is allowed.
-void explain(const nlohmann::json& document, Problems& problems);
+// Says in `problems` why the document does not match the schema: each place, what was found there and what is allowed.
+void validate(const nlohmann::json& document, Problems& problems);
 
 }  // namespace profile

@@ -170,6 +170,8 @@ int main(int argc, char** argv)
     if (argc == 4 && std::strcmp(argv[1], "fill") == 0) {
         return fill(std::atoi(argv[2]), argv[3]);
     }
-    std::fputs("usage: exec-loop least COUNT COMMAND... [-- COMMAND...]... | memory FILE PROGRAM... | fill COUNT DIRECTORY\n", stderr);
+    std::fputs(
+        "usage: exec-loop least COUNT COMMAND... [-- COMMAND...]... | memory FILE PROGRAM... | fill COUNT DIRECTORY\n",
+        stderr);
     return 2;
 }
