@@ -107,7 +107,8 @@ std::string aboutOf(const oci::Names& names, const profile::Profile& profile)
 std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi)
 {
     using Ordered = nlohmann::ordered_json;
-    Ordered entries = reportOf(profile);
+    Ordered document{{"abi", abi}, {"entries", reportOf(profile)}};
+    Ordered& entries = document["entries"];
     for (std::size_t i = 0; i < entries.size(); ++i) {
         const std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
         Ordered& entry = entries[i];
@@ -116,16 +117,18 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
         entry["links"] = prepared.led[i];
         for (Ordered& layer : entry["layers"]) {
             for (const char* field : {"pathBeneath", "netPort"}) {
+                const auto found = layer.find(field);
+                if (found == layer.end()) {
+                    continue;
+                }
                 Ordered rules = Ordered::array();
-                for (Ordered& rule : layer.value(field, Ordered::array())) {
+                for (Ordered& rule : *found) {
                     if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
                         rule.erase("pointer");
                         rules.push_back(std::move(rule));
                     }
                 }
-                if (layer.contains(field)) {
-                    layer[field] = std::move(rules);
-                }
+                *found = std::move(rules);
             }
         }
     }
@@ -138,8 +141,7 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
                 shorten(layer, "netPort", most);
             }
         }
-        std::string text =
-            Ordered{{"abi", abi}, {"entries", entries}}.dump(-1, ' ', true, json::error_handler_t::replace);
+        std::string text = document.dump(-1, ' ', true, json::error_handler_t::replace);
         if (text.size() <= maxPolicyBytes) {
             return text;
         }

@@ -49,6 +49,8 @@ std::string linkOf(int fd)
 
 }  // namespace
 
+Rootfs::Rootfs(sys::Fd root, const char* place) : root_(std::move(root)), name_(linkOf(root_.get())), place_(place) {}
+
 Rootfs Rootfs::of(const Process& init, const std::string& path)
 {
     const sys::Fd view = init.open("root", O_PATH | O_DIRECTORY);
@@ -105,18 +107,17 @@ std::optional<std::string> Rootfs::linkAt(const std::string& path) const
 std::string Rootfs::nameOf(int fd) const
 {
     // Both names come from the same point of view, whatever it is; only the rest matters.
-    const std::string root = linkOf(root_.get());
     const std::string name = linkOf(fd);
-    if (root == "/") {
+    if (name_ == "/") {
         return name;
     }
-    if (name == root) {
+    if (name == name_) {
         return "/";
     }
-    if (!name.starts_with(root + "/")) {
+    if (!name.starts_with(name_ + "/")) {
         throw sys::Error(sys::printable(name) + ": not beneath the container's root");
     }
-    return name.substr(root.size());
+    return name.substr(name_.size());
 }
 
 }  // namespace container

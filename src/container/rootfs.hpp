@@ -19,8 +19,8 @@ public:
 
 class Rootfs {
 public:
-    // `root`: the container's root directory, O_PATH is enough. `place`: what messages call it.
-    explicit Rootfs(sys::Fd root, const char* place = "inside the container") : root_(std::move(root)), place_(place) {}
+    // `root`: the container's root directory, O_PATH is enough. `place`: what messages call it. Throws sys::Error.
+    explicit Rootfs(sys::Fd root, const char* place = "inside the container");
 
     // This machine's own, as this process sees it. Throws sys::Error.
     static Rootfs here();
@@ -37,13 +37,14 @@ public:
     // Where the symbolic link `path` points to; std::nullopt for anything else. There must be no other link on the way.
     std::optional<std::string> linkAt(const std::string& path) const;
 
-    // The path of an open file of this root, from this root.
+    // The path of an open file of this root, from this root. Throws sys::Error, also when the root was moved since.
     std::string nameOf(int fd) const;
 
     int directory() const { return root_.get(); }
 
 private:
     sys::Fd root_;
+    std::string name_;  // of the root, as this process would open it
     const char* place_;
 };
 
