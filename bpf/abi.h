@@ -291,6 +291,8 @@ struct oll_report_failure {
 };
 
 /* What user space sees of a slot; the ruleset itself is never shown. */
+#define OLL_SLOT_EMPTYING (~0ULL) /* in the place of a generation: whoever put it there frees the slot */
+
 struct oll_slot_view {
 	__u64 generation; /* 0: free */
 	__u64 cgroup_id;

@@ -226,9 +226,9 @@ static __u32 still_owed(__u32 entries)
 	return entries;
 }
 
-static void drop(struct oll_container *container)
+static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generation)
 {
-	bpf_map_delete_elem(&tracers, &container->generation);
+	bpf_map_delete_elem(&tracers, &generation);
 }
 
 static bool is_own_map(struct bpf_map *map)

@@ -82,18 +82,23 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 	return 0;
 }
 
+/*
+ * A container's end can be noticed in two places at once. Only the one that gets the slot empties it: the other could
+ * come so late that the slot is somebody else's (tests/models/slots.pml).
+ */
 static __always_inline void empty_slot(__u32 index, __u64 generation)
 {
 	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &index);
 	struct bpf_landlock_ruleset *old;
 
-	if (!slot || slot->generation != generation)
+	if (!slot || generation == OLL_SLOT_EMPTYING ||
+	    __sync_val_compare_and_swap(&slot->generation, generation, OLL_SLOT_EMPTYING) != generation)
 		return;
 	old = bpf_kptr_xchg(&slot->ruleset, NULL);
 	if (old)
 		bpf_landlock_put_ruleset(old);
 	/* Last: from here on the slot may be taken again. */
-	__sync_val_compare_and_swap(&slot->generation, generation, 0);
+	__sync_lock_test_and_set(&slot->generation, 0);
 }
 
 static __u32 still_owed(__u32 entries)
@@ -106,14 +111,19 @@ static int wait_turn(struct task_struct *task)
 	return 0;
 }
 
-static void drop(struct oll_container *container)
+/* By the cgroup that a slot names: the memory of the entry may be another container's by now, with slots of its own. */
+static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generation)
 {
 	__u32 i;
 
 	for (i = 0; i < OLL_MAX_LAYERS; i++) {
+		__u32 index = READ_ONCE(container->layers[i].slot);
+		struct oll_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
 		if (i >= container->layer_count)
 			break;
-		empty_slot(container->layers[i].slot, container->layers[i].generation);
+		if (slot && slot->cgroup_id == cgroup_id)
+			empty_slot(index, generation);
 	}
 }
 

@@ -24,7 +24,7 @@ static __u32 still_owed(__u32 entries);
 /* Whether the exec that begins here may go on, whatever it is; else what to return. */
 static int wait_turn(struct task_struct *task);
 /* The container is gone: drops what the applier keeps of it. */
-static void drop(struct oll_container *container);
+static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generation);
 
 /* Two writers at once may mix their records; the counter is exact. */
 static __always_inline int note_denial(struct oll_denials *denials, __u32 reason, __u32 entry, int error)

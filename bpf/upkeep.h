@@ -33,6 +33,9 @@ int BPF_PROG(guard_map, struct bpf_map *map, unsigned int mode, int ret)
 	return 0;
 }
 
+/* Now, and from memory that others write. */
+#define READ_ONCE(field) (*(volatile typeof(field) *)&(field))
+
 static __always_inline bool is_alive(__u32 tgid, __u64 start_time)
 {
 	struct task_struct *task = tgid ? bpf_task_from_pid(tgid) : NULL;
@@ -54,23 +57,30 @@ int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
 {
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 	struct oll_container *container = bpf_map_lookup_elem(&containers, &id);
-	__u64 mount_ns;
-	__u32 i;
+	__u64 generation, mount_ns;
+	__u32 i, program_count;
 
 	if (!container || is_alive(container->init_tgid, container->init_start_time))
 		return 0;
-	drop(container);
+	/*
+	 * A poststop hook may be at it, too, and the memory another container's as soon as it is through. What was read
+	 * while the entry was still there is this one's.
+	 */
+	generation = READ_ONCE(container->generation);
+	mount_ns = READ_ONCE(container->mount_ns);
+	program_count = READ_ONCE(container->program_count);
+	if (bpf_map_lookup_elem(&containers, &id) != container)
+		return 0;
+	drop(container, id, generation);
 	for (i = 0; i < OLL_MAX_PROGRAMS; i++) {
-		struct oll_program_key key = { .generation = container->generation, .index = i };
+		struct oll_program_key key = { .generation = generation, .index = i };
 
-		if (i >= container->program_count)
+		if (i >= program_count)
 			break;
 		bpf_map_delete_elem(&programs, &key);
 	}
-	mount_ns = container->mount_ns;
 	if (mount_ns)
 		bpf_map_delete_elem(&namespaces, &mount_ns);
-	/* Last: its memory may be another's from here on. */
 	bpf_map_delete_elem(&containers, &id);
 	return 0;
 }

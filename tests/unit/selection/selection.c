@@ -228,7 +228,7 @@ static __u32 still_owed(__u32 entries)
 	return 0;
 }
 
-static void drop(struct oll_container *container)
+static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generation)
 {
 	(void)container;
 }
