@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
-/* What `events` and `learn record` are told by the programs that they bring (watch.bpf.c): both sides are of one build, always. */
+/*
+ * What `events` and `learn record` are told by the programs that they bring (watch.bpf.c): both sides are of one build,
+ * always.
+ */
 #ifndef OCI_LANDLOCK_SEEN_H
 #define OCI_LANDLOCK_SEEN_H
 

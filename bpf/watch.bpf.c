@@ -212,6 +212,26 @@ static __always_inline void end(struct oll_seen *event)
 	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
 }
 
+/* The root of the mount namespace: it is mounted on itself, or on others of which that is so. */
+static __always_inline bool is_top(struct vfsmount *of, struct dentry *dentry)
+{
+	struct mount *mount = (void *)of - bpf_core_field_offset(struct mount, mnt);
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+
+		if (dentry != BPF_CORE_READ(mount, mnt.mnt_root))
+			return false;
+		if (parent == mount)
+			return true;
+		dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		mount = parent;
+	}
+	return false;
+}
+
 static __always_inline void copy_name(char *to, struct vfsmount *mount, struct dentry *dentry)
 {
 	struct names *names =
@@ -223,6 +243,10 @@ static __always_inline void copy_name(char *to, struct vfsmount *mount, struct d
 	names->of[NAME_FROM_ROOT].text[0] = 0;
 	name_from_root(mount, dentry, names);
 	bpf_probe_read_kernel_str(to, OLL_PATH_SIZE, names->of[NAME_FROM_ROOT].text);
+	if (!to[0] && is_top(mount, dentry)) {
+		to[0] = '/';
+		to[1] = 0;
+	}
 }
 
 static __always_inline void about_task(struct oll_seen *event, struct task_struct *task)
