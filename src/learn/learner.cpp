@@ -113,7 +113,8 @@ void Learner::takePath(const oll_seen& event)
 {
     const std::string path = textIn(event.path);
     if (!isNameable(path)) {
-        ++run_.unnamed;
+        // That it was opened has been counted, if it was.
+        run_.unnamed += event.about == OLL_ABOUT_OPENED ? 0 : 1;
         return;
     }
     switch (event.about) {

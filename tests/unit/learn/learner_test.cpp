@@ -119,6 +119,7 @@ TEST(Learner, SaysWhatIsMissing)
     EXPECT_FALSE(after({on("/etc/a", readFile)}).runs.at(0).late);
     EXPECT_EQ(after({on("", readFile)}).runs.at(0).unnamed, 1u);
     EXPECT_EQ(after({on("/a\xff", readFile)}).runs.at(0).unnamed, 1u);
+    EXPECT_EQ(after({access(OLL_ABOUT_OPENED, "", ioctlDev)}).runs.at(0).unnamed, 0u);
     EXPECT_EQ(after({on("/a\nb", readFile)}).runs.at(0).unnamed, 0u);
     oll_seen refused = on("/etc/a", readFile);
     refused.error = -EACCES;
