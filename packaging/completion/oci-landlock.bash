@@ -5,7 +5,8 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check run schema load unload status inspect ps events learn metrics doctor supervise --help --version'
+        words='hook check run schema load unload status inspect ps events learn metrics doctor supervise'
+        words+=' --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi | check:--can | check:--port) return ;;
