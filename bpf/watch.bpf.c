@@ -59,7 +59,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u32 share_limit = 1000;
 
 /* Whether it is told which domain each task is in. */
-const volatile bool learning = false;
+const volatile __u32 learning = 0;
 
 /* What found no room in the ring. */
 volatile __u64 lost = 0;

@@ -216,7 +216,7 @@ void Watcher::Programs::open(std::uint32_t share, Sight sight)
         throw sys::errnoError("open BPF object");
     }
     skeleton->rodata->share_limit = share;
-    skeleton->rodata->learning = sight == Sight::accesses;
+    skeleton->rodata->learning = sight == Sight::accesses ? 1 : 0;
     bpf_map__set_autocreate(skeleton->maps.uses, sight == Sight::accesses);
     for (const char* name : unusedMaps) {
         bpf_map__set_autocreate(mapOf(*skeleton, name), false);
