@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
-/* What `events` is told by the programs that it brings (watch.bpf.c): both sides are of one build, always. */
+/*
+ * What `events` and `learn record` are told by the programs that they bring (watch.bpf.c): both sides are of one build,
+ * always.
+ */
 #ifndef OCI_LANDLOCK_SEEN_H
 #define OCI_LANDLOCK_SEEN_H
 
@@ -14,15 +17,19 @@ enum oll_seen_kind {
 	OLL_SEEN_APPLIED = 2, /* struct oll_seen, like those that follow */
 	OLL_SEEN_FAILED_CLOSED = 3,
 	OLL_SEEN_DENIED = 4,
+	OLL_SEEN_USED =
+		5, /* to `learn record` alone: an access; `error`: it was refused; `domain` 0: not seen to begin */
 };
 
-/* What an access needs that was denied; oll_seen.about. */
+/* What an access needs, or needed that was denied; oll_seen.about. */
 enum oll_seen_about {
 	OLL_ABOUT_FS = 1, /* `rights`: LANDLOCK_ACCESS_FS_*; `path` */
 	OLL_ABOUT_NET = 2, /* LANDLOCK_ACCESS_NET_*; `port` */
 	OLL_ABOUT_SCOPE = 3, /* LANDLOCK_SCOPE_* */
 	OLL_ABOUT_PTRACE = 4, /* no right is about it, like the next */
 	OLL_ABOUT_TOPOLOGY = 5, /* mounts are fixed */
+	OLL_ABOUT_MADE = 6, /* `path` came to be; `rights` are those of its directory */
+	OLL_ABOUT_OPENED = 7, /* like FS, if the file was opened by who is restricted */
 };
 
 struct oll_seen {
@@ -36,7 +43,7 @@ struct oll_seen {
 	__s32 error; /* negative errno */
 	__u32 about; /* enum oll_seen_about */
 	__u64 rights;
-	__u64 domain; /* Landlock's id; 0: not known */
+	__u64 domain; /* Landlock's id, of an access one of ours; 0: not known */
 	__u32 port;
 	__u32 exact; /* `rights` are those that are missing; else all that the access needs */
 	char comm[16];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What `oci-landlock events` looks on with. It brings these programs and takes them away with itself; they decide
- * nothing, and the selector does not know of them. They read its maps, and what happens to be told by tell(), by
- * Landlock's tracepoints (Linux 7.3), or else by what Landlock's own hooks return.
+ * What `oci-landlock events` and `oci-landlock learn record` look on with. They bring these programs and take them away
+ * with themselves; they decide nothing, and the selector does not know of them. They read its maps, and what happens
+ * to be told by tell(), by Landlock's tracepoints (Linux 7.3), or else by what Landlock's own hooks return; to learn,
+ * by what is asked of any security module.
  *
  * Each container has a share of what is told in a second: what one does must not hide what another does.
  */
@@ -43,6 +44,7 @@
 #define FS_REFER (1ULL << 13)
 #define FS_TRUNCATE (1ULL << 14)
 #define FS_IOCTL_DEV (1ULL << 15)
+#define FS_RESOLVE_UNIX (1ULL << 16)
 #define NET_BIND_TCP (1ULL << 0)
 #define NET_CONNECT_TCP (1ULL << 1)
 #define SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
@@ -55,6 +57,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* How much a container may tell in a second. */
 const volatile __u32 share_limit = 1000;
+
+/* Whether it is told which domain each task is in. */
+const volatile __u32 learning = 0;
 
 /* What found no room in the ring. */
 volatile __u64 lost = 0;
@@ -72,6 +77,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct oll_share);
 } shares SEC(".maps");
+
+/* By task, which restriction is the one that it is in. Those from before the watch began are not known. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u64);
+} domains SEC(".maps");
 
 /* Its values are the kernel's. */
 enum landlock_request_type {
@@ -199,6 +212,26 @@ static __always_inline void end(struct oll_seen *event)
 	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
 }
 
+/* The root of the mount namespace: it is mounted on itself, or on others of which that is so. */
+static __always_inline bool is_top(struct vfsmount *of, struct dentry *dentry)
+{
+	struct mount *mount = (void *)of - bpf_core_field_offset(struct mount, mnt);
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+
+		if (dentry != BPF_CORE_READ(mount, mnt.mnt_root))
+			return false;
+		if (parent == mount)
+			return true;
+		dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		mount = parent;
+	}
+	return false;
+}
+
 static __always_inline void copy_name(char *to, struct vfsmount *mount, struct dentry *dentry)
 {
 	struct names *names =
@@ -210,6 +243,10 @@ static __always_inline void copy_name(char *to, struct vfsmount *mount, struct d
 	names->of[NAME_FROM_ROOT].text[0] = 0;
 	name_from_root(mount, dentry, names);
 	bpf_probe_read_kernel_str(to, OLL_PATH_SIZE, names->of[NAME_FROM_ROOT].text);
+	if (!to[0] && is_top(mount, dentry)) {
+		to[0] = '/';
+		to[1] = 0;
+	}
 }
 
 static __always_inline void about_task(struct oll_seen *event, struct task_struct *task)
@@ -223,11 +260,26 @@ static __always_inline void about_task(struct oll_seen *event, struct task_struc
 		copy_name(event->program, BPF_CORE_READ(exe, f_path.mnt), BPF_CORE_READ(exe, f_path.dentry));
 }
 
+static __always_inline void begin_domain(__u32 thread)
+{
+	struct task_struct *task = bpf_task_from_pid(thread);
+	__u64 *domain;
+
+	if (!task)
+		return;
+	domain = bpf_task_storage_get(&domains, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (domain)
+		*domain = bpf_ktime_get_boot_ns();
+	bpf_task_release(task);
+}
+
 static __always_inline void take_told(__u64 cgroup_id, __u32 thread, __u32 entries, __u32 reason, int error)
 {
 	struct oll_seen *event = begin(cgroup_id, reason ? OLL_SEEN_FAILED_CLOSED : OLL_SEEN_APPLIED);
 	struct task_struct *task;
 
+	if (learning && !reason)
+		begin_domain(thread);
 	if (!event)
 		return;
 	event->entries = entries;
@@ -443,7 +495,7 @@ static __always_inline __u64 make_right(__u32 mode)
 	}
 }
 
-static __always_inline void denied_open(struct file *file)
+static __always_inline __u64 open_rights(struct file *file)
 {
 	__u32 mode = BPF_CORE_READ((struct file___with_flags *)file, f_mode);
 	__u32 flags = BPF_CORE_READ((struct file___with_flags *)file, f_flags);
@@ -457,7 +509,12 @@ static __always_inline void denied_open(struct file *file)
 		rights |= FS_WRITE_FILE;
 	if (flags & FMODE_EXEC)
 		rights |= FS_EXECUTE;
-	denied_file(file, rights);
+	return rights;
+}
+
+static __always_inline void denied_open(struct file *file)
+{
+	denied_file(file, open_rights(file));
 }
 
 SEC("?fexit/hook_file_open")
@@ -692,3 +749,7 @@ int BPF_PROG(sb_pivotroot, void *old, void *new, int result)
 		denied(OLL_ABOUT_TOPOLOGY, 0);
 	return 0;
 }
+
+/* ---- What is done at all */
+
+#include "uses.h"

@@ -27,6 +27,7 @@ constexpr std::array commands = {
     Command{"inspect", cli::runInspect, "show the policy of a container as it is enforced"},
     Command{"ps", cli::runPs, "show which processes of containers are restricted"},
     Command{"events", cli::runEvents, "show what happens to containers, as it happens"},
+    Command{"learn", cli::runLearn, "make a profile of what a program does"},
     Command{"metrics", cli::runMetrics, "print what status knows for monitoring"},
     Command{"doctor", cli::runDoctor, "find what is wrong on this node, and say what mends it"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},

@@ -5,10 +5,15 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check run schema load unload status inspect ps events metrics doctor supervise --help --version'
+        words='hook check run schema load unload status inspect ps events learn metrics doctor supervise'
+        words+=' --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi | check:--can | check:--port) return ;;
+        learn:--collapse) return ;;
+        learn:--into) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
+        learn:--output | learn:--program) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+        check:--against) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--path) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
@@ -25,7 +30,7 @@ _oci_landlock()
         case ${COMP_WORDS[1]} in
         hook) words='createRuntime prestart poststart poststop --help' ;;
         check)
-            words='--abi --applier --bundle --can --compose --help --json --kernel --path --port'
+            words='--abi --against --applier --bundle --can --compose --help --json --kernel --path --port'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
         run)
@@ -36,6 +41,14 @@ _oci_landlock()
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
         events) words='--container --count --help --json --kind --share' ;;
+        learn)
+            words='--collapse --explain --help --incomplete --into --omit --output --program'
+            if [ "$COMP_CWORD" -eq 2 ]; then
+                words+=' record profile'
+            elif [[ $current != -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -f -- "$current") && return
+            fi
+            ;;
         metrics) words='--help --output' ;;
         unload) words='--force --help' ;;
         doctor | inspect | ps | status) words='--help --json' ;;

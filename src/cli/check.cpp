@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock check`: what is wrong with a profile, and what a right one comes to.
+#include "cli/check_against.hpp"
 #include "cli/check_bundle.hpp"
 #include "cli/check_can.hpp"
 
@@ -211,6 +212,27 @@ int answer(const po::variables_map& given, const std::string& name, const Access
     }
 }
 
+// `check --against`: what a profile would deny. Status 1 is for that alone, too.
+int compare(const po::variables_map& given, const std::string& name)
+{
+    try {
+        const std::string source = sourceOf(name);
+        const std::string bundle = given["bundle"].as<std::string>();
+        const profile::Profile profile = profile::loadFile(readText(name), source, Origin::nodeFile, abiOf(given));
+        const auto rootfs = bundle.empty() ? std::nullopt : std::optional(rootfsOf(oci::readBundle(bundle)));
+        const std::string recording = given["against"].as<std::string>();
+        const ordered_json found = comparisonOf(profile, learn::readFile(recording), rootfs ? &*rootfs : nullptr);
+        const std::string text = given.contains("json")
+                                     ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
+                                     : comparisonText(found, source);
+        std::fputs(text.c_str(), stdout);
+        return found["denied"].empty() ? exitOk : exitFailed;
+    } catch (...) {
+        std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
+        return exitUsage;
+    }
+}
+
 }  // namespace
 
 int runCheck(const Arguments& arguments)
@@ -224,6 +246,8 @@ int runCheck(const Arguments& arguments)
         "look for all paths in the root file system of this OCI bundle; without FILE, check the profile that its "
         "annotations ask for");
     add("compose", "merge the policies of all files into one layer");
+    add("against", po::value<std::string>()->value_name("RECORDING"),
+        "only say what of this recording (oci-landlock-learn(1)) the profile would deny");
     add("can", po::value<std::string>()->value_name("RIGHT"),
         "only say whether the profile allows this right (read_file, bind_tcp, ...) to what it restricts");
     add("path", po::value<std::string>()->value_name("PATH"),
@@ -234,7 +258,8 @@ int runCheck(const Arguments& arguments)
     const auto given = parseOptions(
         "check",
         "Checks profiles and policies (\"-\": standard input) and shows what they come to.\n"
-        "Exit status: 0 all are valid, 1 at least one is not; with --can 0 allowed, 1 denied, 2 any error.",
+        "Exit status: 0 all are valid, 1 at least one is not; with --can 0 allowed, 1 denied, 2 any error;\n"
+        "with --against 0 it would deny nothing, 1 something, 2 any error.",
         options, arguments, "FILE");
     if (!given) {
         return exitOk;
@@ -249,13 +274,19 @@ int runCheck(const Arguments& arguments)
         throw UsageError("check: --path and --port want --can");
     }
     if (judges) {
-        if (names.size() != 1 || given->contains("compose") || !applier.empty()) {
-            throw UsageError("check: --can wants one file, and neither --compose nor --applier");
+        if (names.size() != 1 || given->contains("compose") || given->contains("against") || !applier.empty()) {
+            throw UsageError("check: --can wants one file, and neither --against, --compose nor --applier");
         }
         const auto path = given->contains("path") ? std::optional((*given)["path"].as<std::string>()) : std::nullopt;
         const auto port = given->contains("port") ? std::optional((*given)["port"].as<unsigned>()) : std::nullopt;
         const Access access = accessOf((*given)["can"].as<std::string>(), path, port);
         return answer(*given, names[0], access);
+    }
+    if (given->contains("against")) {
+        if (names.size() != 1 || given->contains("compose") || !applier.empty()) {
+            throw UsageError("check: --against wants one file, and neither --can, --compose nor --applier");
+        }
+        return compare(*given, names[0]);
     }
     const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
     ordered_json results = ordered_json::array();

@@ -26,6 +26,7 @@ int runStatus(const Arguments& arguments);
 int runInspect(const Arguments& arguments);
 int runPs(const Arguments& arguments);
 int runEvents(const Arguments& arguments);
+int runLearn(const Arguments& arguments);
 int runMetrics(const Arguments& arguments);
 int runDoctor(const Arguments& arguments);
 int runRun(const Arguments& arguments);

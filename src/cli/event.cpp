@@ -188,6 +188,12 @@ Named named(const oll_record& record)
     return out;
 }
 
+bool isCalled(const ordered_json& event, const std::string& wanted)
+{
+    const std::string name = nameOf(json(event));
+    return stringIn(event, "container").starts_with(wanted) || name == wanted || name.ends_with("/" + wanted);
+}
+
 std::string timeText(std::int64_t nanoseconds)
 {
     const std::time_t seconds = nanoseconds / perSecond;

@@ -19,6 +19,9 @@ struct Named {
 // From its record; nothing in it is trusted to be of any form.
 Named named(const oll_record& record);
 
+// Whether the container that an event has is this one: its id, the beginning of it, or its name.
+bool isCalled(const nlohmann::ordered_json& event, const std::string& wanted);
+
 // "2026-11-26T14:05:06.123456Z", of nanoseconds since 1970.
 std::string timeText(std::int64_t nanoseconds);
 

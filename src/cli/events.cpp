@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock events`: what happens to the containers of this node, as it happens.
-#include <signal.h>
 #include <time.h>
 
 #include <cstdio>
@@ -11,10 +10,8 @@
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
 #include "cli/event.hpp"
-#include "cli/launch.hpp"
 #include "cli/options.hpp"
-#include "cli/settings.hpp"
-#include "node/pins.hpp"
+#include "cli/watching.hpp"
 #include "watch/watcher.hpp"
 
 namespace cli {
@@ -38,28 +35,6 @@ struct Wanted {
     std::uint32_t share = usualShare;
 };
 
-volatile sig_atomic_t ended = 0;
-
-void end(int)
-{
-    ended = 1;
-}
-
-void endOnSignals()
-{
-    struct sigaction action {};
-    action.sa_handler = end;  // no SA_RESTART: waiting is to end
-    sigaction(SIGINT, &action, nullptr);
-    sigaction(SIGTERM, &action, nullptr);
-}
-
-std::int64_t now(clockid_t clock)
-{
-    timespec time{};
-    clock_gettime(clock, &time);
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 // The kernel counts from the boot.
 std::int64_t offsetToRealTime()
 {
@@ -81,7 +56,7 @@ public:
         head();
         lookAtContainers();
         Clock::time_point last = Clock::now();
-        while (ended == 0 && !enough()) {
+        while (!ended() && !enough()) {
             watcher_.wait(lookAround);
             if (Clock::now() - last >= lookAround) {
                 last = Clock::now();
@@ -227,10 +202,7 @@ private:
         if (!event.contains("container")) {
             return kind == "lost";
         }
-        const std::string id = event["container"].get<std::string>();
-        const std::string name = nameOf(json(event));
-        return id.starts_with(wanted_.container) || name == wanted_.container ||
-               name.ends_with("/" + wanted_.container);
+        return isCalled(event, wanted_.container);
     }
 
     void say(const ordered_json& event)
@@ -285,23 +257,6 @@ Wanted wantedFrom(const po::variables_map& given)
         throw UsageError("events: --share must be between 1 and " + std::to_string(largestShare));
     }
     return wanted;
-}
-
-oll_applier requireSelector()
-{
-    if (reasonForLaunch(readSettings())) {
-        throw sys::Error(
-            "this node has the launch applier, which nothing shows the events of; `oci-landlock ps` and "
-            "`oci-landlock status` show what is restricted");
-    }
-    node::requireAccess();
-    if (!node::Node::loaded()) {
-        throw sys::Error(
-            "the selector is not loaded, so that there is nothing to see; run `oci-landlock load`, or start a "
-            "container with a profile");
-    }
-    const node::Lock lock;
-    return node::Node(lock).applier();
 }
 
 }  // namespace

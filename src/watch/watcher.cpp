@@ -56,6 +56,28 @@ constexpr std::array hooks = {
     Hook{"sb_pivotroot", "hook_sb_pivotroot", "mounts"},
 };
 
+// Likewise, of accesses at all.
+constexpr std::array uses = {
+    Hook{"use_open", "security_file_open", "execute, read_file, read_dir, write_file"},
+    Hook{"use_truncate", "security_path_truncate", "truncate"},
+    Hook{"use_file_truncate", "security_file_truncate", "truncate"},
+    Hook{"use_ioctl", "security_file_ioctl", "ioctl_dev"},
+    Hook{"use_ioctl_compat", "security_file_ioctl_compat", "ioctl_dev"},
+    Hook{"use_mkdir", "security_path_mkdir", "make_dir"},
+    Hook{"use_mknod", "security_path_mknod", "make_reg and other make_*"},
+    Hook{"use_symlink", "security_path_symlink", "make_sym"},
+    Hook{"use_unlink", "security_path_unlink", "remove_file"},
+    Hook{"use_rmdir", "security_path_rmdir", "remove_dir"},
+    Hook{"use_link", "security_path_link", "links"},
+    Hook{"use_rename", "security_path_rename", "renames"},
+    Hook{"use_bind", "security_socket_bind", "bind_tcp"},
+    Hook{"use_connect", "security_socket_connect", "connect_tcp"},
+    Hook{"use_unix_connect", "security_unix_stream_connect", "abstract_unix_socket, resolve_unix"},
+    Hook{"use_unix_send", "security_unix_may_send", "abstract_unix_socket, resolve_unix"},
+    Hook{"use_kill", "security_task_kill", "signal"},
+    Hook{"use_newtask", "security_task_alloc", "children"},
+};
+
 constexpr std::array tracepoints = {"deny_access_fs", "deny_access_net", "deny_ptrace", "deny_scope_signal",
                                     "deny_scope_abstract_unix_socket"};
 // In the place of file_open, where it cannot be attached.
@@ -175,8 +197,11 @@ struct Watcher::Programs {
     std::uint64_t lostBefore = 0;
     std::map<std::uint64_t, std::uint64_t> lostOf;  // by cgroup id, as told already
 
-    void open(std::uint32_t share);
-    void choose();
+    void open(std::uint32_t share, Sight sight);
+    void choose(Sight sight);
+    void chooseDenials(const Types& types);
+    void chooseAccesses(const Types& types);
+    void cannotSee(const Hook& hook);
     sys::Fd aimAt(const applier::Telling& telling);
     void enable(const char* name);
     void attach();
@@ -184,13 +209,15 @@ struct Watcher::Programs {
     int take(const void* data, std::size_t size);
 };
 
-void Watcher::Programs::open(std::uint32_t share)
+void Watcher::Programs::open(std::uint32_t share, Sight sight)
 {
     skeleton.reset(watch_bpf__open());
     if (!skeleton) {
         throw sys::errnoError("open BPF object");
     }
     skeleton->rodata->share_limit = share;
+    skeleton->rodata->learning = sight == Sight::accesses ? 1 : 0;
+    bpf_map__set_autocreate(skeleton->maps.uses, sight == Sight::accesses);
     for (const char* name : unusedMaps) {
         bpf_map__set_autocreate(mapOf(*skeleton, name), false);
     }
@@ -207,9 +234,28 @@ void Watcher::Programs::enable(const char* name)
     bpf_program__set_autoload(programOf(*skeleton, name), true);
 }
 
-void Watcher::Programs::choose()
+void Watcher::Programs::cannotSee(const Hook& hook)
+{
+    if (std::ranges::find(blind, hook.sees) == blind.end()) {
+        blind.emplace_back(hook.sees);
+    }
+}
+
+void Watcher::Programs::choose(Sight sight)
 {
     const Types types;
+    sight == Sight::accesses ? chooseAccesses(types) : chooseDenials(types);
+}
+
+void Watcher::Programs::chooseAccesses(const Types& types)
+{
+    for (const Hook& hook : uses) {
+        types.haveFunction(hook.function) ? enable(hook.program) : cannotSee(hook);
+    }
+}
+
+void Watcher::Programs::chooseDenials(const Types& types)
+{
     if (std::ranges::all_of(tracepoints,
                             [&types](const std::string& name) { return types.haveTracepoint("landlock_" + name); })) {
         source = Source::tracepoints;
@@ -221,8 +267,8 @@ void Watcher::Programs::choose()
             enable(hook.program);
         } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
             std::ranges::for_each(probes, [this](const char* name) { enable(name); });
-        } else if (std::ranges::find(blind, hook.sees) == blind.end()) {
-            blind.emplace_back(hook.sees);
+        } else {
+            cannotSee(hook);
         }
     }
 }
@@ -291,15 +337,16 @@ int Watcher::Programs::take(const void* data, std::size_t size)
     }
 }
 
-Watcher::Watcher(oll_applier applier, std::uint32_t share, Listener listener) : programs_(std::make_unique<Programs>())
+Watcher::Watcher(oll_applier applier, std::uint32_t share, Listener listener, Sight sight)
+    : programs_(std::make_unique<Programs>())
 {
     Programs& programs = *programs_;
     programs.listener = std::move(listener);
     programs.containers = sys::openPin(sys::pinned("containers"));
     programs.tasks = sys::openPin(sys::pinned("tasks"));
     programs.containersId = idOf(programs.containers.get());
-    programs.open(share);
-    programs.choose();
+    programs.open(share, sight);
+    programs.choose(sight);
     // The targets must stay open until the load.
     std::vector<sys::Fd> targets;
     for (const applier::Telling& telling : applier::tellingPrograms(applier)) {

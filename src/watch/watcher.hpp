@@ -24,6 +24,9 @@ enum class Source : std::uint8_t {
 
 std::string_view nameOf(Source source);
 
+// What is told: denials, or every access that restricted processes make (OLL_SEEN_USED), each of them once.
+enum class Sight : std::uint8_t { denials, accesses };
+
 struct Listener {
     std::function<void(const oll_seen& event)> event;
     // Comes before a container's first event, perhaps more than once.
@@ -41,7 +44,7 @@ class Watcher {
 public:
     // `share`: of each container, events a second. Needs a loaded selector, root, and the kernel's type information.
     // Throws sys::Error.
-    Watcher(oll_applier applier, std::uint32_t share, Listener listener);
+    Watcher(oll_applier applier, std::uint32_t share, Listener listener, Sight sight = Sight::denials);
     ~Watcher();
     Watcher(const Watcher&) = delete;
     Watcher& operator=(const Watcher&) = delete;

@@ -5,6 +5,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -278,6 +279,29 @@ class TestCase(unittest.TestCase):
                 time.sleep(0.05)
             self.assertEqual(applier.supervisor.tracers(), [])
         self.assertEqual(rulesets_held(), 0)
+
+
+def follow(test, guide, directory):
+    """What a guide says is done in this directory, and comes out, word by word."""
+    with open(os.path.join(SOURCE, "docs", "guide", guide), encoding="utf-8") as file:
+        blocks = re.findall(r"^```([^\n]+)\n(.*?)^```$", file.read(), re.M | re.S)
+    said = None
+    for tag, text in blocks:
+        if tag.startswith("json /"):
+            path = tag.split()[1]
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            test.addCleanup(os.unlink, path)
+        elif tag == "sh vm":
+            done = subprocess.run(["bash", "-ec", text], cwd=directory, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+                                  env={**os.environ, "PATH": os.path.dirname(OCI_LANDLOCK) + ":" +
+                                       os.environ["PATH"]})
+            test.assertEqual(done.returncode, 0, done.stdout)
+            said = done.stdout
+        elif tag != "sh":
+            test.assertEqual((tag, text), ("text output", said))
 
 
 BUSYBOX_APPLETS = ("sh", "cat", "ls", "echo", "id", "mount", "umount", "ln", "cp", "mv", "rm", "mkdir", "sleep", "grep",

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import applier
-from containers import OCI_LANDLOCK, SOURCE, Bundle, TestCase, entry, oci_landlock, policy, profile, program
+from containers import OCI_LANDLOCK, Bundle, TestCase, entry, follow, oci_landlock, policy, profile, program
 from direct import FULL, await_true
 
 NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
@@ -335,22 +335,4 @@ class Events(TestCase):
             os.makedirs(bundle.path("srv"))
             bundle.write("srv/data", "42\n")
             bundle.save()
-            with open(os.path.join(SOURCE, "docs", "guide", "denials.md"), encoding="utf-8") as file:
-                blocks = re.findall(r"^```([^\n]+)\n(.*?)^```$", file.read(), re.M | re.S)
-            said = None
-            for tag, text in blocks:
-                if tag.startswith("json /"):
-                    path = tag.split()[1]
-                    os.makedirs(os.path.dirname(path), exist_ok=True)
-                    with open(path, "w", encoding="utf-8") as file:
-                        file.write(text)
-                    self.addCleanup(os.unlink, path)
-                elif tag == "sh vm":
-                    done = subprocess.run(["bash", "-ec", text], cwd=directory, stdout=subprocess.PIPE,
-                                          stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
-                                          env={**os.environ, "PATH": os.path.dirname(OCI_LANDLOCK) + ":" +
-                                               os.environ["PATH"]})
-                    self.assertEqual(done.returncode, 0, done.stdout)
-                    said = done.stdout
-                elif tag != "sh":
-                    self.assertEqual((tag, text), ("text output", said))
+            follow(self, "denials.md", directory)

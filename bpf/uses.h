@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What `oci-landlock learn record` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
+ * would be asked for them. Each is told once, by whichever task and however often it is done.
+ */
+#ifndef OCI_LANDLOCK_USES_H
+#define OCI_LANDLOCK_USES_H
+
+#define USES_KNOWN 65536 /* what was forgotten is told again */
+
+/* include/linux/fs.h, linux/mount.h */
+#define FMODE_BACKING 0x2000000
+#define SB_NOUSER (1UL << 31)
+#define S_PRIVATE (1 << 9)
+#define MNT_INTERNAL 0x4000
+
+/* asm-generic/fcntl.h, ioctls.h; linux/fs.h, net.h, in.h */
+#define O_TMPFILE_ALONE 020000000
+#define FIONBIO 0x5421
+#define FIONCLEX 0x5450
+#define FIOCLEX 0x5451
+#define FIOASYNC 0x5452
+#define RENAME_EXCHANGE (1 << 1)
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+
+/* The same access of the same container has the same. */
+struct use {
+	__u64 cgroup_id;
+	__u64 mount;
+	__u64 inode;
+	__u64 parent;
+	__u64 name; /* hash and length */
+	__u64 rights;
+	__u32 device;
+	__u32 about;
+	__u32 port;
+	__u32 round;
+	__u32 refused;
+	__u32 late;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, USES_KNOWN);
+	__type(key, struct use);
+	__type(value, __u32);
+} uses SEC(".maps");
+
+/* When a directory gets another name, everything beneath it does. */
+volatile __u32 use_round = 0;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct qstr___with_hash {
+	__u64 hash_len;
+};
+
+struct dentry___with_place {
+	struct super_block *d_sb;
+	struct inode *d_inode;
+	struct qstr___with_hash d_name;
+};
+
+struct super_block___with_flags {
+	unsigned long s_flags;
+};
+
+struct inode___with_flags {
+	unsigned int i_flags;
+};
+
+struct vfsmount___with_flags {
+	int mnt_flags;
+};
+
+struct task_struct___with_creds {
+	const struct cred *real_cred;
+};
+
+struct sock {
+	unsigned short sk_protocol;
+};
+
+struct socket {
+	short type;
+	struct sock *sk;
+};
+
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct path path;
+};
+
+#pragma clang attribute pop
+
+/* What Landlock lets pass whatever its rules are: files that are in no file tree. */
+static __always_inline bool is_apart(struct vfsmount *mount, struct dentry *dentry)
+{
+	struct dentry___with_place *place = (void *)dentry;
+	struct super_block___with_flags *block = (void *)BPF_CORE_READ(place, d_sb);
+	struct inode___with_flags *inode = (void *)BPF_CORE_READ(place, d_inode);
+
+	return (BPF_CORE_READ(block, s_flags) & SB_NOUSER) || (inode && (BPF_CORE_READ(inode, i_flags) & S_PRIVATE)) ||
+	       (BPF_CORE_READ((struct vfsmount___with_flags *)mount, mnt_flags) & MNT_INTERNAL);
+}
+
+/* Of the container whose restriction counts here. File systems that open files of others do so as somebody else. */
+static __always_inline struct oll_membership *acts(struct task_struct *task)
+{
+	if (BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
+		return NULL;
+	return restricts(task);
+}
+
+/* True if it has not been told yet. */
+static __always_inline bool is_new(struct use *use)
+{
+	__u32 one = 1;
+
+	use->round = use_round;
+	if (bpf_map_lookup_elem(&uses, use))
+		return false;
+	bpf_map_update_elem(&uses, use, &one, BPF_ANY);
+	return true;
+}
+
+static __always_inline struct oll_seen *begin_use(struct use *use, int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct oll_membership *member = acts(task);
+	__u64 *domain = member ? bpf_task_storage_get(&domains, task, NULL, 0) : NULL;
+	struct oll_seen *event;
+
+	if (!member)
+		return NULL;
+	use->cgroup_id = member->cgroup_id;
+	use->refused = result != 0;
+	use->late = !domain;
+	if (!is_new(use))
+		return NULL;
+	event = begin(member->cgroup_id, OLL_SEEN_USED);
+	if (!event)
+		return NULL;
+	event->entries = member->applied & ~member->owed;
+	event->error = result;
+	event->about = use->about;
+	event->rights = use->rights;
+	event->port = use->port;
+	event->domain = domain ? *domain : 0;
+	event->tgid = BPF_CORE_READ(task, tgid);
+	event->start_time = 0;
+	event->comm[0] = 0;
+	return event;
+}
+
+static __always_inline void used(__u32 about, __u64 rights, struct vfsmount *mount, struct dentry *dentry, int result)
+{
+	struct dentry___with_place *place = (void *)dentry;
+	struct dentry___with_place *parent = (void *)BPF_CORE_READ(dentry, d_parent);
+	struct inode *inode = BPF_CORE_READ(place, d_inode);
+	struct use use = {
+		.mount = (__u64)mount,
+		.inode = inode ? BPF_CORE_READ(inode, i_ino) : 0,
+		.parent = BPF_CORE_READ(parent, d_inode, i_ino),
+		.name = BPF_CORE_READ(place, d_name.hash_len),
+		.rights = rights,
+		.device = BPF_CORE_READ(place, d_sb, s_dev),
+		.about = about,
+	};
+	struct oll_seen *event;
+
+	if (is_apart(mount, dentry))
+		return;
+	event = begin_use(&use, result);
+	if (!event)
+		return;
+	copy_name(event->path, mount, dentry);
+	end(event);
+}
+
+static __always_inline void used_path(const struct path *path, __u64 rights, int result)
+{
+	used(OLL_ABOUT_FS, rights, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), result);
+}
+
+static __always_inline void used_file(__u32 about, struct file *file, __u64 rights, int result)
+{
+	used(about, rights, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), result);
+}
+
+static __always_inline void made(const struct path *directory, struct dentry *dentry, __u64 rights, int result)
+{
+	used(OLL_ABOUT_MADE, rights, BPF_CORE_READ(directory, mnt), dentry, result);
+}
+
+SEC("?fexit/security_file_open")
+int BPF_PROG(use_open, struct file *file, int result)
+{
+	__u32 mode = BPF_CORE_READ((struct file___with_flags *)file, f_mode);
+
+	if (mode & FMODE_BACKING)
+		return 0;
+	if (BPF_CORE_READ((struct file___with_flags *)file, f_flags) & O_TMPFILE_ALONE)
+		used_file(OLL_ABOUT_MADE, file, 0, result);
+	used_file(OLL_ABOUT_FS, file, open_rights(file), result);
+	return 0;
+}
+
+SEC("?fexit/security_path_truncate")
+int BPF_PROG(use_truncate, const struct path *path, int result)
+{
+	used_path(path, FS_TRUNCATE, result);
+	return 0;
+}
+
+SEC("?fexit/security_file_truncate")
+int BPF_PROG(use_file_truncate, struct file *file, int result)
+{
+	used_file(OLL_ABOUT_OPENED, file, FS_TRUNCATE, result);
+	return 0;
+}
+
+static __always_inline void used_ioctl(struct file *file, unsigned int command, int result)
+{
+	struct inode___with_mode *inode = (void *)BPF_CORE_READ(file, f_inode);
+	__u32 kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+
+	/* These are about the descriptor, and nobody is asked. */
+	if (command == FIOCLEX || command == FIONCLEX || command == FIONBIO || command == FIOASYNC)
+		return;
+	if (kind == S_IFCHR || kind == S_IFBLK)
+		used_file(OLL_ABOUT_OPENED, file, FS_IOCTL_DEV, result);
+}
+
+SEC("?fexit/security_file_ioctl")
+int BPF_PROG(use_ioctl, struct file *file, unsigned int command, unsigned long argument, int result)
+{
+	used_ioctl(file, command, result);
+	return 0;
+}
+
+SEC("?fexit/security_file_ioctl_compat")
+int BPF_PROG(use_ioctl_compat, struct file *file, unsigned int command, unsigned long argument, int result)
+{
+	used_ioctl(file, command, result);
+	return 0;
+}
+
+SEC("?fexit/security_path_mkdir")
+int BPF_PROG(use_mkdir, const struct path *directory, struct dentry *dentry, unsigned short mode, int result)
+{
+	made(directory, dentry, FS_MAKE_DIR, result);
+	return 0;
+}
+
+SEC("?fexit/security_path_mknod")
+int BPF_PROG(use_mknod, const struct path *directory, struct dentry *dentry, unsigned short mode, unsigned int device,
+	     int result)
+{
+	made(directory, dentry, make_right(mode), result);
+	return 0;
+}
+
+SEC("?fexit/security_path_symlink")
+int BPF_PROG(use_symlink, const struct path *directory, struct dentry *dentry, const char *old, int result)
+{
+	made(directory, dentry, FS_MAKE_SYM, result);
+	return 0;
+}
+
+SEC("?fexit/security_path_unlink")
+int BPF_PROG(use_unlink, const struct path *directory, struct dentry *dentry, int result)
+{
+	used_path(directory, FS_REMOVE_FILE, result);
+	return 0;
+}
+
+SEC("?fexit/security_path_rmdir")
+int BPF_PROG(use_rmdir, const struct path *directory, struct dentry *dentry, int result)
+{
+	used_path(directory, FS_REMOVE_DIR, result);
+	return 0;
+}
+
+SEC("?fexit/security_path_link")
+int BPF_PROG(use_link, struct dentry *old, const struct path *directory, struct dentry *dentry, int result)
+{
+	struct dentry *from = BPF_CORE_READ(old, d_parent);
+	__u64 refer = from == BPF_CORE_READ(directory, dentry) ? 0 : FS_REFER;
+
+	if (refer)
+		used(OLL_ABOUT_FS, refer, BPF_CORE_READ(directory, mnt), from, result);
+	made(directory, dentry, make_right(mode_of(old)) | refer, result);
+	return 0;
+}
+
+static __always_inline __u64 remove_right(__u32 mode)
+{
+	return (mode & S_IFMT) == S_IFDIR ? FS_REMOVE_DIR : FS_REMOVE_FILE;
+}
+
+SEC("?fexit/security_path_rename")
+int BPF_PROG(use_rename, const struct path *from, struct dentry *old, const struct path *to, struct dentry *dentry,
+	     unsigned int flags, int result)
+{
+	__u64 refer = BPF_CORE_READ(from, dentry) == BPF_CORE_READ(to, dentry) ? 0 : FS_REFER;
+	__u32 mode = mode_of(old);
+	__u32 replaced = mode_of(dentry);
+
+	used_path(from, remove_right(mode) | refer, result);
+	if (replaced)
+		used_path(to, remove_right(replaced), result);
+	made(to, dentry, make_right(mode) | refer, result);
+	if ((flags & RENAME_EXCHANGE) && replaced)
+		made(from, old, make_right(replaced) | refer, result);
+	if (acts(bpf_get_current_task_btf()) && ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR))
+		__sync_fetch_and_add(&use_round, 1);
+	return 0;
+}
+
+static __always_inline void used_port(struct socket *socket, const void *address, __u64 rights, int result)
+{
+	struct use use = { .about = OLL_ABOUT_NET, .rights = rights };
+	struct address known = {};
+	struct oll_seen *event;
+
+	if (BPF_CORE_READ(socket, type) != SOCK_STREAM || BPF_CORE_READ(socket, sk, sk_protocol) != IPPROTO_TCP)
+		return;
+	if (bpf_probe_read_kernel(&known, sizeof(known), address) ||
+	    (known.family != AF_INET && known.family != AF_INET6))
+		return;
+	use.port = __builtin_bswap16(known.port);
+	event = begin_use(&use, result);
+	if (event)
+		bpf_ringbuf_submit(event, 0);
+}
+
+SEC("?fexit/security_socket_bind")
+int BPF_PROG(use_bind, struct socket *socket, void *address, int length, int result)
+{
+	used_port(socket, address, NET_BIND_TCP, result);
+	return 0;
+}
+
+SEC("?fexit/security_socket_connect")
+int BPF_PROG(use_connect, struct socket *socket, void *address, int length, int result)
+{
+	used_port(socket, address, NET_CONNECT_TCP, result);
+	return 0;
+}
+
+static __always_inline void used_scope(__u64 scope, int result)
+{
+	struct use use = { .about = OLL_ABOUT_SCOPE, .rights = scope };
+	struct oll_seen *event = begin_use(&use, result);
+
+	if (event)
+		bpf_ringbuf_submit(event, 0);
+}
+
+/* Whoever listens: that it is one of the program's own is not looked at. */
+static __always_inline void used_unix(struct sock *other, int result)
+{
+	struct unix_sock *peer = (void *)other;
+	struct dentry *dentry = BPF_CORE_READ(peer, path.dentry);
+	struct unix_address *address = BPF_CORE_READ(peer, addr);
+	struct {
+		__u16 family;
+		char first;
+	} name = { .first = 1 };
+
+	if (dentry) {
+		used(OLL_ABOUT_FS, FS_RESOLVE_UNIX, BPF_CORE_READ(peer, path.mnt), dentry, result);
+		return;
+	}
+	if (address && BPF_CORE_READ(address, len) > 2)
+		bpf_probe_read_kernel(&name, 3, (void *)address + bpf_core_field_offset(struct unix_address, name));
+	if (!name.first)
+		used_scope(SCOPE_ABSTRACT_UNIX_SOCKET, result);
+}
+
+SEC("?fexit/security_unix_stream_connect")
+int BPF_PROG(use_unix_connect, struct sock *socket, struct sock *other, struct sock *created, int result)
+{
+	used_unix(other, result);
+	return 0;
+}
+
+SEC("?fexit/security_unix_may_send")
+int BPF_PROG(use_unix_send, struct socket *socket, struct socket *other, int result)
+{
+	used_unix(BPF_CORE_READ(other, sk), result);
+	return 0;
+}
+
+SEC("?fexit/security_task_kill")
+int BPF_PROG(use_kill, struct task_struct *target, void *info, int signal, void *cred, int result)
+{
+	__u64 *own = bpf_task_storage_get(&domains, bpf_get_current_task_btf(), NULL, 0);
+	__u64 *other = bpf_task_storage_get(&domains, target, NULL, 0);
+
+	if (!own || !other || *own != *other)
+		used_scope(SCOPE_SIGNAL, result);
+	return 0;
+}
+
+/* Children are in the domain of their parents; so are threads of the kernel that work for one (io_uring). */
+SEC("?fexit/security_task_alloc")
+int BPF_PROG(use_newtask, struct task_struct *child, unsigned long flags, int result)
+{
+	__u64 *own = bpf_task_storage_get(&domains, bpf_get_current_task_btf(), NULL, 0);
+	__u64 *kept = own ? bpf_task_storage_get(&domains, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE) : NULL;
+
+	if (kept)
+		*kept = *own;
+	return 0;
+}
+
+#endif

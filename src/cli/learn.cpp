@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// `oci-landlock learn`: from what a program does to a profile.
+#include "cli/learn.hpp"
+
+#include <cstdio>
+
+#include "cli/options.hpp"
+#include "learn/draft.hpp"
+#include "profile/load.hpp"
+
+namespace cli {
+
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::ordered_json;
+
+void requirePaths(const Arguments& paths, const char* option)
+{
+    for (const std::string& path : paths) {
+        if (!path.starts_with('/')) {
+            throw UsageError(std::string("learn profile: ") + option + " wants an absolute path");
+        }
+    }
+}
+
+learn::Recording merged(const Arguments& names, bool explain)
+{
+    learn::Recording all;
+    for (const std::string& name : names) {
+        const std::uint64_t added = learn::merge(all, learn::readFile(name));
+        if (explain) {
+            std::fprintf(stderr, "%s: adds %llu facts\n", sys::printable(name).c_str(),
+                         static_cast<unsigned long long>(added));
+        }
+    }
+    return all;
+}
+
+void requireWhole(const learn::Recording& recording)
+{
+    const std::vector<std::string> gaps = learn::gapsOf(recording);
+    for (const std::string& gap : gaps) {
+        std::fprintf(stderr, "oci-landlock: not whole: %s\n", gap.c_str());
+    }
+    if (!gaps.empty()) {
+        throw sys::Error(
+            "the recording is not whole, and a profile from it would deny what is missing; record again, or make one "
+            "nevertheless with --incomplete");
+    }
+}
+
+std::string namesOf(std::uint64_t rights)
+{
+    std::string out;
+    for (const ordered_json& name : learn::rightNames(landlock::Kind::fs, rights)) {
+        out += (out.empty() ? "" : ", ") + name.get<std::string>();
+    }
+    return out;
+}
+
+void decide(const learn::Draft& draft, bool omit)
+{
+    std::string options;
+    for (const learn::Withheld& one : draft.withheld) {
+        std::fprintf(stderr, "oci-landlock: %s %s: %s\n", sys::printable(one.path).c_str(), namesOf(one.rights).c_str(),
+                     one.why.c_str());
+        options += " --into " + sys::printable(one.path);
+    }
+    if (!draft.withheld.empty() && !omit) {
+        throw sys::Error("a rule on " +
+                         std::string(draft.withheld.size() == 1 ? "this directory" : "these directories") +
+                         " is for you to decide: allow it with" + options + ", or leave it out with --omit");
+    }
+}
+
+int makeProfile(const Arguments& arguments)
+{
+    po::options_description options;
+    auto add = options.add_options();
+    const learn::Style usual;
+    add("collapse", po::value<std::size_t>()->value_name("N")->default_value(usual.collapse),
+        "N used files of a directory stand for all of it; 0: none do");
+    add("into", po::value<Arguments>()->composing()->value_name("DIR")->default_value({}, ""),
+        "allow rules on this protected directory; may be given several times");
+    add("omit", "leave out what would want a rule on a protected directory");
+    add("program", po::value<Arguments>()->composing()->value_name("PATH")->default_value({}, "the entrypoint"),
+        "select this program; may be given several times");
+    add("incomplete", "also from a recording that is not whole");
+    add("explain", "say on standard error why each rule is there");
+    const auto given = parseOptions(
+        "learn profile",
+        "Writes a profile that allows what recordings show, to standard output.\n"
+        "Exit status: 0 it is written; 1 a recording is not whole, a protected directory is to be decided on, or\n"
+        "another error.",
+        options, arguments, "RECORDING");
+    if (!given) {
+        return exitOk;
+    }
+    const auto names = (*given)["RECORDING"].as<Arguments>();
+    if (names.empty()) {
+        throw UsageError("learn profile: name at least one recording");
+    }
+    learn::Style style{.programs = (*given)["program"].as<Arguments>(),
+                       .collapse = (*given)["collapse"].as<std::size_t>(),
+                       .into = (*given)["into"].as<Arguments>()};
+    requirePaths(style.into, "--into");
+    requirePaths(style.programs, "--program");
+    const bool explain = given->contains("explain");
+    const learn::Recording recording = merged(names, explain);
+    if (!given->contains("incomplete")) {
+        requireWhole(recording);
+    }
+    const learn::Draft draft = learn::draft(recording, style);
+    decide(draft, given->contains("omit"));
+    if (explain) {
+        for (const std::string& reason : draft.reasons) {
+            std::fprintf(stderr, "%s\n", reason.c_str());
+        }
+    }
+    const std::string text = draft.profile.dump(2) + "\n";
+    // What is written must be one.
+    profile::loadFile(text, "the profile that was made", profile::Origin::nodeFile, landlock::latestAbi);
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+        throw sys::errnoError("write the profile");
+    }
+    return exitOk;
+}
+
+void printHelp()
+{
+    std::puts(
+        "Usage: oci-landlock learn record [OPTION]... CONTAINER\n"
+        "       oci-landlock learn profile [OPTION]... RECORDING...\n\n"
+        "From what a program does to a profile that allows it.\n");
+    recordRun({"--help"});
+    std::puts("");
+    makeProfile({"--help"});
+}
+
+}  // namespace
+
+int runLearn(const Arguments& arguments)
+{
+    const std::string word = arguments.empty() ? "" : arguments[0];
+    if (word == "--help" || word == "-h") {
+        printHelp();
+        return exitOk;
+    }
+    if (word == "record") {
+        return recordRun({arguments.begin() + 1, arguments.end()});
+    }
+    if (word == "profile") {
+        return makeProfile({arguments.begin() + 1, arguments.end()});
+    }
+    throw UsageError("learn: say record or profile; `oci-landlock learn --help` says what they do");
+}
+
+}  // namespace cli

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/watching.hpp"
+
+#include <signal.h>
+
+#include "cli/launch.hpp"
+#include "cli/settings.hpp"
+#include "node/node.hpp"
+#include "node/pins.hpp"
+#include "sys/error.hpp"
+
+namespace cli {
+
+namespace {
+
+volatile sig_atomic_t toldToEnd = 0;
+
+void end(int)
+{
+    toldToEnd = 1;
+}
+
+}  // namespace
+
+oll_applier requireSelector()
+{
+    if (reasonForLaunch(readSettings())) {
+        throw sys::Error(
+            "this node has the launch applier, which nothing shows the events of; `oci-landlock ps` and "
+            "`oci-landlock status` show what is restricted");
+    }
+    node::requireAccess();
+    if (!node::Node::loaded()) {
+        throw sys::Error(
+            "the selector is not loaded, so that there is nothing to see; run `oci-landlock load`, or start a "
+            "container with a profile");
+    }
+    const node::Lock lock;
+    return node::Node(lock).applier();
+}
+
+void endOnSignals()
+{
+    struct sigaction action {};
+    action.sa_handler = end;  // no SA_RESTART: waiting is to end
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+bool ended()
+{
+    return toldToEnd != 0;
+}
+
+std::int64_t now(clockid_t clock)
+{
+    timespec time{};
+    clock_gettime(clock, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace cli

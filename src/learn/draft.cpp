@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "learn/draft.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "profile/model.hpp"
+#include "profile/path.hpp"
+#include "sys/error.hpp"
+
+namespace learn {
+
+namespace {
+
+using landlock::Kind;
+using nlohmann::ordered_json;
+
+// The groups of rights that the draft is written with.
+constexpr unsigned abi = 9;
+
+std::uint64_t maskOf(std::string_view name)
+{
+    return landlock::findRight(Kind::fs, name)->mask();
+}
+
+const std::uint64_t reading = maskOf("read_file") | maskOf("read_dir");
+const std::uint64_t executing = maskOf("execute") | reading;
+
+// A rule on one of these is about more than the program's own files.
+struct Protected {
+    std::string_view path;
+    std::string_view why;
+    bool read = false;  // to read all of it is common
+};
+
+constexpr std::string_view programsOfAll = "every program in it could be run or replaced";
+constexpr std::string_view everybodys = "it holds what belongs to others";
+constexpr std::string_view secrets = "it holds configuration and secrets of others";
+constexpr std::string_view homes = "it holds keys and data of users";
+constexpr std::string_view sockets = "sockets of engines and services are in it";
+
+constexpr std::array protectedPaths = {
+    Protected{"/", "it holds everything"},
+    Protected{"/bin", programsOfAll},
+    Protected{"/boot", "the kernel is in it"},
+    Protected{"/dev", "it holds every device"},
+    Protected{"/etc", secrets},
+    Protected{"/etc/ssl/private", secrets},
+    Protected{"/home", homes},
+    Protected{"/media", everybodys},
+    Protected{"/mnt", everybodys},
+    Protected{"/opt", everybodys},
+    Protected{"/proc", "it holds settings of the kernel and the memory of processes", true},
+    Protected{"/root", homes},
+    Protected{"/run", sockets},
+    Protected{"/run/containerd", sockets},
+    Protected{"/run/crio", sockets},
+    Protected{"/run/docker", sockets},
+    Protected{"/run/podman", sockets},
+    Protected{"/run/secrets", secrets},
+    Protected{"/sbin", programsOfAll},
+    Protected{"/srv", everybodys},
+    Protected{"/sys", "it holds settings of the kernel"},
+    Protected{"/usr", "it holds programs and libraries of all"},
+    Protected{"/usr/bin", programsOfAll},
+    Protected{"/usr/local", "it holds programs and libraries of all"},
+    Protected{"/usr/local/bin", programsOfAll},
+    Protected{"/usr/local/sbin", programsOfAll},
+    Protected{"/usr/sbin", programsOfAll},
+    Protected{"/var", everybodys},
+    Protected{"/var/lib", everybodys},
+    Protected{"/var/lib/containerd", sockets},
+    Protected{"/var/lib/containers", sockets},
+    Protected{"/var/lib/docker", sockets},
+    Protected{"/var/lib/kubelet", secrets},
+    Protected{"/var/run", sockets},
+    Protected{"/var/run/secrets", secrets},
+};
+
+// Which libraries a program loads changes with each update: they are allowed as a whole.
+constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
+                                                       "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
+
+std::string parentOf(const std::string& path)
+{
+    return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+}
+
+// In a profile "$" begins a variable.
+std::string literal(const std::string& path)
+{
+    std::string out;
+    for (const char c : path) {
+        out += c == '$' ? "$$" : std::string(1, c);
+    }
+    return out;
+}
+
+std::string listed(const ordered_json& names)
+{
+    std::string out;
+    for (const ordered_json& name : names) {
+        out += (out.empty() ? "" : ", ") + name.get<std::string>();
+    }
+    return out;
+}
+
+struct Rule {
+    std::uint64_t rights = 0;
+    std::set<std::string> why;
+    std::size_t stands = 0;  // for so many paths
+};
+
+class Drafting {
+public:
+    Drafting(const Recording& recording, const Style& style) : recording_(recording), style_(style)
+    {
+        for (const auto& [path, used] : recording.paths) {
+            if (used.beneath != 0) {
+                add(path, used.beneath, "the run made files in it");
+            }
+            if (used.rights == 0) {
+                continue;
+            }
+            const auto library = std::ranges::find_if(libraries, [&path = path](std::string_view directory) {
+                return profile::isBeneath(path, directory);
+            });
+            if (library != libraries.end() && (used.rights & ~executing) == 0) {
+                add(std::string(*library), executing, "libraries");
+            } else {
+                add(path, used.rights, "used");
+            }
+        }
+        // Some appliers restrict before the program is executed.
+        for (const std::string& program : recording.programs) {
+            add(program, maskOf("execute") | maskOf("read_file"), "the program itself");
+        }
+        if (style.collapse != 0) {
+            collapse();
+        }
+        balance();
+        reduce();
+    }
+
+    Draft finish()
+    {
+        ordered_json policy = {{"abi", abi}, {"ruleset", {ruleset()}}};
+        if (ordered_json paths = pathRules(); !paths.empty()) {
+            policy["pathBeneath"] = std::move(paths);
+        }
+        if (ordered_json ports = portRules(); !ports.empty()) {
+            policy["netPort"] = std::move(ports);
+        }
+        ordered_json select = {{"entrypoint", true}};
+        if (!style_.programs.empty()) {
+            select = {{"program", style_.programs}};
+        }
+        // A rule for what is not there allows nothing: it may be there in another run.
+        const ordered_json entry = {{"name", style_.name},
+                                    {"select", select},
+                                    {"missingPaths", "skip"},
+                                    {"policy", policy}};
+        out_.profile = {{"description", description()}, {"entries", {entry}}};
+        if (out_.profile.dump(2).size() > profile::maxDocumentBytes) {
+            throw sys::Error("the profile would be larger than " + std::to_string(profile::maxDocumentBytes) +
+                             " bytes; let fewer files stand for their directory with --collapse");
+        }
+        return std::move(out_);
+    }
+
+private:
+    const Protected* protection(const std::string& path) const
+    {
+        static constexpr Protected home{"", homes};
+        if (std::ranges::find(style_.into, path) != style_.into.end()) {
+            return nullptr;
+        }
+        const auto found =
+            std::ranges::find_if(protectedPaths, [&path](const Protected& one) { return one.path == path; });
+        return found != protectedPaths.end() ? &*found : parentOf(path) == "/home" ? &home : nullptr;
+    }
+
+    void add(const std::string& path, std::uint64_t rights, const std::string& why)
+    {
+        const Protected* guard = protection(path);
+        const std::uint64_t held = guard == nullptr ? 0 : rights & ~(guard->read ? reading : 0);
+        if (held != 0) {
+            withhold(path, held, std::string(guard->why));
+        }
+        if ((rights & ~held) != 0) {
+            Rule& rule = rules_[path];
+            rule.rights |= rights & ~held;
+            rule.why.insert(why);
+            ++rule.stands;
+        }
+    }
+
+    void withhold(const std::string& path, std::uint64_t rights, const std::string& why)
+    {
+        const auto known =
+            std::ranges::find_if(out_.withheld, [&path](const Withheld& one) { return one.path == path; });
+        if (known == out_.withheld.end()) {
+            out_.withheld.push_back({path, rights, why});
+        } else {
+            known->rights |= rights;
+        }
+    }
+
+    // What is written is not executed because of a neighbour, nor the other way round.
+    static unsigned classOf(std::uint64_t rights)
+    {
+        return ((rights & maskOf("execute")) != 0 ? 1U : 0U) | ((rights & ~executing) != 0 ? 2U : 0U);
+    }
+
+    // From the deepest directory up, so that one that stands for its files counts as one in the next.
+    void collapse()
+    {
+        std::map<std::size_t, std::set<std::string>, std::greater<>> directories;  // by depth
+        const auto depth = [](const std::string& path) { return std::ranges::count(path, '/'); };
+        for (const auto& [path, rule] : rules_) {
+            for (std::string above = parentOf(path); above != "/"; above = parentOf(above)) {
+                directories[static_cast<std::size_t>(depth(above))].insert(above);
+            }
+        }
+        for (const auto& [level, paths] : directories) {
+            for (const std::string& directory : paths) {
+                if (protection(directory) == nullptr) {
+                    collapseOne(directory);
+                }
+            }
+        }
+    }
+
+    void collapseOne(const std::string& directory)
+    {
+        std::map<unsigned, std::vector<std::string>> children;
+        const std::string begin = directory + "/";
+        for (auto at = rules_.lower_bound(begin); at != rules_.end() && at->first.starts_with(begin); ++at) {
+            if (at->first.find('/', begin.size()) == std::string::npos) {
+                children[classOf(at->second.rights)].push_back(at->first);
+            }
+        }
+        for (const auto& [kind, paths] : children) {
+            if (paths.size() < style_.collapse) {
+                continue;
+            }
+            for (const std::string& path : paths) {
+                const Rule child = rules_[path];
+                Rule& rule = rules_[directory];
+                rule.rights |= child.rights;
+                rule.stands += child.stands;
+                rule.why.insert("many files in it were used");
+                rules_.erase(path);
+            }
+        }
+    }
+
+    std::uint64_t effective(std::string path) const
+    {
+        for (std::uint64_t rights = 0;; path = parentOf(path)) {
+            const auto rule = rules_.find(path);
+            rights |= rule == rules_.end() ? 0 : rule->second.rights;
+            if (path == "/") {
+                return rights;
+            }
+        }
+    }
+
+    // A file may move from one directory to another only if that gives nobody more rights on it: all directories that
+    // files were moved between get the same.
+    void balance()
+    {
+        const std::uint64_t refer = maskOf("refer");
+        std::vector<std::string> moved;
+        for (const auto& [path, rule] : rules_) {
+            if ((rule.rights & refer) != 0) {
+                moved.push_back(path);
+            }
+        }
+        std::uint64_t all = 0;
+        for (const std::string& path : moved) {
+            all |= effective(path);
+        }
+        for (const std::string& path : moved) {
+            const Protected* guard = protection(path);
+            if (guard == nullptr && moved.size() > 1 && effective(path) != all) {
+                rules_[path].rights |= all;
+                rules_[path].why.insert("files were moved between it and others");
+            }
+        }
+    }
+
+    void reduce()
+    {
+        for (auto at = rules_.begin(); at != rules_.end();) {
+            if (at->first != "/") {
+                at->second.rights &= ~effective(parentOf(at->first));
+            }
+            at = at->second.rights == 0 ? rules_.erase(at) : std::next(at);
+        }
+    }
+
+    ordered_json ruleset()
+    {
+        ordered_json set = {{"handledAccessFs", {"abi.all"}}, {"handledAccessNet", {"bind_tcp", "connect_tcp"}}};
+        const std::uint64_t scopes = landlock::groupRights(landlock::Group::all, Kind::scope, abi) & ~recording_.scopes;
+        if (scopes != 0) {
+            set["scoped"] = rightNames(Kind::scope, scopes);
+            out_.reasons.push_back("scoped " + listed(set["scoped"]) + ": nothing reached outside");
+        }
+        return set;
+    }
+
+    ordered_json pathRules()
+    {
+        if (rules_.size() > profile::maxPaths) {
+            throw sys::Error("the profile would have " + std::to_string(rules_.size()) + " paths, and may have " +
+                             std::to_string(profile::maxPaths) +
+                             "; let fewer files stand for their directory with "
+                             "--collapse");
+        }
+        std::map<std::uint64_t, ordered_json> parents;
+        for (const auto& [path, rule] : rules_) {
+            parents.try_emplace(rule.rights, ordered_json::array()).first->second.push_back(literal(path));
+            std::string why;
+            for (const std::string& one : rule.why) {
+                why += (why.empty() ? "" : "; ") + one;
+            }
+            out_.reasons.push_back(sys::printable(path, maxPathBytes) + " " +
+                                   listed(rightNames(Kind::fs, rule.rights)) + ": " + why +
+                                   (rule.stands > 1 ? " (" + std::to_string(rule.stands) + " records)" : ""));
+        }
+        ordered_json out = ordered_json::array();
+        for (const auto& [rights, paths] : parents) {
+            out.push_back({{"allowedAccess", rightNames(Kind::fs, rights)}, {"parent", paths}});
+        }
+        return out;
+    }
+
+    ordered_json portRules()
+    {
+        const std::uint64_t handled =
+            landlock::findRight(Kind::net, "bind_tcp")->mask() | landlock::findRight(Kind::net, "connect_tcp")->mask();
+        std::map<std::uint64_t, ordered_json> ports;
+        std::size_t count = 0;
+        for (const auto& [port, rights] : recording_.ports) {
+            if ((rights & handled) != 0) {
+                ports.try_emplace(rights & handled, ordered_json::array()).first->second.push_back(port);
+                out_.reasons.push_back("port " + std::to_string(port) + " " +
+                                       listed(rightNames(Kind::net, rights & handled)) + ": used");
+                ++count;
+            }
+        }
+        if (count > profile::maxPorts) {
+            throw sys::Error("the recording has " + std::to_string(count) + " TCP ports, and a profile may have " +
+                             std::to_string(profile::maxPorts) +
+                             "; a program that uses so many is better written a "
+                             "profile for by hand, without the right in handledAccessNet");
+        }
+        ordered_json out = ordered_json::array();
+        for (const auto& [rights, list] : ports) {
+            out.push_back({{"allowedAccess", rightNames(Kind::net, rights)}, {"port", list}});
+        }
+        return out;
+    }
+
+    std::string description() const
+    {
+        std::string programs;
+        for (const std::string& program : recording_.programs) {
+            programs += (programs.empty() ? "" : ", ") + sys::printable(program);
+        }
+        return "Learnt from " + std::to_string(recording_.runs.size()) + " run" +
+               (recording_.runs.size() == 1 ? "" : "s") + (programs.empty() ? "" : " of " + sys::printable(programs)) +
+               ".";
+    }
+
+    const Recording& recording_;
+    const Style& style_;
+    std::map<std::string, Rule> rules_;
+    Draft out_;
+};
+
+}  // namespace
+
+Draft draft(const Recording& recording, const Style& style)
+{
+    return Drafting(recording, style).finish();
+}
+
+}  // namespace learn

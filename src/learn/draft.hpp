@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A profile from a recording, as a person would write it, and why each rule is in it.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "learn/recording.hpp"
+
+namespace learn {
+
+struct Style {
+    std::string name = "learnt";
+    std::vector<std::string> programs = {};  // empty: the entrypoint
+    std::size_t collapse = 5;                // so many used files of a directory stand for all of it; 0: none do
+    std::vector<std::string> into = {};      // directories that are protected otherwise
+};
+
+// What a rule on a protected directory would have allowed.
+struct Withheld {
+    std::string path;
+    std::uint64_t rights = 0;
+    std::string why;
+};
+
+struct Draft {
+    nlohmann::ordered_json profile;
+    std::vector<std::string> reasons;  // a line for each rule
+    std::vector<Withheld> withheld;
+};
+
+// Throws sys::Error where a profile cannot hold it.
+Draft draft(const Recording& recording, const Style& style);
+
+}  // namespace learn

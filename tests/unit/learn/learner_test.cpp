@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "learn/learner.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace {
+
+using learn::Learner;
+using learn::Recording;
+using learn::Used;
+
+constexpr std::uint64_t execute = 1 << 0;
+constexpr std::uint64_t writeFile = 1 << 1;
+constexpr std::uint64_t readFile = 1 << 2;
+constexpr std::uint64_t makeDir = 1 << 7;
+constexpr std::uint64_t makeReg = 1 << 8;
+constexpr std::uint64_t ioctlDev = 1 << 15;
+
+oll_seen access(std::uint32_t about, const std::string& path, std::uint64_t rights)
+{
+    oll_seen event{};
+    event.kind = OLL_SEEN_USED;
+    event.about = about;
+    event.rights = rights;
+    event.domain = 1;
+    std::strncpy(event.path, path.c_str(), sizeof event.path - 1);
+    return event;
+}
+
+oll_seen on(const std::string& path, std::uint64_t rights)
+{
+    return access(OLL_ABOUT_FS, path, rights);
+}
+
+oll_seen made(const std::string& path, std::uint64_t rights = makeReg)
+{
+    return access(OLL_ABOUT_MADE, path, rights);
+}
+
+Recording after(const std::vector<oll_seen>& events)
+{
+    Learner learner;
+    for (const oll_seen& event : events) {
+        learner.take(event);
+    }
+    return learner.finish();
+}
+
+TEST(Learner, KeepsWhatWasThereByItsName)
+{
+    const Recording found = after({on("/etc/a", readFile), on("/etc/a", writeFile), on("/bin/sh", execute | readFile)});
+    EXPECT_EQ(found.paths, (std::map<std::string, Used>{{"/etc/a", {readFile | writeFile, 0}},
+                                                        {"/bin/sh", {execute | readFile, 0}}}));
+    EXPECT_EQ(found.runs.at(0).added, 4u);
+    EXPECT_TRUE(learn::gapsOf(found).empty());
+}
+
+TEST(Learner, KeepsWhatTheRunMadeByItsDirectory)
+{
+    const Recording found = after({made("/tmp/x"), on("/tmp/x", writeFile), on("/tmp/y", readFile),
+                                   made("/tmp/d", makeDir), made("/tmp/d/e", makeDir), on("/tmp/d/e/f", readFile)});
+    EXPECT_EQ(found.paths, (std::map<std::string, Used>{{"/tmp", {makeReg | makeDir, writeFile | makeDir | readFile}},
+                                                        {"/tmp/y", {readFile, 0}}}));
+}
+
+TEST(Learner, DoesNotKeepEverMoreNames)
+{
+    Learner learner;
+    for (int i = 0; i < 1'000'000; ++i) {
+        learner.take(made("/tmp/" + std::to_string(i)));
+        learner.take(on("/tmp/" + std::to_string(i), writeFile));
+    }
+    const Recording found = learner.finish();
+    EXPECT_EQ(found.paths, (std::map<std::string, Used>{{"/tmp", {makeReg, writeFile}}}));
+    EXPECT_TRUE(learn::gapsOf(found).empty());
+}
+
+TEST(Learner, CountsWhatItHasNoRoomFor)
+{
+    Learner learner;
+    for (std::size_t i = 0; i < learn::maxPaths + 7; ++i) {
+        learner.take(on("/data/" + std::to_string(i), readFile));
+    }
+    const Recording found = learner.finish();
+    EXPECT_EQ(found.paths.size(), learn::maxPaths);
+    EXPECT_EQ(found.runs.at(0).leftOut, 7u);
+    EXPECT_FALSE(learn::gapsOf(found).empty());
+}
+
+TEST(Learner, KnowsNamesThatComeAndGo)
+{
+    const Recording found =
+        after({on("/proc/17/status", readFile), on("/proc/18/status", readFile), on("/dev/pts/0", writeFile),
+               on("/proc/meminfo", readFile), on("/srv/17/x", readFile)});
+    EXPECT_EQ(found.paths, (std::map<std::string, Used>{{"/proc", {0, readFile}},
+                                                        {"/dev/pts", {0, writeFile}},
+                                                        {"/proc/meminfo", {readFile, 0}},
+                                                        {"/srv/17/x", {readFile, 0}}}));
+}
+
+TEST(Learner, CountsRightsOfOpenFilesOnceTheyWereOpened)
+{
+    const auto opened = [](const char* path) { return access(OLL_ABOUT_OPENED, path, ioctlDev); };
+    EXPECT_TRUE(after({opened("/dev/null")}).paths.empty());
+    const std::map<std::string, Used> both = {{"/dev/null", {readFile | ioctlDev, 0}}};
+    EXPECT_EQ(after({on("/dev/null", readFile), opened("/dev/null")}).paths, both);
+    EXPECT_EQ(after({opened("/dev/null"), on("/dev/null", readFile)}).paths, both);
+    EXPECT_EQ(after({made("/tmp/x"), on("/tmp/x", writeFile), opened("/tmp/x")}).paths,
+              (std::map<std::string, Used>{{"/tmp", {makeReg, writeFile | ioctlDev}}}));
+}
+
+TEST(Learner, SaysWhatIsMissing)
+{
+    oll_seen late = on("/etc/a", readFile);
+    late.domain = 0;
+    EXPECT_TRUE(after({late}).runs.at(0).late);
+    EXPECT_FALSE(after({on("/etc/a", readFile)}).runs.at(0).late);
+    EXPECT_EQ(after({on("", readFile)}).runs.at(0).unnamed, 1u);
+    EXPECT_EQ(after({on("/a\xff", readFile)}).runs.at(0).unnamed, 1u);
+    EXPECT_EQ(after({access(OLL_ABOUT_OPENED, "", ioctlDev)}).runs.at(0).unnamed, 0u);
+    EXPECT_EQ(after({on("/a\nb", readFile)}).runs.at(0).unnamed, 0u);
+    oll_seen refused = on("/etc/a", readFile);
+    refused.error = -EACCES;
+    EXPECT_EQ(after({refused}).runs.at(0).refused, 1u);
+}
+
+TEST(Learner, TakesPortsScopesAndPrograms)
+{
+    oll_seen bind = access(OLL_ABOUT_NET, "", 1);
+    bind.port = 80;
+    oll_seen applied{};
+    applied.kind = OLL_SEEN_APPLIED;
+    std::strcpy(applied.program, "/usr/sbin/nginx");
+    const Recording found = after({bind, access(OLL_ABOUT_SCOPE, "", 2), applied});
+    EXPECT_EQ(found.ports, (std::map<std::uint64_t, std::uint64_t>{{80, 1}}));
+    EXPECT_EQ(found.scopes, 2u);
+    EXPECT_EQ(found.programs, (std::set<std::string>{"/usr/sbin/nginx"}));
+}
+
+TEST(Learner, AddsToEarlierRuns)
+{
+    Learner again(after({on("/etc/a", readFile)}));
+    again.take(on("/etc/a", readFile));
+    again.take(on("/etc/b", readFile));
+    const Recording found = again.finish();
+    ASSERT_EQ(found.runs.size(), 2u);
+    EXPECT_EQ(found.runs[1].added, 1u);
+}
+
+}  // namespace

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run of a real program to its profile: the same run under it is denied nothing."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import applier
+from containers import OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, follow, oci_landlock
+from direct import FULL, await_true
+from test_events import watching
+
+DIRECTORY = "/etc/oci-landlock/profiles"
+NGINX = """
+    daemon off; user www-data; pid /run/nginx.pid; error_log /var/log/nginx/error.log; worker_processes 2; events {}
+    http { access_log /var/log/nginx/access.log; server { listen 127.0.0.1:80; root /var/www/html;
+        client_body_temp_path /var/lib/nginx/body; client_max_body_size 10m;
+        location /open/ { alias /opt/open/; dav_methods PUT DELETE MKCOL; }
+        location /upstream { proxy_pass http://127.0.0.1:7777/; } } }
+"""
+
+
+class Recorder:
+    """`learn record` at work."""
+
+    def __init__(self, container, output):
+        self.errors = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
+        self.process = subprocess.Popen([OCI_LANDLOCK, "learn", "record", container, "--output", output],
+                                        stdin=subprocess.DEVNULL, stderr=self.errors)
+
+    def said(self):
+        with open(self.errors.name, encoding="utf-8") as file:
+            return file.read()
+
+    def wait(self, seconds=120):
+        return self.process.wait(timeout=seconds)
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+
+@applier.selector_only("it has no selector that could tell anything")
+class Learn(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(DIRECTORY, exist_ok=True)
+        shutil.copy(os.path.join(SOURCE, "profiles", "learn.json"), DIRECTORY)
+        os.chown(os.path.join(DIRECTORY, "learn.json"), 0, 0)
+        os.chmod(os.path.join(DIRECTORY, "learn.json"), 0o644)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree("/etc/oci-landlock")
+
+    def setUp(self):
+        super().setUp()
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        self.directory = tempfile.mkdtemp(prefix="learn-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.recording = os.path.join(self.directory, "recording.json")
+
+    def prepared(self, **annotations):
+        bundle = self.bundle(base="/images/base")
+        os.makedirs(bundle.path("opt/open"))
+        os.chmod(bundle.path("opt/open"), 0o777)
+        for path in ("run", "tmp", "dev/shm"):
+            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
+                                            "options": ["mode=1777"]})
+        bundle.annotate("learn", **annotations)
+        return bundle
+
+    @contextlib.contextmanager
+    def recorder(self, container):
+        recorder = Recorder(container, self.recording)
+        try:
+            await_true(lambda: "watching for" in recorder.said() or recorder.process.poll() is not None, "it watches")
+            self.assertIsNone(recorder.process.poll(), recorder.said())
+            yield recorder
+        finally:
+            if recorder.process.poll() is None:
+                recorder.process.kill()
+                recorder.process.wait()
+
+    def recorded(self):
+        with open(self.recording, encoding="utf-8") as file:
+            return json.load(file)
+
+    def learn(self, bundle, drive, *args):
+        """One run that is recorded to its end."""
+        with self.recorder(bundle.id) as recorder:
+            with bundle.running("crun", *args) as container:
+                self.assertEqual(container.code, 0, container.output())
+                drive(container)
+            self.assertEqual(recorder.wait(), 0, recorder.said())
+        return self.recorded()
+
+    def profile(self, *options):
+        made = oci_landlock("learn", "profile", "--explain", *options, self.recording)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        path = os.path.join(DIRECTORY, "learnt.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(made.stdout)
+        self.assertEqual(oci_landlock("check", path).returncode, 0)
+        against = oci_landlock("check", "--against", self.recording, path)
+        self.assertEqual((against.returncode, "would deny nothing" in against.stdout), (0, True), against)
+        return json.loads(made.stdout)
+
+    def same_run(self, bundle, drive, *args):
+        """Under the profile that was learnt: nothing is denied."""
+        bundle.annotate("learnt")
+        with watching("--json") as seen:
+            with bundle.running("crun", *args) as container:
+                self.assertEqual(container.code, 0, container.output())
+                drive(container)
+            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            self.assertTrue(seen.events("applied"))
+            self.assertEqual(seen.events("denied", "failedClosed"), [])
+
+    def client(self, container, *words):
+        return command("nsenter", "-t", str(container.pid()), "-n", *words)
+
+    def until(self, container, expected, *words, seconds=90):
+        end = time.monotonic() + seconds
+        while expected not in (answer := self.client(container, *words)).stdout:
+            self.assertLess(time.monotonic(), end, f"{words}: {answer}; the server: {container.output()}")
+            time.sleep(0.2)
+
+    def nginx(self, **annotations):
+        bundle = self.prepared(**annotations)
+        bundle.write("etc/nginx/test.conf", NGINX)
+        os.makedirs(bundle.path("var/www/html"), exist_ok=True)
+        for name in ("index.html", *(f"{i}.html" for i in range(20))):
+            bundle.write(f"var/www/html/{name}", "the page\n")
+        bundle.write("opt/beside", "beside\n")
+        return bundle
+
+    def drive_nginx(self, container):
+        self.until(container, "the page", "curl", "-s", "http://127.0.0.1/")
+        urls = [f"http://127.0.0.1/{i % 20}.html" for i in range(2000 if FULL else 300)]
+        answers = self.client(container, "curl", "-s", *urls)
+        self.assertEqual(answers.stdout.count("the page"), len(urls))
+        code = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} ")
+        body = os.path.join(self.directory, "body")
+        with open(body, "w", encoding="utf-8") as file:
+            file.write("x" * 1_000_000)
+        for i in range(5):
+            put = self.client(container, *code, "-T", body, f"http://127.0.0.1/open/{container.pid()}-{i}")
+            self.assertEqual(put.stdout.strip(), "201")
+        self.assertEqual(self.client(container, *code, "http://127.0.0.1/upstream").stdout.strip(), "502")
+        self.assertEqual(self.client(container, "kill", "-HUP", str(container.pid())).returncode, 0)
+        self.until(container, "the page", "curl", "-s", "http://127.0.0.1/")
+
+    def test_nginx(self):
+        """A real server under load, with uploads that it moves to another directory; what runs beside it is not
+        recorded."""
+        text = "cat /opt/beside; exec /usr/sbin/nginx -c /etc/nginx/test.conf\n"
+        bundle = self.nginx(**{"io.landlock.program": "/usr/sbin/nginx"})
+        script = bundle.script("entrypoint.sh", text)
+        recording = self.learn(bundle, self.drive_nginx, script)
+        self.assertEqual(recording["programs"], ["/usr/sbin/nginx"])
+        paths = {item["path"]: item for item in recording["paths"]}
+        self.assertNotIn("/opt/beside", paths)
+        self.assertNotIn("/entrypoint.sh", paths)
+        self.assertEqual(paths["/etc/nginx/test.conf"]["rights"], ["read_file"])
+        self.assertEqual(paths["/run"]["rights"], ["make_reg"])
+        self.assertIn("write_file", paths["/run"]["beneath"])
+        self.assertIn("refer", paths["/opt/open"]["rights"])
+        self.assertEqual([path for path in paths if path.startswith("/opt/open/")], [])
+        self.assertIn({"port": 80, "rights": ["bind_tcp"]}, recording["ports"])
+        self.assertIn({"port": 7777, "rights": ["connect_tcp"]}, recording["ports"])
+        self.assertEqual(recording["scopes"], [])
+        run, = recording["runs"]
+        self.assertEqual(set(run), {"began", "ended", "container", "added"})
+
+        # A rule on /run is for a person to decide.
+        undecided = oci_landlock("learn", "profile", self.recording)
+        self.assertEqual((undecided.returncode, undecided.stdout), (1, ""))
+        self.assertIn("--into /run", undecided.stderr)
+        made = self.profile("--into", "/run", "--program", "/usr/sbin/nginx")
+        policy = made["entries"][0]["policy"]
+        self.assertEqual(policy["ruleset"][0]["scoped"], ["abstract_unix_socket", "signal"])
+        self.assertIn("/var/www/html", [path for rule in policy["pathBeneath"] for path in rule["parent"]])
+        # Another run of the same, in a fresh container.
+        again = self.nginx()
+        self.same_run(again, self.drive_nginx, again.script("entrypoint.sh", text))
+
+        # Without one of its rules, something would be denied, and what that is is said.
+        policy["netPort"] = [rule for rule in policy["netPort"] if 7777 not in rule["port"]]
+        worse = os.path.join(self.directory, "worse.json")
+        with open(worse, "w", encoding="utf-8") as file:
+            json.dump(made, file)
+        against = oci_landlock("check", "--against", self.recording, worse)
+        self.assertEqual((against.returncode, "connect_tcp port 7777" in against.stdout), (1, True), against)
+
+    def test_redis(self):
+        def drive(container):
+            self.until(container, "PONG", "redis-cli", "ping")
+            self.assertEqual(self.client(container, "redis-cli", "set", "key", "value").stdout.strip(), "OK")
+            self.assertEqual(self.client(container, "redis-cli", "save").stdout.strip(), "OK")
+            self.assertIn("started", self.client(container, "redis-cli", "bgsave").stdout)
+            self.until(container, "rdb_bgsave_in_progress:0", "redis-cli", "info", "persistence")
+
+        text = ("cd /var/lib/redis && exec /usr/bin/redis-server --save '' --daemonize no --dir /var/lib/redis\n")
+        bundle = self.prepared()
+        self.learn(bundle, drive, bundle.script("entrypoint.sh", text))
+        again = self.prepared()
+        self.profile()
+        self.same_run(again, drive, again.script("entrypoint.sh", text))
+
+    def test_python(self):
+        """Two runs that differ are one recording, and each says what it has added."""
+        program = ("/usr/bin/python3", "-m", "http.server", "8000", "--directory", "/opt/site")
+
+        def prepared():
+            bundle = self.prepared()
+            bundle.config["process"]["cwd"] = "/opt/site"
+            os.makedirs(bundle.path("opt/site"))
+            for name in ("one", "two"):
+                bundle.write(f"opt/site/{name}", "the page\n")
+            return bundle
+
+        def ask(*names):
+            def drive(container):
+                for name in names:
+                    self.until(container, "the page", "curl", "-s", f"http://127.0.0.1:8000/{name}")
+            return drive
+        self.learn(prepared(), ask("one"), *program)
+        self.learn(prepared(), ask("one"), *program)
+        recording = self.learn(prepared(), ask("two"), *program)
+        added = [run["added"] for run in recording["runs"]]
+        self.assertGreater(added[0], 10)
+        self.assertEqual(added[1:], [0, 1], recording)
+        self.profile()
+        self.same_run(prepared(), ask("one", "two"), *program)
+
+    def test_flood(self):
+        """However many files there are: the recording keeps its bound, says what it lacks, and no profile is made of
+        it unless that is asked for."""
+        bundle = self.prepared()
+        os.makedirs(bundle.path("opt/many"))
+        for i in range(20000):
+            with open(bundle.path(f"opt/many/{i}"), "w", encoding="utf-8"):
+                pass
+        script = bundle.script("entrypoint.sh", "find /opt/many -type f -exec cat {} +\n")
+        with self.recorder(bundle.id) as recorder:
+            result = bundle.run("crun", script, timeout=300)
+            self.assertEqual(result.returncode, 0, result)
+            self.assertEqual(recorder.wait(), 1, recorder.said())
+            self.assertIn("not whole: run 0: ", recorder.said())
+        recording = self.recorded()
+        self.assertLessEqual(len(recording["paths"]), 16384)
+        run, = recording["runs"]
+        self.assertGreater(run.get("leftOut", 0) + run.get("lost", 0), 20000 - 16384)
+        refused = oci_landlock("learn", "profile", self.recording)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn("--incomplete", refused.stderr)
+        self.assertEqual(oci_landlock("learn", "profile", "--incomplete", "--omit", self.recording).returncode, 0)
+
+    def test_names_of_its_own(self):
+        """A program that makes ever more files takes one line of the recording."""
+        bundle = self.prepared()
+        script = bundle.script("entrypoint.sh", "mkdir /tmp/d; for i in $(seq 80); do echo > /tmp/$i; echo > /tmp/d/$i;"
+                                                " mv /tmp/$i /tmp/x$i; done; rm /tmp/x*; ls / > /dev/null\n")
+        recording = self.learn(bundle, lambda container: await_true(
+            lambda: container.state()["status"] == "stopped", "it is done", 120), script)
+        paths = {item["path"]: item for item in recording["paths"]}
+        self.assertEqual([path for path in paths if path.startswith("/tmp")], ["/tmp"])
+        self.assertEqual(paths["/"]["rights"], ["read_dir"])
+        self.assertEqual(set(paths["/tmp"]["rights"]), {"make_reg", "make_dir", "remove_file", "read_dir"})
+        self.assertEqual(set(paths["/tmp"]["beneath"]), {"write_file", "make_reg"})
+
+    def test_late(self):
+        """What began before is not whole, and says so."""
+        bundle = self.prepared()
+        script = bundle.script("entrypoint.sh", "while cat /etc/secret; do sleep 0.2; done\n")
+        with bundle.running("crun", script) as container:
+            container.wait_for("secret")
+            with self.recorder(bundle.id) as recorder:
+                await_true(lambda: "recording " in recorder.said(), "it has met it")
+                time.sleep(2)
+                self.assertEqual(recorder.end(), 1, recorder.said())
+                self.assertIn("the program ran already", recorder.said())
+            self.assertEqual(container.state()["status"], "running")
+
+    def test_signals(self):
+        """To its own children: inside. To what runs beside it: a scope would deny it."""
+        inside = self.prepared()
+        script = inside.script("entrypoint.sh", "sleep 100 & kill $!; wait; true\n")
+        result = self.learn(inside, lambda container: await_true(
+            lambda: container.state()["status"] == "stopped", "it is done"), script)
+        self.assertEqual(result["scopes"], [])
+        outside = self.prepared(**{"io.landlock.program": "/bin/inner"})
+        shutil.copy(outside.path("bin/probe"), outside.path("bin/inner"))
+        script = outside.script("entrypoint.sh", "sleep 100 & /bin/inner exec /bin/sh -c \"kill $!\"; wait; true\n")
+        result = self.learn(outside, lambda container: await_true(
+            lambda: container.state()["status"] == "stopped", "it is done"), script)
+        self.assertEqual(result["scopes"], ["signal"])
+
+    def test_refusals(self):
+        """No container, no place for the file, no recording."""
+        with self.recorder("nobody") as recorder:
+            self.assertEqual(recorder.end(), 1)
+            self.assertIn("nobody was there", recorder.said())
+        self.assertFalse(os.path.exists(self.recording))
+        nowhere = oci_landlock("learn", "record", "x", "--output", "/nowhere/file")
+        self.assertEqual(nowhere.returncode, 1)
+        self.assertIn("cannot write to /nowhere", nowhere.stderr)
+        with open(self.recording, "w", encoding="utf-8") as file:
+            file.write('{"version": 1, "paths": [{"path": "etc"}]}')
+        for words in (("record", "x", "--output"), ("profile",)):
+            wrong = oci_landlock("learn", *words, self.recording)
+            self.assertEqual(wrong.returncode, 1)
+            self.assertIn("/paths/0/path: must be an absolute path", wrong.stderr)
+
+    def test_the_guide(self):
+        bundle = Bundle(os.path.join(self.directory, "bundle"))
+        os.makedirs(bundle.path("opt/shop"))
+        os.makedirs(bundle.path("run"))
+        bundle.write("opt/shop/data", "42\n")
+        job = bundle.script("opt/shop/job", "read x < /opt/shop/data; echo $$ > /run/shop.pid; echo $x > /tmp/x$$\n"
+                                            "cat /tmp/x$$ > /dev/null; rm /tmp/x$$; echo done\n")
+        bundle.config["process"]["args"] = [job]
+        for path in ("run", "tmp"):
+            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs"})
+        bundle.annotate("learn")
+        bundle.save()
+        self.addCleanup(os.unlink, os.path.join(DIRECTORY, "shop.json"))
+        follow(self, "learn.md", self.directory)
