@@ -45,11 +45,10 @@ def write(path, content):
         file.write(content if isinstance(content, str) else json.dumps(content))
 
 
-def api(method, path, body=None, patch=False):
+def api(method, path, body=None):
     """The server's answer: an object, or a text where it is none."""
     request = urllib.request.Request(SERVER + path, method=method, data=body and json.dumps(body).encode(), headers={
-        "Authorization": "Bearer " + TOKEN,
-        "Content-Type": "application/strategic-merge-patch+json" if patch else "application/json"})
+        "Authorization": "Bearer " + TOKEN, "Content-Type": "application/json"})
     try:
         # It has made its certificate itself.
         with urllib.request.urlopen(request, timeout=120, context=ssl._create_unverified_context()) as answer:
@@ -87,10 +86,6 @@ class Process:
             wait_for(holds, what)
         except AssertionError as error:
             raise AssertionError(f"{error}; {self.words[0]}: {self.said()[-3000:]}") from None
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
 
     def kill(self):
         self.process.kill()
