@@ -2,6 +2,7 @@
 """A cluster's administrator and its tenants, as docs/guide/kubernetes.md has it: kubelet and kube-apiserver on one node.
 What containerd itself does is test_containerd's. Wants the image with them (harness/run --kubernetes)."""
 
+import json
 import os
 import re
 import shutil
@@ -14,9 +15,9 @@ import unittest
 import applier
 import test_containerd as containerd
 from cases import lines
-from containers import SOURCE, TestCase, command, doctor, problems, status
+from containers import SOURCE, TestCase, command, doctor, entry, policy, problems, profile, status
 from fdstore import FdStore
-from test_containerd import FREE, IMAGE, READS, RESTRICTED, SYSTEMD, guide, read
+from test_containerd import FREE, IMAGE, READS, RESTRICTED, SYSTEMD, WEB, guide, read
 
 HERE = os.path.exists(os.path.join(SOURCE, "kubernetes", "kubelet"))
 if HERE:
@@ -25,6 +26,7 @@ if HERE:
 
 KEY = "io.landlock.profile"
 GUIDE = "kubernetes.md"
+INLINE = json.dumps(WEB)
 
 
 def container(name, *words, **more):
@@ -89,6 +91,11 @@ class Kubernetes(TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 
+    def known(self):
+        """The names of what is restricted."""
+        return sorted("/".join(item["names"][part] for part in ("namespace", "pod", "container"))
+                      for item in status()["containers"])
+
     def identity(self, name, item):
         return statuses(name)[item]["containerID"].removeprefix("containerd://")
 
@@ -103,6 +110,26 @@ class Kubernetes(TestCase):
         wait_for(failed, f"{item} of {name} has failed")
         self.assertEqual((state["reason"], state["exitCode"]), ("StartError", 128), state)
         return state["message"]
+
+    def test_refusals(self):
+        """`kubectl describe pod` has what is wrong, in one line; what is right runs."""
+        wrong = {"name": ("nosuch", r'no profile "nosuch": tried /etc/oci-landlock/profiles/nosuch\.json and '),
+                 "syntax": ('{\n"entries": [', rf"annotation {KEY}/syntax, line 2: no valid JSON: "),
+                 "field": ('{"entires": []}', rf"annotation {KEY}/field: .*entires"),
+                 "right": (INLINE.replace("abi.read_write", "raed_file"), rf"annotation {KEY}/right: .*raed_file"),
+                 "path": (json.dumps(profile(entry(rules=policy(read=["/nowhere"])))), r".*/nowhere")}
+        self.begin("shop", {f"{KEY}/{name}": wanted for name, (wanted, _) in wrong.items()},
+                   *(container(name) for name in wrong), container("helper"), restartPolicy="Never")
+        self.assertEqual(self.first("shop", "helper"), [FREE])
+        for name in wrong:
+            self.message("shop", name)
+        described = kubectl("describe", "pod", "shop", check=True).stdout
+        told = dict(re.findall(r"^  (\w+):\n    Container ID:(?:.*\n)*?      Message: +(.*)$", described, re.M))
+        for name, (_, why) in wrong.items():
+            with self.subTest(name):
+                self.assertRegex(told[name], rf"^failed to create containerd task: [^\n]{{,250}}, stderr: oci-landlock: "
+                                 rf"container [0-9a-f]{{64}} \(default/shop/{name}\): {why}[^\n]{{,600}}: unknown$")
+        self.assertEqual(self.known(), [])
 
     def test_container_restart(self):
         """Its main process is killed, and kubelet starts it again."""
