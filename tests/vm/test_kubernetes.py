@@ -80,6 +80,10 @@ class Kubernetes(TestCase):
         except AssertionError as error:
             raise AssertionError(f"{error}: {statuses(name)}\n{kubectl('describe', 'pod', name).stdout}") from None
 
+    def wait_for_ready(self, name, *containers):
+        self.wait_for(name, lambda found: all(item in found and found[item]["ready"] for item in containers),
+                      f"{containers} of {name} are ready")
+
     def first(self, name, *containers):
         """What these have printed first."""
         for item in containers:
@@ -110,6 +114,23 @@ class Kubernetes(TestCase):
         wait_for(failed, f"{item} of {name} has failed")
         self.assertEqual((state["reason"], state["exitCode"]), ("StartError", 128), state)
         return state["message"]
+
+    def test_pod(self):
+        """Each container has what is meant for it: by a profile's name, by a whole one, an init container too."""
+        allowing = json.dumps(profile(entry(rules=policy(read=["/bin", "/etc"], write=["/dev"]))))
+        both = ("/bin/sh", "-c", "/bin/probe read /etc/secret + read /allowed/file; exec /bin/sleep 1000")
+        once = ("/bin/sh", "-c", "/bin/probe read /etc/secret")
+        self.begin("shop", {KEY + "/web": "web", KEY + "/db": allowing, KEY + "/first": INLINE},
+                   container("web", *both), container("db", *both), container("helper", *both),
+                   initContainers=[container("first", *once), container("second", *once)])
+        self.assertEqual(self.first("shop", "first", "second"), [RESTRICTED, FREE])
+        self.wait_for_ready("shop", "web", "db", "helper")
+        found = {name: [line.split(": ")[1] for line in output("shop", name)] for name in ("web", "db", "helper")}
+        self.assertEqual(found, {"web": ["Permission denied", "allowed"], "db": ["allowed", "Permission denied"],
+                                 "helper": ["allowed", "allowed"]})
+        self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
+        self.assertEqual({item["id"] for item in status()["containers"]},
+                         {self.identity("shop", name) for name in ("web", "db")})
 
     def test_refusals(self):
         """`kubectl describe pod` has what is wrong, in one line; what is right runs."""
