@@ -27,10 +27,21 @@ if HERE:
 KEY = "io.landlock.profile"
 GUIDE = "kubernetes.md"
 INLINE = json.dumps(WEB)
+# Of a program itself, not of sessions.
+ALONE = json.dumps(profile(entry(sessions=False)))
 
 
 def container(name, *words, **more):
     return {"name": name, "image": IMAGE, "imagePullPolicy": "Never", "command": words or containerd.KEEPS, **more}
+
+
+def verdict(wanted):
+    """A probe that is content when it cannot, or can, read what the profile denies."""
+    return {"exec": {"command": ["/bin/sh", "-c", f"/bin/probe verdict; test $? = {wanted}"]}, "periodSeconds": 15,
+            "timeoutSeconds": 120, "failureThreshold": 1}
+
+
+CANNOT, CAN = (verdict(code) for code in (42, 43))
 
 
 @unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
@@ -131,6 +142,23 @@ class Kubernetes(TestCase):
         self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
         self.assertEqual({item["id"] for item in status()["containers"]},
                          {self.identity("shop", name) for name in ("web", "db")})
+
+    def test_sessions(self):
+        """Probes and `kubectl exec` come in as sessions, of which the profile may say something else."""
+        self.begin("shop", {KEY + "/web": "web", KEY + "/alone": ALONE},
+                   container("web", livenessProbe=CANNOT, readinessProbe=CANNOT),
+                   container("alone", livenessProbe=CAN, readinessProbe=CAN),
+                   container("helper", livenessProbe=CAN, readinessProbe=CAN),
+                   container("never", readinessProbe=CANNOT), restartPolicy="Never")
+        self.wait_for_ready("shop", "web", "alone", "helper")
+        self.assertEqual(self.first("shop", "web", "alone", "helper"), [RESTRICTED, RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in ("web", "alone", "helper")],
+                         [RESTRICTED, FREE, FREE])
+        self.assertEqual(kubectl("exec", "shop", "--container", "web", "--", "/bin/sh", "-c", "exit 5").returncode, 5)
+        found = statuses("shop")
+        # Else what is above would prove nothing.
+        self.assertFalse(found["never"]["ready"])
+        self.assertEqual([item["restartCount"] for item in found.values()], [0] * 4)
 
     def test_refusals(self):
         """`kubectl describe pod` has what is wrong, in one line; what is right runs."""
