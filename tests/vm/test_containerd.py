@@ -51,9 +51,9 @@ def write(path, text):
         file.write(text)
 
 
-def guide(kind):
-    """Blocks of this kind in docs/guide/containerd.md, each with the one after it."""
-    text = read(os.path.join(SOURCE, "docs", "guide", "containerd.md"))
+def guide(kind, name="containerd.md"):
+    """Blocks of this kind in a guide, each with the one after it."""
+    text = read(os.path.join(SOURCE, "docs", "guide", name))
     blocks = [(tag, re.sub("^" + indent, "", body, flags=re.M)) for indent, tag, body in
               re.findall(r"^( *)```([^\n]*)\n(.*?)^ *```$", text, re.M | re.S)]
     return [(tag, body, after) for (tag, body), after in zip(blocks, blocks[1:] + [None]) if tag.startswith(kind)]

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster's administrator and its tenants, as docs/guide/kubernetes.md has it: kubelet and kube-apiserver on one node.
+What containerd itself does is test_containerd's. Wants the image with them (harness/run --kubernetes)."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import applier
+import test_containerd as containerd
+from cases import lines
+from containers import SOURCE, TestCase, command, doctor, entry, policy, problems, profile, status
+from fdstore import FdStore
+from test_containerd import FREE, IMAGE, READS, RESTRICTED, SYSTEMD, WEB, guide, read
+
+HERE = os.path.exists(os.path.join(SOURCE, "kubernetes", "kubelet"))
+if HERE:
+    import cluster
+    from cluster import PODS, api, kubectl, output, statuses, wait_for
+
+KEY = "io.landlock.profile"
+GUIDE = "kubernetes.md"
+INLINE = json.dumps(WEB)
+# Of a program itself, not of sessions.
+ALONE = json.dumps(profile(entry(sessions=False)))
+
+
+def container(name, *words, **more):
+    return {"name": name, "image": IMAGE, "imagePullPolicy": "Never", "command": words or containerd.KEEPS, **more}
+
+
+def verdict(wanted):
+    """A probe that is content when it cannot, or can, read what the profile denies."""
+    return {"exec": {"command": ["/bin/sh", "-c", f"/bin/probe verdict; test $? = {wanted}"]}, "periodSeconds": 15,
+            "timeoutSeconds": 120, "failureThreshold": 1}
+
+
+CANNOT, CAN = (verdict(code) for code in (42, 43))
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipIf(SYSTEMD, "systemd is the init; here the cgroups of pods are kubelet's")
+@applier.inject_only("what containerd does with others is in test_containerd")
+class Kubernetes(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # As systemd starts it.
+        cls.store = FdStore()
+        cls.addClassCleanup(cls.store.close)
+        cls.store.start(applier.supervisor)
+        cls.addClassCleanup(applier.supervisor.stop)
+        containerd.set_up()
+        cls.addClassCleanup(containerd.Daemon.stop)
+        cls.cluster = cluster.Cluster()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.start()
+        for _, text, _ in guide("yaml administrator", GUIDE):
+            done = kubectl("create", "--filename", "-", input=text)
+            assert done.returncode == 0, done.stderr
+
+    def begin(self, name, annotations, *containers, handler="landlock", **spec):
+        """A pod; nothing is left of it after the test."""
+        self.addCleanup(self.end, name)
+        api("POST", PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
+                           "spec": {"containers": containers, "nodeName": cluster.NODE, "terminationGracePeriodSeconds": 1,
+                                    **({"runtimeClassName": handler} if handler else {}), **spec}})
+
+    def end(self, *names):
+        for name in names:
+            try:
+                api("DELETE", f"{PODS}/{name}", {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
+            except cluster.Failed as error:
+                self.assertIn('"reason":"NotFound"', str(error))
+
+    def tearDown(self):
+        super().tearDown()
+        self.doCleanups()
+        wait_for(lambda: not status()["containers"], "the pods are gone")
+        self.assertNothingLeft()
+
+    def wait_for(self, name, condition, what):
+        """Until this holds of the containers of a pod."""
+        try:
+            wait_for(lambda: condition(statuses(name)), what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {statuses(name)}\n{kubectl('describe', 'pod', name).stdout}") from None
+
+    def wait_for_ready(self, name, *containers):
+        self.wait_for(name, lambda found: all(item in found and found[item]["ready"] for item in containers),
+                      f"{containers} of {name} are ready")
+
+    def first(self, name, *containers):
+        """What these have printed first."""
+        for item in containers:
+            wait_for(lambda i=item: output(name, i), f"{item} of {name} has printed a line")
+        return [output(name, item)[0] for item in containers]
+
+    def session(self, name, item):
+        done = kubectl("exec", name, "--container", item, "--", *READS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def known(self):
+        """The names of what is restricted."""
+        return sorted("/".join(item["names"][part] for part in ("namespace", "pod", "container"))
+                      for item in status()["containers"])
+
+    def identity(self, name, item):
+        return statuses(name)[item]["containerID"].removeprefix("containerd://")
+
+    def message(self, name, item):
+        """Why this one did not start, as the server has it."""
+        state = {}
+
+        def failed():
+            found = statuses(name).get(item, {})
+            state.update(found.get("state", {}).get("terminated", {}))
+            return state
+        wait_for(failed, f"{item} of {name} has failed")
+        self.assertEqual((state["reason"], state["exitCode"]), ("StartError", 128), state)
+        return state["message"]
+
+    def test_pod(self):
+        """Each container has what is meant for it: by a profile's name, by a whole one, an init container too."""
+        allowing = json.dumps(profile(entry(rules=policy(read=["/bin", "/etc"], write=["/dev"]))))
+        both = ("/bin/sh", "-c", "/bin/probe read /etc/secret + read /allowed/file; exec /bin/sleep 1000")
+        once = ("/bin/sh", "-c", "/bin/probe read /etc/secret")
+        self.begin("shop", {KEY + "/web": "web", KEY + "/db": allowing, KEY + "/first": INLINE},
+                   container("web", *both), container("db", *both), container("helper", *both),
+                   initContainers=[container("first", *once), container("second", *once)])
+        self.assertEqual(self.first("shop", "first", "second"), [RESTRICTED, FREE])
+        self.wait_for_ready("shop", "web", "db", "helper")
+        found = {name: [line.split(": ")[1] for line in output("shop", name)] for name in ("web", "db", "helper")}
+        self.assertEqual(found, {"web": ["Permission denied", "allowed"], "db": ["allowed", "Permission denied"],
+                                 "helper": ["allowed", "allowed"]})
+        self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
+        self.assertEqual({item["id"] for item in status()["containers"]},
+                         {self.identity("shop", name) for name in ("web", "db")})
+
+    def test_sessions(self):
+        """Probes and `kubectl exec` come in as sessions, of which the profile may say something else."""
+        self.begin("shop", {KEY + "/web": "web", KEY + "/alone": ALONE},
+                   container("web", livenessProbe=CANNOT, readinessProbe=CANNOT),
+                   container("alone", livenessProbe=CAN, readinessProbe=CAN),
+                   container("helper", livenessProbe=CAN, readinessProbe=CAN),
+                   container("never", readinessProbe=CANNOT), restartPolicy="Never")
+        self.wait_for_ready("shop", "web", "alone", "helper")
+        self.assertEqual(self.first("shop", "web", "alone", "helper"), [RESTRICTED, RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in ("web", "alone", "helper")],
+                         [RESTRICTED, FREE, FREE])
+        self.assertEqual(kubectl("exec", "shop", "--container", "web", "--", "/bin/sh", "-c", "exit 5").returncode, 5)
+        found = statuses("shop")
+        # Else what is above would prove nothing.
+        self.assertFalse(found["never"]["ready"])
+        self.assertEqual([item["restartCount"] for item in found.values()], [0] * 4)
+
+    def test_refusals(self):
+        """`kubectl describe pod` has what is wrong, in one line; what is right runs."""
+        wrong = {"name": ("nosuch", r'no profile "nosuch": tried /etc/oci-landlock/profiles/nosuch\.json and '),
+                 "syntax": ('{\n"entries": [', rf"annotation {KEY}/syntax, line 2: no valid JSON: "),
+                 "field": ('{"entires": []}', rf"annotation {KEY}/field: .*entires"),
+                 "right": (INLINE.replace("abi.read_write", "raed_file"), rf"annotation {KEY}/right: .*raed_file"),
+                 "path": (json.dumps(profile(entry(rules=policy(read=["/nowhere"])))), r".*/nowhere")}
+        self.begin("shop", {f"{KEY}/{name}": wanted for name, (wanted, _) in wrong.items()},
+                   *(container(name) for name in wrong), container("helper"), restartPolicy="Never")
+        self.assertEqual(self.first("shop", "helper"), [FREE])
+        for name in wrong:
+            self.message("shop", name)
+        described = kubectl("describe", "pod", "shop", check=True).stdout
+        told = dict(re.findall(r"^  (\w+):\n    Container ID:(?:.*\n)*?      Message: +(.*)$", described, re.M))
+        for name, (_, why) in wrong.items():
+            with self.subTest(name):
+                self.assertRegex(told[name], rf"^failed to create containerd task: [^\n]{{,250}}, stderr: oci-landlock: "
+                                 rf"container [0-9a-f]{{64}} \(default/shop/{name}\): {why}[^\n]{{,600}}: unknown$")
+        self.assertEqual(self.known(), [])
+
+    def test_container_restart(self):
+        """Its main process is killed, and kubelet starts it again."""
+        self.begin("shop", {KEY + "/web": "web"}, container("web"), container("helper"))
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        old = self.identity("shop", "web")
+        pid, = [line.split()[1] for line in lines(command("ctr", "--namespace", "k8s.io", "tasks", "list"))
+                if line.startswith(old)]
+        os.kill(int(pid), signal.SIGKILL)
+        self.wait_for("shop", lambda found: found["web"]["restartCount"] == 1 and found["web"]["ready"],
+                      "web is started again")
+        new = self.identity("shop", "web")
+        self.assertNotEqual(old, new)
+        ended = statuses("shop")["web"]["lastState"]["terminated"]
+        self.assertEqual(ended["exitCode"], 128 + signal.SIGKILL)
+        self.assertEqual(self.first("shop", "web"), [RESTRICTED])
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        self.assertEqual([item["id"] for item in status()["containers"]], [new])
+
+    def test_cgroups(self):
+        """Containers stay below their pod, and within its limits."""
+        limits = {"limits": {"cpu": "500m", "memory": "64Mi"}}
+        self.begin("shop", {KEY + "/web": "web"}, container("web", resources=limits), container("helper"))
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        identity = self.identity("shop", "web")
+        inside, = [path for path, _, _ in os.walk("/sys/fs/cgroup") if identity in os.path.basename(path)]
+        uid = api("GET", f"{PODS}/shop")["metadata"]["uid"]
+        self.assertEqual(inside, f"/sys/fs/cgroup/kubepods/burstable/pod{uid}/{identity}")
+        self.assertEqual(read(inside + "/memory.max").strip(), str(64 << 20))
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        found = {name: item for name, item in doctor()[1].items() if name.startswith("containerd")}
+        self.assertEqual(problems(found), [])
+
+    def test_guide(self):
+        """docs/guide/kubernetes.md, command by command, with nobody but us to schedule. What is shipped is what is
+        there."""
+        command("ctr", "--namespace", "k8s.io", "images", "tag", IMAGE, "docker.io/library/shop:1.0", check=True)
+        for tag, text, _ in guide("json /", GUIDE):
+            containerd.write(tag.split()[1], text)
+        directory = tempfile.mkdtemp(prefix="guide-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, directory)
+        self.addCleanup(self.end, "shop", "wrong")
+        files = {tag.split()[1]: text for tag, text, _ in guide("yaml ", GUIDE)}
+        for name in ("pod.yaml", "wrong.yaml"):
+            containerd.write(os.path.join(directory, name), files[name])
+        for _, text, after in guide("sh vm", GUIDE):
+            with subprocess.Popen(["bash", "-euo", "pipefail", "-c", text], cwd=directory, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
+                while shell.poll() is None:
+                    cluster.schedule()
+                    time.sleep(0.5)
+                printed, complaints = shell.communicate()
+            self.assertEqual(after, ("text output", printed), text + complaints)
+            self.assertEqual(shell.returncode, 0, text + complaints)
+        self.assertEqual(len(guide("sh vm", GUIDE)), 3)
+        (_, text, (_, wanted)), = guide("sh describe", GUIDE)
+        self.message("wrong", "web")
+        described = command("bash", "-euo", "pipefail", "-c", text, check=True).stdout
+        for line in wanted.splitlines():
+            self.assertRegex(described, "(?m)^" + re.escape(line).replace(r"\[\.\.\.\]", ".*") + "$")
+        shipped = read(os.path.join(SOURCE, "hooks", "kubernetes", "runtimeclass.yaml"))
+        self.assertEqual(re.sub("^#.*\n", "", shipped, flags=re.M), files["administrator"])
