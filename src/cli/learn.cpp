@@ -118,10 +118,9 @@ int makeProfile(const Arguments& arguments)
             std::fprintf(stderr, "%s\n", reason.c_str());
         }
     }
-    const std::string text = draft.profile.dump(2) + "\n";
     // What is written must be one.
-    profile::loadFile(text, "the profile that was made", profile::Origin::nodeFile, landlock::latestAbi);
-    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    profile::loadFile(draft.profile, "the profile that was made", profile::Origin::nodeFile, landlock::latestAbi);
+    if (std::fputs(draft.profile.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
         throw sys::errnoError("write the profile");
     }
     return exitOk;

@@ -24,12 +24,12 @@ void end(int)
 
 oll_applier requireSelector()
 {
+    node::requireAccess();
     if (reasonForLaunch(readSettings())) {
         throw sys::Error(
             "this node has the launch applier, which nothing shows the events of; `oci-landlock ps` and "
             "`oci-landlock status` show what is restricted");
     }
-    node::requireAccess();
     if (!node::Node::loaded()) {
         throw sys::Error(
             "the selector is not loaded, so that there is nothing to see; run `oci-landlock load`, or start a "

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "profile/model.hpp"
 #include "profile/path.hpp"
@@ -160,8 +161,8 @@ public:
                                     {"select", select},
                                     {"missingPaths", "skip"},
                                     {"policy", policy}};
-        out_.profile = {{"description", description()}, {"entries", {entry}}};
-        if (out_.profile.dump(2).size() > profile::maxDocumentBytes) {
+        out_.profile = ordered_json{{"description", description()}, {"entries", {entry}}}.dump(2) + "\n";
+        if (out_.profile.size() > profile::maxDocumentBytes) {
             throw sys::Error("the profile would be larger than " + std::to_string(profile::maxDocumentBytes) +
                              " bytes; let fewer files stand for their directory with --collapse");
         }

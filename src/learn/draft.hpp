@@ -2,7 +2,6 @@
 // A profile from a recording, as a person would write it, and why each rule is in it.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -25,7 +24,7 @@ struct Withheld {
 };
 
 struct Draft {
-    nlohmann::ordered_json profile;
+    std::string profile;               // JSON, to be read
     std::vector<std::string> reasons;  // a line for each rule
     std::vector<Withheld> withheld;
 };

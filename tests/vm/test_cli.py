@@ -114,7 +114,8 @@ class Loading(DirectTestCase):
         self.assertEqual(oci_landlock("load").returncode, 0)
         before = patch_node(0, 4711)
         self.addCleanup(applier.unload, "--force")
-        for words in (["load"], ["status"], ["status", "--json"], ["unload"]):
+        for words in (["load"], ["status"], ["status", "--json"], ["unload"], ["ps"], ["events"],
+                      ["learn", "record", "web", "--output", "/tmp/recording"]):
             self.assertRefused(oci_landlock(*words), "layout 4711", "unload --force")
         bundle = self.restricted()
         with fake_init("init") as pid:
@@ -161,7 +162,8 @@ class Words(DirectTestCase):
         environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
         for words, needed in ((["load"], "needs root"), (["unload"], "needs root"), (["supervise"], "needs root"),
                               (["status"], "XDG_RUNTIME_DIR"), (["inspect", "web"], "XDG_RUNTIME_DIR"),
-                              (["ps"], "XDG_RUNTIME_DIR")):
+                              (["ps"], "XDG_RUNTIME_DIR"), (["events"], "needs root"),
+                              (["learn", "record", "web", "--output", "/tmp/recording"], "needs root")):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False, env=environment)
             self.assertRefused(result, needed)

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "learn/against.hpp"
 #include "profile/load.hpp"
 
@@ -32,11 +34,16 @@ Recording recording(const std::map<std::string, std::vector<std::string>>& paths
     return out;
 }
 
+nlohmann::ordered_json policyOf(const Draft& draft)
+{
+    return nlohmann::ordered_json::parse(draft.profile)["entries"][0]["policy"];
+}
+
 Rules rulesOf(const Draft& draft)
 {
     Rules rules;
-    for (const auto& rule :
-         draft.profile["entries"][0]["policy"].value("pathBeneath", nlohmann::ordered_json::array())) {
+    const nlohmann::ordered_json policy = policyOf(draft);
+    for (const auto& rule : policy.value("pathBeneath", nlohmann::ordered_json::array())) {
         for (const auto& path : rule["parent"]) {
             for (const auto& right : rule["allowedAccess"]) {
                 rules[path].insert(right);
@@ -48,7 +55,7 @@ Rules rulesOf(const Draft& draft)
 
 profile::Profile loaded(const Draft& draft)
 {
-    return profile::loadFile(draft.profile.dump(), "draft", profile::Origin::nodeFile, landlock::latestAbi);
+    return profile::loadFile(draft.profile, "draft", profile::Origin::nodeFile, landlock::latestAbi);
 }
 
 std::vector<learn::Denied> denied(const profile::Profile& profile, const Recording& recording)
@@ -61,7 +68,7 @@ Draft whole(const Recording& recording, const Style& style = {})
 {
     Draft draft = learn::draft(recording, style);
     EXPECT_TRUE(draft.withheld.empty());
-    EXPECT_TRUE(denied(loaded(draft), recording).empty()) << draft.profile.dump(1);
+    EXPECT_TRUE(denied(loaded(draft), recording).empty()) << draft.profile;
     return draft;
 }
 
@@ -138,13 +145,12 @@ TEST(Draft, PortsAndScopes)
     Recording found = recording({});
     found.ports = {{80, 1}, {443, 1}, {5432, 2}};
     Draft draft = whole(found);
-    const auto& policy = draft.profile["entries"][0]["policy"];
+    const nlohmann::ordered_json policy = policyOf(draft);
     EXPECT_EQ(policy["netPort"].size(), 2u);
     EXPECT_EQ(policy["ruleset"][0]["scoped"].size(), 2u);
     found.scopes = 2;
     draft = whole(found);
-    EXPECT_EQ(draft.profile["entries"][0]["policy"]["ruleset"][0]["scoped"],
-              nlohmann::ordered_json({"abstract_unix_socket"}));
+    EXPECT_EQ(policyOf(draft)["ruleset"][0]["scoped"], nlohmann::ordered_json({"abstract_unix_socket"}));
 }
 
 TEST(Draft, NamesAreNoVariables)
