@@ -23,6 +23,11 @@ const Right* findRight(Kind kind, std::uint64_t mask)
     return nullptr;
 }
 
+std::uint64_t maskOf(Kind kind, std::string_view name)
+{
+    return findRight(kind, name)->mask();
+}
+
 std::string_view kernelRelease(unsigned abi)
 {
     for (const Abi& entry : abis) {

@@ -117,7 +117,8 @@ static_assert(groupRights(Group::all, Kind::fs, latestAbi) == 0x1ffff);
 static_assert(abis[std::size(abis) - 1].abi == latestAbi);
 
 const Right* findRight(Kind kind, std::string_view name);
-const Right* findRight(Kind kind, std::uint64_t mask);  // one bit
+const Right* findRight(Kind kind, std::uint64_t mask);   // one bit
+std::uint64_t maskOf(Kind kind, std::string_view name);  // of one that the table has
 
 // First kernel release with that ABI ("6.12"); "" for an ABI that the table does not have.
 std::string_view kernelRelease(unsigned abi);

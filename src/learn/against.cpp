@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "profile/path.hpp"
 #include "profile/verdict.hpp"
 
 namespace learn {
@@ -21,7 +22,7 @@ public:
     {
         std::vector<profile::Object> way{at(path)};
         while (path != "/") {
-            path.resize(std::max<std::size_t>(path.rfind('/'), 1));
+            path = profile::parentOf(path);
             way.push_back(at(path));
         }
         return way;

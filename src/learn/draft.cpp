@@ -19,13 +19,8 @@ using nlohmann::ordered_json;
 // The groups of rights that the draft is written with.
 constexpr unsigned abi = 9;
 
-std::uint64_t maskOf(std::string_view name)
-{
-    return landlock::findRight(Kind::fs, name)->mask();
-}
-
-const std::uint64_t reading = maskOf("read_file") | maskOf("read_dir");
-const std::uint64_t executing = maskOf("execute") | reading;
+const std::uint64_t reading = landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "read_dir");
+const std::uint64_t executing = landlock::maskOf(Kind::fs, "execute") | reading;
 
 // A rule on one of these is about more than the program's own files.
 struct Protected {
@@ -82,11 +77,6 @@ constexpr std::array protectedPaths = {
 constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
                                                        "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
 
-std::string parentOf(const std::string& path)
-{
-    return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
-}
-
 // In a profile "$" begins a variable.
 std::string literal(const std::string& path)
 {
@@ -134,7 +124,8 @@ public:
         }
         // Some appliers restrict before the program is executed.
         for (const std::string& program : recording.programs) {
-            add(program, maskOf("execute") | maskOf("read_file"), "the program itself");
+            add(program, landlock::maskOf(Kind::fs, "execute") | landlock::maskOf(Kind::fs, "read_file"),
+                "the program itself");
         }
         if (style.collapse != 0) {
             collapse();
@@ -178,7 +169,7 @@ private:
         }
         const auto found =
             std::ranges::find_if(protectedPaths, [&path](const Protected& one) { return one.path == path; });
-        return found != protectedPaths.end() ? &*found : parentOf(path) == "/home" ? &home : nullptr;
+        return found != protectedPaths.end() ? &*found : profile::parentOf(path) == "/home" ? &home : nullptr;
     }
 
     void add(const std::string& path, std::uint64_t rights, const std::string& why)
@@ -210,7 +201,8 @@ private:
     // What is written is not executed because of a neighbour, nor the other way round.
     static unsigned classOf(std::uint64_t rights)
     {
-        return ((rights & maskOf("execute")) != 0 ? 1U : 0U) | ((rights & ~executing) != 0 ? 2U : 0U);
+        return ((rights & landlock::maskOf(Kind::fs, "execute")) != 0 ? 1U : 0U) |
+               ((rights & ~executing) != 0 ? 2U : 0U);
     }
 
     // From the deepest directory up, so that one that stands for its files counts as one in the next.
@@ -219,7 +211,7 @@ private:
         std::map<std::size_t, std::set<std::string>, std::greater<>> directories;  // by depth
         const auto depth = [](const std::string& path) { return std::ranges::count(path, '/'); };
         for (const auto& [path, rule] : rules_) {
-            for (std::string above = parentOf(path); above != "/"; above = parentOf(above)) {
+            for (std::string above = profile::parentOf(path); above != "/"; above = profile::parentOf(above)) {
                 directories[static_cast<std::size_t>(depth(above))].insert(above);
             }
         }
@@ -258,7 +250,7 @@ private:
 
     std::uint64_t effective(std::string path) const
     {
-        for (std::uint64_t rights = 0;; path = parentOf(path)) {
+        for (std::uint64_t rights = 0;; path = profile::parentOf(path)) {
             const auto rule = rules_.find(path);
             rights |= rule == rules_.end() ? 0 : rule->second.rights;
             if (path == "/") {
@@ -271,7 +263,7 @@ private:
     // files were moved between get the same.
     void balance()
     {
-        const std::uint64_t refer = maskOf("refer");
+        const std::uint64_t refer = landlock::maskOf(Kind::fs, "refer");
         std::vector<std::string> moved;
         for (const auto& [path, rule] : rules_) {
             if ((rule.rights & refer) != 0) {
@@ -295,7 +287,7 @@ private:
     {
         for (auto at = rules_.begin(); at != rules_.end();) {
             if (at->first != "/") {
-                at->second.rights &= ~effective(parentOf(at->first));
+                at->second.rights &= ~effective(profile::parentOf(at->first));
             }
             at = at->second.rights == 0 ? rules_.erase(at) : std::next(at);
         }
@@ -341,7 +333,7 @@ private:
     ordered_json portRules()
     {
         const std::uint64_t handled =
-            landlock::findRight(Kind::net, "bind_tcp")->mask() | landlock::findRight(Kind::net, "connect_tcp")->mask();
+            landlock::maskOf(Kind::net, "bind_tcp") | landlock::maskOf(Kind::net, "connect_tcp");
         std::map<std::uint64_t, ordered_json> ports;
         std::size_t count = 0;
         for (const auto& [port, rights] : recording_.ports) {

@@ -17,17 +17,7 @@ using landlock::Kind;
 constexpr std::size_t maxMadeNames = 64;
 constexpr std::size_t maxMade = 65536;  // all together
 
-std::uint64_t maskOf(std::string_view name)
-{
-    return landlock::findRight(Kind::fs, name)->mask();
-}
-
-const std::uint64_t opening = maskOf("read_file") | maskOf("write_file");
-
-std::string parentOf(const std::string& path)
-{
-    return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
-}
+const std::uint64_t opening = landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "write_file");
 
 bool isNumber(std::string_view text)
 {
@@ -101,7 +91,7 @@ void Learner::noteMade(const std::string& path)
     if (!homeOf(path).empty()) {
         return;
     }
-    std::set<std::string>& names = made_[parentOf(path)];
+    std::set<std::string>& names = made_[profile::parentOf(path)];
     if (names_ >= maxMade) {
         ++run_.leftOut;
     } else if (names.size() <= maxMadeNames && names.insert(path.substr(path.rfind('/') + 1)).second) {
@@ -120,7 +110,7 @@ void Learner::takePath(const oll_seen& event)
     switch (event.about) {
         case OLL_ABOUT_MADE:
             if (event.rights != 0) {
-                noteFile(parentOf(path), event.rights);
+                noteFile(profile::parentOf(path), event.rights);
             }
             noteMade(path);
             break;

@@ -39,6 +39,11 @@ std::string lexicalPath(std::string_view path)
     return out.empty() ? "/" : out;
 }
 
+std::string parentOf(const std::string& path)
+{
+    return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+}
+
 bool isBeneath(std::string_view path, std::string_view directory)
 {
     return directory == "/" || path == directory ||

@@ -13,6 +13,9 @@ std::string normalisedPath(std::string_view path);
 // An absolute path as it would be without symbolic links: without ".." too.
 std::string lexicalPath(std::string_view path);
 
+// The directory that an absolute, normalised path is in; of "/", itself.
+std::string parentOf(const std::string& path);
+
 // Whether `path` is `directory` or lies beneath it; both absolute and normalised.
 bool isBeneath(std::string_view path, std::string_view directory);
 
