@@ -113,13 +113,13 @@ private:
                 ruleset.allowPath(file.get(), rule.access, rule.quiet);
             } catch (const container::NotFound& error) {
                 if (entry_.missingPaths == profile::MissingPaths::error) {
-                    throw sys::Error(rule.pointer + ": " + error.what() +
+                    throw sys::Error(where(rule.pointer) + error.what() +
                                      "; mend the path, or set \"missingPaths\": "
                                      "\"skip\"");
                 }
                 prepared_.skipped.back().push_back(rule.path);
             } catch (const sys::Error& error) {
-                throw sys::Error(rule.pointer + ": " + sys::printable(rule.path) + ": " + error.what());
+                throw sys::Error(where(rule.pointer) + sys::printable(rule.path) + ": " + error.what());
             }
         }
         if (entry_.origin == profile::Origin::nodeFile) {
@@ -132,10 +132,15 @@ private:
             try {
                 ruleset.allowPort(rule.port, rule.access, rule.quiet);
             } catch (const sys::Error& error) {
-                throw sys::Error(rule.pointer + ": " + error.what());
+                throw sys::Error(where(rule.pointer) + error.what());
             }
         }
         return ruleset.take();
+    }
+
+    std::string where(const std::string& pointer) const
+    {
+        return (entry_.source.empty() ? "" : entry_.source + ": ") + pointer + ": ";
     }
 
     // A program counts by the name that the profile gives it and by the one that this leads to.

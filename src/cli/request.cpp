@@ -79,6 +79,11 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
 
 profile::Profile stacked(profile::Profile baseline, profile::Profile own)
 {
+    for (profile::Profile* part : {&baseline, &own}) {
+        for (profile::Entry& entry : part->entries) {
+            entry.source = part->source;
+        }
+    }
     baseline.source += (baseline.source.empty() || own.source.empty() ? "" : " + ") + own.source;
     baseline.baselineDigest = std::exchange(baseline.digest, own.digest);
     std::ranges::move(own.entries, std::back_inserter(baseline.entries));

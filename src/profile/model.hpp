@@ -74,7 +74,8 @@ struct Dropped {
 };
 
 struct Entry {
-    std::string name;  // given or "entry-<index>"
+    std::string name;         // given or "entry-<index>"
+    std::string source = {};  // that of its profile, once several are stacked
     Origin origin = Origin::inlined;
     Selection select;
     std::vector<Layer> layers;  // at least one, each restricts something

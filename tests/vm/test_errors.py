@@ -140,7 +140,8 @@ class Errors(DirectTestCase):
                     (profile(program("/allowed/../bin/target")), ["/entries/0/select/program/0", "contains \"..\""]),
                     (profile(entry(noNewPrivileges=False)), ["noNewPrivileges"]),
                     (profile(entry(rules=policy(read=["/bin", "/absent"]))),
-                     ["/entries/0/policy/pathBeneath/0/parent/1", "/absent: does not exist inside the container",
+                     ["annotation io.landlock.profile: /entries/0/policy/pathBeneath/0/parent/1: /absent: does not exist "
+                      "inside the container",
                       "\"missingPaths\": \"skip\""]),
                     (profile(*[entry() for _ in range(17)]), ["16"]),
                     ("no-such-profile", ["no profile \"no-such-profile\"", "/etc/oci-landlock/profiles/no-such-profile.json"]),
