@@ -188,7 +188,7 @@ Named named(const oll_record& record)
     return out;
 }
 
-bool isCalled(const ordered_json& event, const std::string& wanted)
+bool isNamed(const ordered_json& event, const std::string& wanted)
 {
     const std::string name = nameOf(json(event));
     return stringIn(event, "container").starts_with(wanted) || name == wanted || name.ends_with("/" + wanted);

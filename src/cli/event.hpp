@@ -20,7 +20,7 @@ struct Named {
 Named named(const oll_record& record);
 
 // Whether the container that an event has is this one: its id, the beginning of it, or its name.
-bool isCalled(const nlohmann::ordered_json& event, const std::string& wanted);
+bool isNamed(const nlohmann::ordered_json& event, const std::string& wanted);
 
 // "2026-11-26T14:05:06.123456Z", of nanoseconds since 1970.
 std::string timeText(std::int64_t nanoseconds);

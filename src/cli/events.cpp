@@ -25,7 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t usualShare = 1000;
 constexpr std::uint32_t largestShare = 1'000'000;
-constexpr std::chrono::milliseconds lookAround{1000};
 
 struct Wanted {
     bool json = false;
@@ -202,7 +201,7 @@ private:
         if (!event.contains("container")) {
             return kind == "lost";
         }
-        return isCalled(event, wanted_.container);
+        return isNamed(event, wanted_.container);
     }
 
     void say(const ordered_json& event)

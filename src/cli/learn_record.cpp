@@ -25,7 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 // Accesses that are new, of each container in a second.
 constexpr std::uint32_t share = 50'000;
-constexpr std::chrono::milliseconds lookAround{1000};
 
 class Recorder {
 public:
@@ -85,7 +84,7 @@ private:
             return;
         }
         const Named container = named(record);
-        if (isCalled(container.name, wanted_)) {
+        if (isNamed(container.name, wanted_)) {
             chosen_.insert(cgroupId);
             const std::string id = container.name["container"].get<std::string>();
             names_.insert(id);

@@ -2,8 +2,9 @@
 // What the commands have in common that look on until they are told to end.
 #pragma once
 
-#include <ctime>
+#include <chrono>
 #include <cstdint>
+#include <ctime>
 
 #include "bpf/abi.h"
 
@@ -11,6 +12,9 @@ namespace cli {
 
 // The applier that is loaded. Throws sys::Error where there is none that could tell anything.
 oll_applier requireSelector();
+
+// How often containers are looked for that nothing was told of.
+inline constexpr std::chrono::milliseconds lookAround{1000};
 
 // SIGINT and SIGTERM end the waiting from here on.
 void endOnSignals();
