@@ -5,18 +5,13 @@
 
 #include <cstring>
 
+#include "support.hpp"
+
 namespace {
 
 using learn::Learner;
 using learn::Recording;
 using learn::Used;
-
-constexpr std::uint64_t execute = 1 << 0;
-constexpr std::uint64_t writeFile = 1 << 1;
-constexpr std::uint64_t readFile = 1 << 2;
-constexpr std::uint64_t makeDir = 1 << 7;
-constexpr std::uint64_t makeReg = 1 << 8;
-constexpr std::uint64_t ioctlDev = 1 << 15;
 
 oll_seen access(std::uint32_t about, const std::string& path, std::uint64_t rights)
 {

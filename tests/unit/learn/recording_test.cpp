@@ -9,15 +9,13 @@
 
 #include <fstream>
 
+#include "support.hpp"
 #include "sys/error.hpp"
 
 namespace {
 
 using learn::Recording;
 using nlohmann::json;
-
-constexpr std::uint64_t readFile = 1 << 2;
-constexpr std::uint64_t writeFile = 1 << 1;
 
 bool fitsSchema(const json& document)
 {
