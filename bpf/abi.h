@@ -290,9 +290,10 @@ struct oll_report_failure {
 	__u32 reason; /* enum oll_reason */
 };
 
-/* What user space sees of a slot; the ruleset itself is never shown. */
-#define OLL_SLOT_EMPTYING (~0ULL) /* in the place of a generation: whoever put it there frees the slot */
+/* In the place of a slot's generation: whoever put it there frees the slot. */
+#define OLL_SLOT_EMPTYING (~0ULL)
 
+/* What user space sees of a slot; the ruleset itself is never shown. */
 struct oll_slot_view {
 	__u64 generation; /* 0: free */
 	__u64 cgroup_id;

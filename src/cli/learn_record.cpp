@@ -25,6 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 // Accesses that are new, of each container in a second.
 constexpr std::uint32_t share = 50'000;
+constexpr unsigned mostLastLooks = 20;
 
 class Recorder {
 public:
@@ -59,8 +60,11 @@ public:
                 countLost();
             }
         }
-        // What is on its way still.
-        watcher_.wait(std::chrono::milliseconds{200});
+        // What is on its way still. A program that goes on may do more than can be read, for ever.
+        unsigned looks = 0;
+        while (watcher_.wait(lookAround) && ++looks < mostLastLooks) {
+        }
+        learner_.run().lost += looks == mostLastLooks ? 1 : 0;
         countLost();
         if (names_.empty()) {
             throw sys::Error("no container that has a profile and is called " + sys::printable(wanted_) +

@@ -140,7 +140,7 @@ private:
 
     std::string where(const std::string& pointer) const
     {
-        return (entry_.source.empty() ? "" : entry_.source + ": ") + pointer + ": ";
+        return (entry_.source.empty() ? "" : sys::printable(entry_.source) + ": ") + pointer + ": ";
     }
 
     // A program counts by the name that the profile gives it and by the one that this leads to.

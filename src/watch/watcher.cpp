@@ -376,7 +376,7 @@ const std::vector<std::string>& Watcher::blind() const
     return programs_->blind;
 }
 
-void Watcher::wait(std::chrono::milliseconds timeout)
+bool Watcher::wait(std::chrono::milliseconds timeout)
 {
     programs_->until = std::chrono::steady_clock::now() + timeout;
     const int result = ring_buffer__poll(programs_->ring.get(), static_cast<int>(timeout.count()));
@@ -386,6 +386,7 @@ void Watcher::wait(std::chrono::milliseconds timeout)
     if (result < 0 && result != -EINTR && result != -EAGAIN) {
         throw sys::errnoError("read what BPF programs tell", -result);
     }
+    return result == -EAGAIN;
 }
 
 std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)

@@ -54,8 +54,8 @@ public:
     const std::vector<std::string>& blind() const;
 
     // Waits until something was told, or for `timeout`, and calls the listener for all of it; while ever more comes,
-    // for as long at most. What that throws comes through. Throws sys::Error.
-    void wait(std::chrono::milliseconds timeout);
+    // for as long at most. What that throws comes through. True: there is more to be read. Throws sys::Error.
+    bool wait(std::chrono::milliseconds timeout);
 
     // Since it was asked last. What is kept of containers for that, is kept of these only from here on.
     std::vector<Lost> lost(const std::set<std::uint64_t>& containers);
