@@ -2,6 +2,9 @@
 /*
  * What `oci-landlock learn record` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
  * would be asked for them. Each is told once, by whichever task and however often it is done.
+ *
+ * By LSM programs, for the kernel skips others where another task was taken from the same processor at work in them.
+ * They are not asked of what another module has refused; the others only tell of that, and are done at once else.
  */
 #ifndef OCI_LANDLOCK_USES_H
 #define OCI_LANDLOCK_USES_H
@@ -199,37 +202,61 @@ static __always_inline void used_file(__u32 about, struct file *file, __u64 righ
 	used(about, rights, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), result);
 }
 
+/* The hook's arguments, and after so many of them what was answered. */
+#define USE(hook, count)                                                                                               \
+	SEC("?lsm/" #hook)                                                                                             \
+	int use_##hook(const __u64 *arguments)                                                                         \
+	{                                                                                                              \
+		at_##hook(arguments, 0);                                                                               \
+		return 0;                                                                                              \
+	}                                                                                                              \
+                                                                                                                       \
+	SEC("?fexit/security_" #hook)                                                                                  \
+	int refused_##hook(const __u64 *arguments)                                                                     \
+	{                                                                                                              \
+		int result = arguments[count];                                                                         \
+                                                                                                                       \
+		if (result)                                                                                            \
+			at_##hook(arguments, result);                                                                  \
+		return 0;                                                                                              \
+	}
+
 static __always_inline void made(const struct path *directory, struct dentry *dentry, __u64 rights, int result)
 {
 	used(OLL_ABOUT_MADE, rights, BPF_CORE_READ(directory, mnt), dentry, result);
 }
 
-SEC("?fexit/security_file_open")
-int BPF_PROG(use_open, struct file *file, int result)
+static __always_inline void at_file_open(const __u64 *arguments, int result)
 {
+	struct file *file = (void *)arguments[0];
 	__u32 mode = BPF_CORE_READ((struct file___with_flags *)file, f_mode);
 
 	if (mode & FMODE_BACKING)
-		return 0;
+		return;
 	if (BPF_CORE_READ((struct file___with_flags *)file, f_flags) & O_TMPFILE_ALONE)
 		used_file(OLL_ABOUT_MADE, file, 0, result);
 	used_file(OLL_ABOUT_FS, file, open_rights(file), result);
-	return 0;
 }
 
-SEC("?fexit/security_path_truncate")
-int BPF_PROG(use_truncate, const struct path *path, int result)
+USE(file_open, 1)
+
+static __always_inline void at_path_truncate(const __u64 *arguments, int result)
 {
+	const struct path *path = (void *)arguments[0];
+
 	used_path(path, FS_TRUNCATE, result);
-	return 0;
 }
 
-SEC("?fexit/security_file_truncate")
-int BPF_PROG(use_file_truncate, struct file *file, int result)
+USE(path_truncate, 1)
+
+static __always_inline void at_file_truncate(const __u64 *arguments, int result)
 {
+	struct file *file = (void *)arguments[0];
+
 	used_file(OLL_ABOUT_OPENED, file, FS_TRUNCATE, result);
-	return 0;
 }
+
+USE(file_truncate, 1)
 
 static __always_inline void used_ioctl(struct file *file, unsigned int command, int result)
 {
@@ -243,77 +270,102 @@ static __always_inline void used_ioctl(struct file *file, unsigned int command, 
 		used_file(OLL_ABOUT_OPENED, file, FS_IOCTL_DEV, result);
 }
 
-SEC("?fexit/security_file_ioctl")
-int BPF_PROG(use_ioctl, struct file *file, unsigned int command, unsigned long argument, int result)
+static __always_inline void at_file_ioctl(const __u64 *arguments, int result)
 {
+	struct file *file = (void *)arguments[0];
+	unsigned int command = arguments[1];
+
 	used_ioctl(file, command, result);
-	return 0;
 }
 
-SEC("?fexit/security_file_ioctl_compat")
-int BPF_PROG(use_ioctl_compat, struct file *file, unsigned int command, unsigned long argument, int result)
+USE(file_ioctl, 3)
+
+static __always_inline void at_file_ioctl_compat(const __u64 *arguments, int result)
 {
+	struct file *file = (void *)arguments[0];
+	unsigned int command = arguments[1];
+
 	used_ioctl(file, command, result);
-	return 0;
 }
 
-SEC("?fexit/security_path_mkdir")
-int BPF_PROG(use_mkdir, const struct path *directory, struct dentry *dentry, unsigned short mode, int result)
+USE(file_ioctl_compat, 3)
+
+static __always_inline void at_path_mkdir(const __u64 *arguments, int result)
 {
+	const struct path *directory = (void *)arguments[0];
+	struct dentry *dentry = (void *)arguments[1];
+
 	made(directory, dentry, FS_MAKE_DIR, result);
-	return 0;
 }
 
-SEC("?fexit/security_path_mknod")
-int BPF_PROG(use_mknod, const struct path *directory, struct dentry *dentry, unsigned short mode, unsigned int device,
-	     int result)
+USE(path_mkdir, 3)
+
+static __always_inline void at_path_mknod(const __u64 *arguments, int result)
 {
+	const struct path *directory = (void *)arguments[0];
+	struct dentry *dentry = (void *)arguments[1];
+	unsigned short mode = arguments[2];
+
 	made(directory, dentry, make_right(mode), result);
-	return 0;
 }
 
-SEC("?fexit/security_path_symlink")
-int BPF_PROG(use_symlink, const struct path *directory, struct dentry *dentry, const char *old, int result)
+USE(path_mknod, 4)
+
+static __always_inline void at_path_symlink(const __u64 *arguments, int result)
 {
+	const struct path *directory = (void *)arguments[0];
+	struct dentry *dentry = (void *)arguments[1];
+
 	made(directory, dentry, FS_MAKE_SYM, result);
-	return 0;
 }
 
-SEC("?fexit/security_path_unlink")
-int BPF_PROG(use_unlink, const struct path *directory, struct dentry *dentry, int result)
+USE(path_symlink, 3)
+
+static __always_inline void at_path_unlink(const __u64 *arguments, int result)
 {
+	const struct path *directory = (void *)arguments[0];
+
 	used_path(directory, FS_REMOVE_FILE, result);
-	return 0;
 }
 
-SEC("?fexit/security_path_rmdir")
-int BPF_PROG(use_rmdir, const struct path *directory, struct dentry *dentry, int result)
+USE(path_unlink, 2)
+
+static __always_inline void at_path_rmdir(const __u64 *arguments, int result)
 {
+	const struct path *directory = (void *)arguments[0];
+
 	used_path(directory, FS_REMOVE_DIR, result);
-	return 0;
 }
 
-SEC("?fexit/security_path_link")
-int BPF_PROG(use_link, struct dentry *old, const struct path *directory, struct dentry *dentry, int result)
+USE(path_rmdir, 2)
+
+static __always_inline void at_path_link(const __u64 *arguments, int result)
 {
+	struct dentry *old = (void *)arguments[0];
+	const struct path *directory = (void *)arguments[1];
+	struct dentry *dentry = (void *)arguments[2];
 	struct dentry *from = BPF_CORE_READ(old, d_parent);
 	__u64 refer = from == BPF_CORE_READ(directory, dentry) ? 0 : FS_REFER;
 
 	if (refer)
 		used(OLL_ABOUT_FS, refer, BPF_CORE_READ(directory, mnt), from, result);
 	made(directory, dentry, make_right(mode_of(old)) | refer, result);
-	return 0;
 }
+
+USE(path_link, 3)
 
 static __always_inline __u64 remove_right(__u32 mode)
 {
 	return (mode & S_IFMT) == S_IFDIR ? FS_REMOVE_DIR : FS_REMOVE_FILE;
 }
 
-SEC("?fexit/security_path_rename")
-int BPF_PROG(use_rename, const struct path *from, struct dentry *old, const struct path *to, struct dentry *dentry,
-	     unsigned int flags, int result)
+static __always_inline void at_path_rename(const __u64 *arguments, int result)
 {
+	const struct path *from = (void *)arguments[0];
+	struct dentry *old = (void *)arguments[1];
+	const struct path *to = (void *)arguments[2];
+	struct dentry *dentry = (void *)arguments[3];
+	unsigned int flags = arguments[4];
 	__u64 refer = BPF_CORE_READ(from, dentry) == BPF_CORE_READ(to, dentry) ? 0 : FS_REFER;
 	__u32 mode = mode_of(old);
 	__u32 replaced = mode_of(dentry);
@@ -326,8 +378,9 @@ int BPF_PROG(use_rename, const struct path *from, struct dentry *old, const stru
 		made(from, old, make_right(replaced) | refer, result);
 	if (acts(bpf_get_current_task_btf()) && ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR))
 		__sync_fetch_and_add(&use_round, 1);
-	return 0;
 }
+
+USE(path_rename, 5)
 
 static __always_inline void used_port(struct socket *socket, const void *address, __u64 rights, int result)
 {
@@ -346,19 +399,25 @@ static __always_inline void used_port(struct socket *socket, const void *address
 		bpf_ringbuf_submit(event, 0);
 }
 
-SEC("?fexit/security_socket_bind")
-int BPF_PROG(use_bind, struct socket *socket, void *address, int length, int result)
+static __always_inline void at_socket_bind(const __u64 *arguments, int result)
 {
+	struct socket *socket = (void *)arguments[0];
+	void *address = (void *)arguments[1];
+
 	used_port(socket, address, NET_BIND_TCP, result);
-	return 0;
 }
 
-SEC("?fexit/security_socket_connect")
-int BPF_PROG(use_connect, struct socket *socket, void *address, int length, int result)
+USE(socket_bind, 3)
+
+static __always_inline void at_socket_connect(const __u64 *arguments, int result)
 {
+	struct socket *socket = (void *)arguments[0];
+	void *address = (void *)arguments[1];
+
 	used_port(socket, address, NET_CONNECT_TCP, result);
-	return 0;
 }
+
+USE(socket_connect, 3)
 
 static __always_inline void used_scope(__u64 scope, int result)
 {
@@ -390,34 +449,39 @@ static __always_inline void used_unix(struct sock *other, int result)
 		used_scope(SCOPE_ABSTRACT_UNIX_SOCKET, result);
 }
 
-SEC("?fexit/security_unix_stream_connect")
-int BPF_PROG(use_unix_connect, struct sock *socket, struct sock *other, struct sock *created, int result)
+static __always_inline void at_unix_stream_connect(const __u64 *arguments, int result)
 {
+	struct sock *other = (void *)arguments[1];
+
 	used_unix(other, result);
-	return 0;
 }
 
-SEC("?fexit/security_unix_may_send")
-int BPF_PROG(use_unix_send, struct socket *socket, struct socket *other, int result)
+USE(unix_stream_connect, 3)
+
+static __always_inline void at_unix_may_send(const __u64 *arguments, int result)
 {
+	struct socket *other = (void *)arguments[1];
+
 	used_unix(BPF_CORE_READ(other, sk), result);
-	return 0;
 }
 
-SEC("?fexit/security_task_kill")
-int BPF_PROG(use_kill, struct task_struct *target, void *info, int signal, void *cred, int result)
+USE(unix_may_send, 2)
+
+static __always_inline void at_task_kill(const __u64 *arguments, int result)
 {
+	struct task_struct *target = (void *)arguments[0];
 	__u64 *own = bpf_task_storage_get(&domains, bpf_get_current_task_btf(), NULL, 0);
 	__u64 *other = bpf_task_storage_get(&domains, target, NULL, 0);
 
 	if (!own || !other || *own != *other)
 		used_scope(SCOPE_SIGNAL, result);
-	return 0;
 }
 
+USE(task_kill, 4)
+
 /* Children are in the domain of their parents; so are threads of the kernel that work for one (io_uring). */
-SEC("?fexit/security_task_alloc")
-int BPF_PROG(use_newtask, struct task_struct *child, unsigned long flags, int result)
+SEC("?lsm/task_alloc")
+int BPF_PROG(use_task_alloc, struct task_struct *child, unsigned long flags)
 {
 	__u64 *own = bpf_task_storage_get(&domains, bpf_get_current_task_btf(), NULL, 0);
 	__u64 *kept = own ? bpf_task_storage_get(&domains, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE) : NULL;

@@ -56,27 +56,33 @@ constexpr std::array hooks = {
     Hook{"sb_pivotroot", "hook_sb_pivotroot", "mounts"},
 };
 
-// Likewise, of accesses at all.
-constexpr std::array uses = {
-    Hook{"use_open", "security_file_open", "execute, read_file, read_dir, write_file"},
-    Hook{"use_truncate", "security_path_truncate", "truncate"},
-    Hook{"use_file_truncate", "security_file_truncate", "truncate"},
-    Hook{"use_ioctl", "security_file_ioctl", "ioctl_dev"},
-    Hook{"use_ioctl_compat", "security_file_ioctl_compat", "ioctl_dev"},
-    Hook{"use_mkdir", "security_path_mkdir", "make_dir"},
-    Hook{"use_mknod", "security_path_mknod", "make_reg and other make_*"},
-    Hook{"use_symlink", "security_path_symlink", "make_sym"},
-    Hook{"use_unlink", "security_path_unlink", "remove_file"},
-    Hook{"use_rmdir", "security_path_rmdir", "remove_dir"},
-    Hook{"use_link", "security_path_link", "links"},
-    Hook{"use_rename", "security_path_rename", "renames"},
-    Hook{"use_bind", "security_socket_bind", "bind_tcp"},
-    Hook{"use_connect", "security_socket_connect", "connect_tcp"},
-    Hook{"use_unix_connect", "security_unix_stream_connect", "abstract_unix_socket, resolve_unix"},
-    Hook{"use_unix_send", "security_unix_may_send", "abstract_unix_socket, resolve_unix"},
-    Hook{"use_kill", "security_task_kill", "signal"},
-    Hook{"use_newtask", "security_task_alloc", "children"},
+// Of uses.h, and the rights that nothing is seen of without it: two programs, at the hook and at its answer.
+struct Use {
+    const char* hook;
+    const char* sees;
 };
+
+constexpr std::array uses = {
+    Use{"file_open", "execute, read_file, read_dir, write_file"},
+    Use{"path_truncate", "truncate"},
+    Use{"file_truncate", "truncate"},
+    Use{"file_ioctl", "ioctl_dev"},
+    Use{"file_ioctl_compat", "ioctl_dev"},
+    Use{"path_mkdir", "make_dir"},
+    Use{"path_mknod", "make_reg and other make_*"},
+    Use{"path_symlink", "make_sym"},
+    Use{"path_unlink", "remove_file"},
+    Use{"path_rmdir", "remove_dir"},
+    Use{"path_link", "links"},
+    Use{"path_rename", "renames"},
+    Use{"socket_bind", "bind_tcp"},
+    Use{"socket_connect", "connect_tcp"},
+    Use{"unix_stream_connect", "abstract_unix_socket, resolve_unix"},
+    Use{"unix_may_send", "abstract_unix_socket, resolve_unix"},
+    Use{"task_kill", "signal"},
+};
+// Which children are in the same domain.
+constexpr Use family = {"task_alloc", "children"};
 
 constexpr std::array tracepoints = {"deny_access_fs", "deny_access_net", "deny_ptrace", "deny_scope_signal",
                                     "deny_scope_abstract_unix_socket"};
@@ -201,7 +207,7 @@ struct Watcher::Programs {
     void choose(Sight sight);
     void chooseDenials(const Types& types);
     void chooseAccesses(const Types& types);
-    void cannotSee(const Hook& hook);
+    void cannotSee(const char* what);
     sys::Fd aimAt(const applier::Telling& telling);
     void enable(const char* name);
     void attach();
@@ -234,10 +240,10 @@ void Watcher::Programs::enable(const char* name)
     bpf_program__set_autoload(programOf(*skeleton, name), true);
 }
 
-void Watcher::Programs::cannotSee(const Hook& hook)
+void Watcher::Programs::cannotSee(const char* what)
 {
-    if (std::ranges::find(blind, hook.sees) == blind.end()) {
-        blind.emplace_back(hook.sees);
+    if (std::ranges::find(blind, what) == blind.end()) {
+        blind.emplace_back(what);
     }
 }
 
@@ -249,9 +255,21 @@ void Watcher::Programs::choose(Sight sight)
 
 void Watcher::Programs::chooseAccesses(const Types& types)
 {
-    for (const Hook& hook : uses) {
-        types.haveFunction(hook.function) ? enable(hook.program) : cannotSee(hook);
+    const auto have = [&types](const char* before, const Use& use) {
+        return types.haveFunction((before + std::string(use.hook)).c_str());
+    };
+    const auto enableAt = [this](const char* before, const Use& use) {
+        enable((before + std::string(use.hook)).c_str());
+    };
+    for (const Use& use : uses) {
+        if (have("bpf_lsm_", use) && have("security_", use)) {
+            enableAt("use_", use);
+            enableAt("refused_", use);
+        } else {
+            cannotSee(use.sees);
+        }
     }
+    have("bpf_lsm_", family) ? enableAt("use_", family) : cannotSee(family.sees);
 }
 
 void Watcher::Programs::chooseDenials(const Types& types)
@@ -268,7 +286,7 @@ void Watcher::Programs::chooseDenials(const Types& types)
         } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
             std::ranges::for_each(probes, [this](const char* name) { enable(name); });
         } else {
-            cannotSee(hook);
+            cannotSee(hook.sees);
         }
     }
 }

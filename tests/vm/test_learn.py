@@ -79,7 +79,8 @@ class Learn(TestCase):
     def recorder(self, container):
         recorder = Recorder(container, self.recording)
         try:
-            await_true(lambda: "watching for" in recorder.said() or recorder.process.poll() is not None, "it watches")
+            await_true(lambda: "watching for" in recorder.said() or recorder.process.poll() is not None, "it watches",
+                       120)
             self.assertIsNone(recorder.process.poll(), recorder.said())
             yield recorder
         finally:
