@@ -303,6 +303,16 @@ class Learn(TestCase):
             lambda: container.state()["status"] == "stopped", "it is done"), script)
         self.assertEqual(result["scopes"], ["signal"])
 
+    def test_refused(self):
+        """What something else refuses, here a sandbox of the program's own, is asked for all the same, and counted."""
+        bundle = self.prepared()
+        result = self.learn(bundle, lambda container: await_true(
+            lambda: container.state()["status"] == "stopped", "it is done"),
+            "/bin/probe", "only-read", "/allowed", "+", "read", "/etc/secret", "+", "read", "/allowed/file")
+        self.assertEqual([run["refused"] for run in result["runs"]], [1])
+        rights = {item["path"]: item["rights"] for item in result["paths"]}
+        self.assertEqual((rights["/etc/secret"], rights["/allowed/file"]), (["read_file"], ["read_file"]))
+
     def test_refusals(self):
         """No container, no place for the file, no recording."""
         with self.recorder("nobody") as recorder:
