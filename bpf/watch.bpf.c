@@ -114,13 +114,29 @@ struct task_struct___with_mm {
 	struct mm_struct *mm;
 };
 
-struct landlock_hierarchy {
-	__u64 id;
+struct trace_event_raw_landlock_deny_access_fs {
+	__u64 domain_id;
+	enum landlock_request_type blockers_type;
+	__u32 blockers_access;
+	__u32 __data_loc_pathname;
 };
 
-struct landlock_blockers {
-	__u32 access;
-	enum landlock_request_type type;
+struct trace_event_raw_landlock_deny_access_net {
+	__u64 domain_id;
+	__u32 blockers_access;
+	__s64 port;
+};
+
+struct trace_event_raw_landlock_deny_ptrace {
+	__u64 domain_id;
+};
+
+struct trace_event_raw_landlock_deny_scope_signal {
+	__u64 domain_id;
+};
+
+struct trace_event_raw_landlock_deny_scope_abstract_unix_socket {
+	__u64 domain_id;
 };
 
 #pragma clang attribute pop
@@ -359,73 +375,76 @@ static __always_inline __u32 port_of(const void *from)
 	return __builtin_bswap16(address.port);
 }
 
-/* ---- Landlock's tracepoints: Linux 7.3 */
+/*
+ * ---- Landlock's tracepoints: Linux 7.3
+ *
+ * As a reader of tracefs gets them, with the processor held while a program is at work. The kernel skips those that it
+ * calls with the tracepoint's own arguments (tp_btf) where another task has been taken from the processor at work in
+ * them: so could a container that is denied something all the time hide most of what another one is denied.
+ */
 
-SEC("?tp_btf/landlock_deny_access_fs")
-int BPF_PROG(deny_access_fs, struct landlock_hierarchy *domain, bool same_exec, bool logged,
-	     struct landlock_blockers *blockers, struct path *path, const char *name)
+static __always_inline void end_exact(struct oll_seen *event, __u64 domain)
 {
-	bool topology = BPF_CORE_READ(blockers, type) ==
+	event->exact = 1;
+	event->domain = domain;
+	end(event);
+}
+
+SEC("?tp/landlock/landlock_deny_access_fs")
+int deny_access_fs(struct trace_event_raw_landlock_deny_access_fs *denial)
+{
+	bool topology = denial->blockers_type ==
 			bpf_core_enum_value(enum landlock_request_type, LANDLOCK_REQUEST_FS_CHANGE_TOPOLOGY);
-	struct oll_seen *event = topology ? begin_denied(OLL_ABOUT_TOPOLOGY, 0) :
-					    begin_denied(OLL_ABOUT_FS, BPF_CORE_READ(blockers, access));
+	const char *path = (void *)denial + (denial->__data_loc_pathname & 0xffff);
+	struct oll_seen *event =
+		topology ? begin_denied(OLL_ABOUT_TOPOLOGY, 0) : begin_denied(OLL_ABOUT_FS, denial->blockers_access);
 
 	if (!event)
 		return 0;
-	event->exact = 1;
-	event->domain = BPF_CORE_READ(domain, id);
 	/* Half a path is none. */
-	if (!name || bpf_probe_read_kernel_str(event->path, sizeof(event->path), name) >= (long)sizeof(event->path))
+	if (bpf_probe_read_kernel_str(event->path, sizeof(event->path), path) >= (long)sizeof(event->path))
 		event->path[0] = 0;
-	end(event);
+	end_exact(event, denial->domain_id);
 	return 0;
 }
 
-SEC("?tp_btf/landlock_deny_access_net")
-int BPF_PROG(deny_access_net, struct landlock_hierarchy *domain, bool same_exec, bool logged,
-	     struct landlock_blockers *blockers, void *socket, unsigned short family, void *address, int length)
+SEC("?tp/landlock/landlock_deny_access_net")
+int deny_access_net(struct trace_event_raw_landlock_deny_access_net *denial)
 {
-	struct oll_seen *event = begin_denied(OLL_ABOUT_NET, BPF_CORE_READ(blockers, access));
+	struct oll_seen *event = begin_denied(OLL_ABOUT_NET, denial->blockers_access);
 
 	if (!event)
 		return 0;
-	event->exact = 1;
-	event->domain = BPF_CORE_READ(domain, id);
-	event->port = port_of(address);
-	end(event);
+	event->port = denial->port > 0 ? denial->port : 0;
+	end_exact(event, denial->domain_id);
 	return 0;
 }
 
-static __always_inline void denied_by(struct landlock_hierarchy *domain, __u32 about, __u64 rights)
+static __always_inline int denied_by(__u64 domain, __u32 about, __u64 rights)
 {
 	struct oll_seen *event = begin_denied(about, rights);
 
-	if (!event)
-		return;
-	event->exact = 1;
-	event->domain = BPF_CORE_READ(domain, id);
-	end(event);
-}
-
-SEC("?tp_btf/landlock_deny_ptrace")
-int BPF_PROG(deny_ptrace, struct landlock_hierarchy *domain)
-{
-	denied_by(domain, OLL_ABOUT_PTRACE, 0);
+	if (event)
+		end_exact(event, domain);
 	return 0;
 }
 
-SEC("?tp_btf/landlock_deny_scope_signal")
-int BPF_PROG(deny_scope_signal, struct landlock_hierarchy *domain)
+SEC("?tp/landlock/landlock_deny_ptrace")
+int deny_ptrace(struct trace_event_raw_landlock_deny_ptrace *denial)
 {
-	denied_by(domain, OLL_ABOUT_SCOPE, SCOPE_SIGNAL);
-	return 0;
+	return denied_by(denial->domain_id, OLL_ABOUT_PTRACE, 0);
 }
 
-SEC("?tp_btf/landlock_deny_scope_abstract_unix_socket")
-int BPF_PROG(deny_scope_abstract_unix_socket, struct landlock_hierarchy *domain)
+SEC("?tp/landlock/landlock_deny_scope_signal")
+int deny_scope_signal(struct trace_event_raw_landlock_deny_scope_signal *denial)
 {
-	denied_by(domain, OLL_ABOUT_SCOPE, SCOPE_ABSTRACT_UNIX_SOCKET);
-	return 0;
+	return denied_by(denial->domain_id, OLL_ABOUT_SCOPE, SCOPE_SIGNAL);
+}
+
+SEC("?tp/landlock/landlock_deny_scope_abstract_unix_socket")
+int deny_scope_abstract_unix_socket(struct trace_event_raw_landlock_deny_scope_abstract_unix_socket *denial)
+{
+	return denied_by(denial->domain_id, OLL_ABOUT_SCOPE, SCOPE_ABSTRACT_UNIX_SOCKET);
 }
 
 /* ---- What Landlock's hooks return */

@@ -105,7 +105,7 @@ public:
     bool haveFunction(const char* name) const { return btf__find_by_name_kind(btf_.get(), name, BTF_KIND_FUNC) > 0; }
     bool haveTracepoint(const std::string& name) const
     {
-        return btf__find_by_name_kind(btf_.get(), ("btf_trace_" + name).c_str(), BTF_KIND_TYPEDEF) > 0;
+        return btf__find_by_name_kind(btf_.get(), ("trace_event_raw_" + name).c_str(), BTF_KIND_STRUCT) > 0;
     }
 
 private:
@@ -315,7 +315,10 @@ void Watcher::Programs::attach()
         }
         Owned<bpf_link> link(bpf_program__attach(program));
         if (!link) {
-            throw sys::errnoError(std::string("attach BPF program ") + bpf_program__name(program));
+            throw sys::Error(sys::errnoError(std::string("attach BPF program ") + bpf_program__name(program)).what() +
+                             std::string(bpf_program__type(program) == BPF_PROG_TYPE_TRACEPOINT
+                                             ? "; tracefs must be mounted at /sys/kernel/tracing"
+                                             : ""));
         }
         links.push_back(std::move(link));
     }

@@ -244,6 +244,21 @@ class Events(TestCase):
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
             seen.wait_for("nothing is kept of what is gone", lambda: self.shares() == [])
 
+    def test_beside_a_flood(self):
+        """Likewise on one and the same processor, which the kernel takes from the loud one wherever it is."""
+        loud, calm = (self.container(profile(entry(name=name, rules=policy(read=["/bin"], write=["/dev"]))))
+                      for name in ("loud", "calm"))
+        for bundle in (loud, calm):
+            bundle.config["linux"]["resources"] = {"cpu": {"cpus": "0"}}
+        count = 300
+        with watching("--json", "--share", "500") as seen:
+            with loud.running("crun", "/bin/probe", "flood", "1000000000", "/etc/secret"):
+                calm.run("crun", "/bin/sh", "-c",
+                         f"for i in $(seq {count}); do /bin/probe read /etc/secret; done", timeout=300)
+            calms = [event for event in seen.events("denied") if event["container"] == calm.id]
+            self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
+            self.assertEqual(len(calms), count)
+
     @staticmethod
     def shares():
         return json.loads(subprocess.run(["bpftool", "-j", "map", "dump", "name", "shares"], stdout=subprocess.PIPE,
