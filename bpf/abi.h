@@ -198,7 +198,7 @@ struct oll_node {
 	__u32 applier; /* enum oll_applier */
 	__u64 next_generation;
 	__u32 slot_hint;
-	__u32 stacks; /* kfunc applier: the kernel stacks what one exec is given; 0: the last would replace the others */
+	__u32 stacks; /* kfunc applier: what one exec is given stacks; 0: the last one would replace the others */
 	char version[32];
 };
 
