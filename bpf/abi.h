@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 4
+#define OLL_ABI_VERSION 5
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -77,6 +77,7 @@ enum oll_reason {
 	OLL_REASON_PROGRAMS = 9, /* a program that the container lists is missing from the map */
 	OLL_REASON_NAMESPACE = 10, /* the init is in the mount namespace of another container */
 	OLL_REASON_NO_TRACER = 11, /* nobody holds the container's rulesets any more */
+	OLL_REASON_REPLACES = 12, /* the exec needs several layers, and this kernel would keep the last one only */
 };
 
 /* An exec that was denied. Times: CLOCK_BOOTTIME, nanoseconds. */
@@ -174,7 +175,7 @@ struct oll_membership {
 struct oll_task {
 	struct oll_membership of[OLL_MAX_MEMBERSHIPS];
 	__u32 exec_under_way;
-	__u32 reserved;
+	__u32 exec_layers; /* that it has been given (kfunc applier, where the kernel does not stack them) */
 };
 
 /* Who may let targets of a container pass (inject applier). */
@@ -197,7 +198,7 @@ struct oll_node {
 	__u32 applier; /* enum oll_applier */
 	__u64 next_generation;
 	__u32 slot_hint;
-	__u32 reserved;
+	__u32 stacks; /* kfunc applier: what one exec is given stacks; 0: the last one would replace the others */
 	char version[32];
 };
 
@@ -213,6 +214,12 @@ struct oll_hand_over {
 	__s32 ruleset; /* descriptor */
 	__u32 slot; /* out */
 	__s64 error; /* -ENOSPC: no slot is free; nothing is held then */
+};
+
+/* `take_ruleset`: with this one the caller's next exec is tried (kfunc applier, at load). */
+struct oll_take_ruleset {
+	__s32 ruleset; /* descriptor */
+	__u32 reserved;
 };
 
 /* `revoke`: empties a slot, if it still has that generation. */
@@ -320,6 +327,7 @@ OLL_ASSERT(sizeof(struct oll_membership) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_task) == 8 + 40 * OLL_MAX_MEMBERSHIPS, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
 OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");
+OLL_ASSERT(sizeof(struct oll_take_ruleset) == 8, "layout");
 OLL_ASSERT(sizeof(struct oll_revoke) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_identify) == 48, "layout");
 OLL_ASSERT(sizeof(struct oll_survey) == 48, "layout");

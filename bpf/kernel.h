@@ -169,6 +169,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
 	const struct cred *cred;
+	unsigned long atomic_flags;
 	char comm[16];
 };
 
@@ -176,6 +177,7 @@ struct task_struct {
 
 #define CLONE_THREAD 0x00010000
 #define PF_EXITING 0x00000004
+#define PFA_NO_NEW_PRIVS_BIT (1UL << 0) /* in atomic_flags */
 
 /* arch: asm/thread_info.h */
 #if defined(__TARGET_ARCH_x86)

@@ -4,9 +4,6 @@
 #include "selector.h"
 #include "upkeep.h"
 
-/* clang 14 loses the kptr tag of `struct X __kptr *` in a map value; through a typedef it stays. */
-typedef struct bpf_landlock_ruleset oll_ruleset;
-
 struct oll_slot {
 	__u64 generation; /* 0: free */
 	__u64 cgroup_id;
@@ -24,19 +21,45 @@ struct {
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/*
+ * As landlock_restrict_self(2) asks, which the kernel does not do here: no_new_privs, or the right to go without. Of
+ * the task as it is, before it becomes what it executes.
+ */
+static __always_inline bool may_go_without_no_new_privs(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return BPF_CORE_READ(task, atomic_flags) & PFA_NO_NEW_PRIVS_BIT ||
+	       BPF_CORE_READ(task, cred, cap_effective.val) & (1ULL << CAP_SYS_ADMIN);
+}
+
+/* Where a ruleset would replace what the exec was given before, it is given one and no more. */
+static __always_inline bool has_room(void)
+{
+	__u32 zero = 0;
+	struct oll_node *state = bpf_map_lookup_elem(&node, &zero);
+	struct oll_task *own = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+
+	return state && own && (state->stacks || !own->exec_layers++);
+}
+
 static __always_inline int restrict_with(struct linux_binprm *bprm, struct oll_container *container,
 					 struct oll_layer *layer, __u32 flags)
 {
-	struct bpf_landlock_ruleset *ruleset;
+	struct lsm_policy_object *ruleset;
 	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &layer->slot);
 	int error;
 
+	if (!has_room())
+		return deny(container, OLL_REASON_REPLACES, layer->entry, -E2BIG);
+	if (!(flags & OLL_RESTRICT_NO_NEW_PRIVS) && !may_go_without_no_new_privs())
+		return deny(container, OLL_REASON_RESTRICT, layer->entry, -EPERM);
 	if (!slot)
 		return deny(container, OLL_REASON_SLOT, layer->entry, -ENOENT);
 	bpf_rcu_read_lock();
 	ruleset = slot->ruleset;
 	if (ruleset)
-		ruleset = bpf_landlock_ruleset_acquire(ruleset);
+		ruleset = bpf_lsm_policy_acquire(ruleset);
 	bpf_rcu_read_unlock();
 	if (!ruleset)
 		return deny(container, OLL_REASON_SLOT, layer->entry, -ENOENT);
@@ -45,11 +68,11 @@ static __always_inline int restrict_with(struct linux_binprm *bprm, struct oll_c
 	 * the right generation here means the right ruleset above.
 	 */
 	if (__sync_fetch_and_add(&slot->generation, 0) != layer->generation) {
-		bpf_landlock_put_ruleset(ruleset);
+		bpf_lsm_policy_release(ruleset);
 		return deny(container, OLL_REASON_SLOT, layer->entry, -ESTALE);
 	}
-	error = bpf_landlock_restrict_binprm(bprm, ruleset, flags);
-	bpf_landlock_put_ruleset(ruleset);
+	error = bpf_lsm_policy_apply_bprm(ruleset, bprm, flags);
+	bpf_lsm_policy_release(ruleset);
 	return error ? deny(container, OLL_REASON_RESTRICT, layer->entry, error) : 0;
 }
 
@@ -62,7 +85,7 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 {
 	__u32 i, privileges = 0;
 
-	/* The kernel asks each layer for itself, of the task as it is; but what one of them sets holds for all. */
+	/* What one of them sets holds for all. */
 	for (i = 0; i < OLL_MAX_LAYERS; i++) {
 		if (i >= container->layer_count)
 			break;
@@ -84,19 +107,18 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 
 /*
  * A container's end can be noticed in two places at once. Only the one that gets the slot empties it: the other could
- * come so late that the slot is somebody else's (tests/models/slots.pml).
+ * come so late that the slot is somebody else's (tests/models/slots.pml). A tracing program may not release a ruleset;
+ * but when the element is written anew, the kernel does.
  */
 static __always_inline void empty_slot(__u32 index, __u64 generation)
 {
 	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &index);
-	struct bpf_landlock_ruleset *old;
+	struct oll_slot empty = { .generation = OLL_SLOT_EMPTYING };
 
 	if (!slot || generation == OLL_SLOT_EMPTYING ||
 	    __sync_val_compare_and_swap(&slot->generation, generation, OLL_SLOT_EMPTYING) != generation)
 		return;
-	old = bpf_kptr_xchg(&slot->ruleset, NULL);
-	if (old)
-		bpf_landlock_put_ruleset(old);
+	bpf_map_update_elem(&slots, &index, &empty, BPF_ANY);
 	/* Last: from here on the slot may be taken again. */
 	__sync_lock_test_and_set(&slot->generation, 0);
 }
@@ -155,7 +177,7 @@ int hand_over(struct oll_hand_over *ctx)
 	__u32 zero = 0;
 	struct oll_node *state = bpf_map_lookup_elem(&node, &zero);
 	struct search search = { .found = -1 };
-	struct bpf_landlock_ruleset *ruleset, *old;
+	struct lsm_policy_object *ruleset, *old;
 	struct oll_slot *slot;
 	__u32 index;
 
@@ -165,7 +187,7 @@ int hand_over(struct oll_hand_over *ctx)
 	ctx->error = -EINVAL;
 	if (!state)
 		return 0;
-	ruleset = bpf_landlock_ruleset_from_fd(ctx->ruleset);
+	ruleset = bpf_lsm_policy_from_fd(ctx->ruleset, 0);
 	if (!ruleset) {
 		ctx->error = -EBADF;
 		return 0;
@@ -176,7 +198,7 @@ int hand_over(struct oll_hand_over *ctx)
 	index = search.found;
 	slot = search.found < 0 ? NULL : bpf_map_lookup_elem(&slots, &index);
 	if (!slot) {
-		bpf_landlock_put_ruleset(ruleset);
+		bpf_lsm_policy_release(ruleset);
 		ctx->error = -ENOSPC;
 		return 0;
 	}
@@ -184,7 +206,7 @@ int hand_over(struct oll_hand_over *ctx)
 	slot->cgroup_id = ctx->cgroup_id;
 	old = bpf_kptr_xchg(&slot->ruleset, ruleset);
 	if (old)
-		bpf_landlock_put_ruleset(old);
+		bpf_lsm_policy_release(old);
 	ctx->slot = index;
 	ctx->error = 0;
 	return 0;

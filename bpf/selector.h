@@ -441,6 +441,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	if (judge_file(bprm, own, false))
 		return -EPERM;
 	error = admit_all(own);
+	own->exec_layers = 0;
 	if (!error)
 		own->exec_under_way = 1;
 	return error;

@@ -24,7 +24,7 @@ bool kernelHasBridge()
     if (!kernel) {
         throw sys::Error("the running kernel has no BTF (/sys/kernel/btf/vmlinux); it needs CONFIG_DEBUG_INFO_BTF=y");
     }
-    return btf__find_by_name_kind(kernel.get(), "bpf_landlock_restrict_binprm", BTF_KIND_FUNC) > 0;
+    return btf__find_by_name_kind(kernel.get(), "bpf_lsm_policy_apply_bprm", BTF_KIND_FUNC) > 0;
 }
 
 std::string tracingObstacle()

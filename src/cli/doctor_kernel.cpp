@@ -68,14 +68,6 @@ Findings applierFindings(const std::optional<std::string>& launch)
                  "see docs/appliers.md for what each applier covers"}};
     }
     const node::Capabilities found = node::probe();
-    const bool both = found.bpfLsm && found.landlockAbi > 0;
-    if (found.bridge && both && !found.landlockBeforeBpf) {
-        return {{"kernel.applier", Severity::problem,
-                 "Landlock comes after bpf in lsm=" + sys::printable(found.lsm, 1000) +
-                     ", where this kernel, with the "
-                     "bridge, wants it before",
-                 bootLine(found.lsm)}};
-    }
     if (found.bridge) {
         return {{"kernel.applier", Severity::ok, "the kernel has the bridge, for the applier kfunc", ""}};
     }

@@ -129,6 +129,10 @@ Findings selectorFindings(const json& status)
     }
     found.push_back(
         {"node.selector", Severity::ok, "the selector is loaded, with the applier " + shown(status["applier"]), ""});
+    if (status.value("stacks", true) == false) {
+        found.push_back({"node.layers", Severity::note, oneLayer,
+                         "take a kernel with the last patch of packaging/kernel, or the applier inject"});
+    }
     if (status["loadedVersion"] != status["version"]) {
         found.push_back({"node.selector", Severity::note,
                          "the selector was loaded by version " + shown(status["loadedVersion"]) + ", this is " +

@@ -55,6 +55,8 @@ const char* reasonOf(const oll_denial& denial)
             return "a program that the profile lists is missing on the node";
         case OLL_REASON_NAMESPACE:
             return "the container is in the mount namespace of another one";
+        case OLL_REASON_REPLACES:
+            return "the program needs several layers, of which this kernel would keep only the last";
     }
     return "unknown";
 }
@@ -117,13 +119,8 @@ json describeKernel(bool launch)
     }
     utsname name{};
     uname(&name);
-    return {{"release", name.release},
-            {"lsm", found.lsm},
-            {"bpfLsm", found.bpfLsm},
-            {"landlockAbi", found.landlockAbi},
-            {"landlockBeforeBpf", found.landlockBeforeBpf},
-            {"bridge", found.bridge},
-            {"inject", found.injectObstacle.empty()}};
+    return {{"release", name.release},          {"lsm", found.lsm},       {"bpfLsm", found.bpfLsm},
+            {"landlockAbi", found.landlockAbi}, {"bridge", found.bridge}, {"inject", found.injectObstacle.empty()}};
 }
 
 json describeSupervisor()
@@ -182,6 +179,9 @@ json collectStatus(const Settings& settings)
         node.collectGarbage();
         status["applier"] = applier::nameOf(node.applier());
         status["loadedVersion"] = node.version();
+        if (node.applier() == OLL_APPLIER_KFUNC) {
+            status["stacks"] = node.stacks();
+        }
         for (const node::Usage& fill : node.usage()) {
             status[fill.what == "slots" ? "slots" : "places"] = {{"used", fill.used}, {"total", fill.total}};
         }
@@ -289,6 +289,9 @@ void print(const json& status)
     out += "loaded      " + yesNo(status["loaded"]);
     if (status["loaded"]) {
         out += ", applier " + word(status["applier"]) + ", version " + word(status["loadedVersion"]) + "\n";
+        if (status.contains("stacks") && status["stacks"] == false) {
+            out += std::string("layers      ") + oneLayer + "\n";
+        }
         if (status.contains("slots")) {
             out +=
                 "slots       " + word(status["slots"]["used"]) + " of " + word(status["slots"]["total"]) + " in use\n";

@@ -7,6 +7,10 @@
 
 namespace cli {
 
+// What `stacks: false` means.
+inline constexpr const char* oneLayer =
+    "an exec can have one layer: this kernel would keep the last one only, so that what needs more is denied";
+
 // What `status --json` prints. Takes away what belongs to no living container. Throws sys::Error.
 nlohmann::json collectStatus(const Settings& settings);
 

@@ -101,6 +101,7 @@ Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
                          "`oci-landlock load`");
     }
     applier_ = static_cast<oll_applier>(state.applier);
+    stacks_ = state.stacks != 0;
     containers_ = sys::openPin(pinned("containers"));
     namespaces_ = sys::openPin(pinned("namespaces"));
     programs_ = sys::openPin(pinned("programs"));

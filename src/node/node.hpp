@@ -94,6 +94,8 @@ public:
 
     oll_applier applier() const { return applier_; }
     std::string version() const { return version_; }
+    // With kfunc: whether an exec can have more than one layer. Where it cannot, one that needs more is denied.
+    bool stacks() const { return stacks_; }
 
     // From the confirmation of the reservation on, the container's targets are restricted; before, they are denied.
     // Throws sys::Error, and then nothing is left.
@@ -145,6 +147,7 @@ private:
     std::unique_ptr<applier::Keeper> keeper_;
     oll_applier applier_ = OLL_APPLIER_KFUNC;
     std::string version_;
+    bool stacks_ = false;
 };
 
 }  // namespace node

@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "applier/kfunc/stacking.hpp"
 #include "applier/probe.hpp"
 #include "applier/programs.hpp"
 #include "landlock/ruleset.hpp"
@@ -67,12 +68,13 @@ void removePins(const std::string& directory)
     }
 }
 
-void writeNode(const std::string& directory, oll_applier applier)
+void writeNode(const std::string& directory, oll_applier applier, bool stacks)
 {
     const sys::Fd map(bpf_obj_get((directory + "/node").c_str()));
     oll_node value{};
     value.abi_version = OLL_ABI_VERSION;
     value.applier = applier;
+    value.stacks = stacks;
     std::strncpy(value.version, versionString, sizeof value.version - 1);
     const std::uint32_t key = 0;
     if (!map || bpf_map_update_elem(map.get(), &key, &value, BPF_ANY) != 0) {
@@ -104,12 +106,8 @@ void requireKfunc(const Capabilities& found)
 {
     if (!found.bridge) {
         throw Unfit(
-            "this kernel lacks the kfunc bpf_landlock_restrict_binprm, which the kfunc applier needs; "
+            "this kernel lacks the kfunc bpf_lsm_policy_apply_bprm, which the kfunc applier needs; "
             "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
-    }
-    if (!found.landlockBeforeBpf) {
-        throw Unfit("Landlock must come before bpf for the kfunc applier (lsm=" + found.lsm +
-                    "); boot with lsm=" + sys::listToBootWith(found.lsm));
     }
 }
 
@@ -137,9 +135,7 @@ Capabilities probe()
 {
     Capabilities found;
     found.lsm = sys::securityModules();
-    const std::string list = "," + found.lsm + ",";
     found.bpfLsm = listed(found.lsm, "bpf");
-    found.landlockBeforeBpf = list.find(",landlock,") < list.find(",bpf,");
     found.landlockAbi = landlock::kernelAbi();
     found.bridge = applier::kernelHasBridge();
     found.injectObstacle = applier::injectObstacle();
@@ -173,6 +169,7 @@ void load(const Lock& lock, Choice choice)
     if (Node::loaded()) {
         return;
     }
+    const bool stacks = applier == OLL_APPLIER_KFUNC && applier::kernelStacks();
     const std::string staging = stagingDirectory();
     removePins(staging);
     if (mkdir(staging.c_str(), 0700) != 0) {
@@ -180,7 +177,7 @@ void load(const Lock& lock, Choice choice)
     }
     try {
         applier::load(applier, staging);
-        writeNode(staging, applier);
+        writeNode(staging, applier, stacks);
         if (rename(staging.c_str(), sys::pinDirectory) != 0) {
             throw sys::Error(sys::errnoError(std::string("rename to ") + sys::pinDirectory).what() +
                              std::string("; run `oci-landlock unload`"));

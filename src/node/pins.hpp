@@ -22,7 +22,6 @@ public:
 // What `load` finds of the running kernel.
 struct Capabilities {
     bool bpfLsm = false;
-    bool landlockBeforeBpf = false;  // both are on, in the order that the kfunc applier needs
     unsigned landlockAbi = 0;
     bool bridge = false;
     std::string injectObstacle;  // why the inject applier cannot work; "": it can

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -61,24 +60,11 @@ std::string securityModules()
 
 std::string listToBootWith(std::string_view modules)
 {
-    std::string before = "landlock";
-    std::string list;
-    bool bpf = false;
-    for (std::size_t begin = 0; begin < modules.size();) {
-        const std::size_t end = std::min(modules.find(',', begin), modules.size());
-        const std::string_view name = modules.substr(begin, end - begin);
-        begin = end + 1;
-        if (name == "landlock") {
-            if (bpf) {
-                continue;
-            }
-            before.clear();
-        }
-        bpf = bpf || name == "bpf";
-        list += (list.empty() ? "" : ",") + std::string(name);
+    std::string list(modules);
+    if (!lists(list, "landlock")) {
+        list = "landlock" + (list.empty() ? "" : "," + list);
     }
-    list += bpf ? "" : std::string(list.empty() ? "" : ",") + "bpf";
-    return before + (before.empty() ? "" : ",") + list;
+    return lists(list, "bpf") ? list : list + ",bpf";
 }
 
 bool lists(std::string_view modules, std::string_view name)

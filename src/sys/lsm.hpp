@@ -13,7 +13,7 @@ std::string securityModules();
 // Whether `name` is in such a list.
 bool lists(std::string_view modules, std::string_view name);
 
-// The list to boot with: what is active, with landlock first where it is missing or comes after bpf, and bpf last.
+// The list to boot with: what is active, with landlock first and bpf last where they are missing.
 std::string listToBootWith(std::string_view modules);
 
 }  // namespace sys

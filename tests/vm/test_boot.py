@@ -6,7 +6,7 @@ import os
 import unittest
 
 import applier
-from containers import doctor, entry, oci_landlock, problems, profile, program, status
+from containers import doctor, entry, oci_landlock, policy, problems, profile, program, status
 from direct import DirectTestCase, await_true, fake_init, hook
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
@@ -64,15 +64,46 @@ class Boot(DirectTestCase):
         self.assertEqual((code, problems(found)), (1, ["kernel.landlock"]), found)
         self.assertEqual(found["kernel.landlock"]["remedy"], remedy)
 
-    @unittest.skipUnless(BPF and LANDLOCK and LSM.index("bpf") < LSM.index("landlock"),
+    @unittest.skipUnless(KERNEL.startswith("bridge") and BPF and LANDLOCK and LSM.index("bpf") < LSM.index("landlock"),
                          "landlock comes first; boot with lsm=bpf,landlock")
     def test_order(self):
-        """Landlock comes after bpf."""
-        remedy = "boot with lsm=" + ",".join(["landlock", *(name for name in LSM if name != "landlock")])
-        self.refused("Landlock must come before bpf", remedy)
+        """Landlock comes after bpf, which makes no difference."""
+        self.assertFit(0, 3)
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        self.assertEqual(status()["applier"], "kfunc")
         code, found = doctor()
-        self.assertEqual((code, problems(found)), (1, ["kernel.applier"]), found)
-        self.assertEqual(found["kernel.applier"]["remedy"], remedy)
+        self.assertEqual((code, found["kernel.applier"]["severity"]), (0, "ok"), found)
+        bundle = self.bundle()
+        bundle.annotate(profile(program("/bin/target")))
+        self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+
+    @unittest.skipUnless(KERNEL == "bridge-replacing", "this kernel stacks what one exec is given")
+    def test_replacing(self):
+        """The kernel would keep only the last of several layers: an exec that needs one gets it, and one that needs more
+        is denied, whether they are of one entry or of several. The next exec of a task adds its layers."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        self.assertIs(status()["stacks"], False)
+        self.assertIn("\nlayers      an exec can have one layer", oci_landlock("status").stdout)
+        found = doctor()[1]["node.layers"]
+        self.assertEqual(found["severity"], "note")
+        self.assertIn("an exec can have one layer", found["message"])
+        both = [policy(read=["/"]), policy(read=["/bin", "/lib"])]
+        for wanted in (profile(program("/bin/target", rules=both)),
+                       profile(program("/bin/target", name="one"), program("/bin/target", name="two"))):
+            bundle = self.bundle()
+            bundle.annotate(wanted)
+            script = bundle.script("run.sh", "/bin/target read /etc/secret; echo ready; sleep 600")
+            with bundle.running("crun", script) as container:
+                container.wait_for("ready")
+                self.assertNotIn("/etc/secret", container.output())
+                item, = status()["containers"]
+                self.assertEqual((item["applied"], item["denied"]), (0, 1))
+                self.assertEqual((item["lastDenial"]["errno"], item["lastDenial"]["reason"]),
+                                 (7, "the program needs several layers, of which this kernel would keep only the last"))
+        for wanted in (profile(program("/bin/target")), profile(entry(), program("/bin/target", name="more"))):
+            bundle = self.bundle()
+            bundle.annotate(wanted)
+            self.assertEqual(bundle.run("crun", "/bin/sh", "-c", "exec /bin/target read /etc/secret").stdout, DENIED)
 
     @unittest.skipIf(not BPF or not LANDLOCK or KERNEL.startswith("bridge"),
                      "this kernel has the bridge; boot another one")
@@ -80,7 +111,7 @@ class Boot(DirectTestCase):
         """The kernel is not patched: the kfunc applier cannot be had, and inject is what `load` chooses. Its hook wants
         a supervisor. One node has one applier."""
         self.assertFit(0, 0)
-        missing = ("lacks the kfunc bpf_landlock_restrict_binprm", "packaging/kernel")
+        missing = ("lacks the kfunc bpf_lsm_policy_apply_bprm", "packaging/kernel")
         self.assertRefused(oci_landlock("load", "--applier", "kfunc"), *missing)
         self.assertFalse(status()["loaded"])
         self.assertEqual(os.listdir("/sys/fs/bpf"), [])
@@ -101,6 +132,8 @@ class Boot(DirectTestCase):
         self.assertEqual(oci_landlock("load").returncode, 0)
         self.assertEqual(oci_landlock("supervise", "--check").returncode, 3)
         self.assertEqual(status()["applier"], "kfunc")
+        self.assertIs(status()["stacks"], True)
+        self.assertNotIn("layers", oci_landlock("status").stdout)
         self.assertRefused(oci_landlock("load", "--applier", "inject"), "kfunc", "unload")
         self.assertEqual(oci_landlock("unload").returncode, 0)
         self.assertEqual(oci_landlock("load", "--applier", "inject").returncode, 0)

@@ -22,7 +22,7 @@ TEST(SecurityModules, ToBootWith)
         {"lockdown,landlock,bpf,ima", "lockdown,landlock,bpf,ima"},
         {"lockdown,capability,landlock,yama,apparmor", "lockdown,capability,landlock,yama,apparmor,bpf"},
         {"capability,bpf", "landlock,capability,bpf"},
-        {"yama,bpf,landlock,ima", "landlock,yama,bpf,ima"},
+        {"yama,bpf,landlock,ima", "yama,bpf,landlock,ima"},
         {"yama", "landlock,yama,bpf"},
         {"", "landlock,bpf"},
     };

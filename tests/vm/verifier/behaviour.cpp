@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kfuncs of the bridge do (behaviour.bpf.c).
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,10 +24,17 @@
 
 namespace {
 
+constexpr unsigned noNewPrivsFlag = 1U << 4;
+constexpr unsigned long landlockId = 110;  // LSM_ID_LANDLOCK
+constexpr unsigned forExec = 1;
+constexpr unsigned fromFile = 2;
+
 struct Options {
-    unsigned flags = 0;
+    unsigned hooks = forExec;
     unsigned layers = 1;
-    bool fromFile = false;
+    unsigned flags = 0;
+    unsigned slotThen = 0;  // from the second layer on, or of the second hook
+    unsigned flagsThen = noNewPrivsFlag;
     bool thenFail = false;
     bool match = true;
     const char* program = probe;
@@ -43,9 +53,11 @@ Outcome exec(LoadedBridge& bridge, const Options& options)
 {
     bridge.variable<int>("error") = 1;
     bridge.variable<int>("applied") = 0;
-    bridge.variable<unsigned>("flags") = options.flags;
+    bridge.variable<unsigned>("hooks") = options.hooks;
     bridge.variable<unsigned>("layers") = options.layers;
-    bridge.variable<int>("from_file") = options.fromFile;
+    bridge.variable<unsigned>("flags") = options.flags;
+    bridge.variable<unsigned>("slot_then") = options.slotThen;
+    bridge.variable<unsigned>("flags_then") = options.flagsThen;
     bridge.variable<int>("then_fail") = options.thenFail;
     int gate[2];
     if (pipe2(gate, O_CLOEXEC) != 0) {
@@ -98,9 +110,122 @@ void dropPrivileges()
     }
 }
 
+// As of Landlock ABI 4, which not every machine has headers of.
+int rulesetOfPorts(unsigned count)
+{
+    constexpr unsigned long bind = 1;
+    constexpr int portRule = 2;
+    struct {
+        unsigned long fs = 0;
+        unsigned long net = bind;
+    } attributes;
+    const int ruleset = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
+    for (unsigned long port = 1; port <= count; port++) {
+        struct {
+            unsigned long access = bind;
+            unsigned long port;
+        } rule;
+        rule.port = port;
+        if (syscall(SYS_landlock_add_rule, ruleset, portRule, &rule, 0) != 0) {
+            die("landlock_add_rule");
+        }
+    }
+    return ruleset;
+}
+
+// How much memory a cgroup of its own is charged with, at most, while this is executed.
+long memoryOf(LoadedBridge& bridge, Options options)
+{
+    const std::string cgroup = "/sys/fs/cgroup/bridge-charged";
+    if (mkdir(cgroup.c_str(), 0755) != 0) {
+        die("mkdir");
+    }
+    options.before = [&cgroup] { std::ofstream(cgroup + "/cgroup.procs") << getpid(); };
+    exec(bridge, options);
+    long peak = -1;
+    std::ifstream(cgroup + "/memory.peak") >> peak;
+    if (rmdir(cgroup.c_str()) != 0) {
+        die("rmdir");
+    }
+    return peak;
+}
+
+// Two rulesets for one exec: one denies the secret, the other what the first allows.
+void testTwo(LoadedBridge& bridge, bool stacks)
+{
+    const int first = usualRuleset();
+    allow(first, allowed);
+    bridge.store(first, 0);
+    close(first);
+    const int second = usualRuleset();
+    allow(second, secret);
+    bridge.store(second, 3);
+    close(second);
+
+    const std::string how = stacks ? ": both hold" : ": the last one holds";
+    const int status = stacks ? 0 : 1;
+    Options options;
+    options.flags = noNewPrivsFlag;
+    options.arguments = {"reads"};
+    expect(exec(bridge, options), 2, 0, "the first one alone");
+    options.layers = 2;
+    options.slotThen = 3;
+    Outcome outcome = exec(bridge, options);
+    expect(outcome, status, 0, "applied one after the other" + how);
+    check(outcome.applied == 2, "both calls succeed");
+    options.layers = 1;
+    options.hooks = forExec | fromFile;
+    outcome = exec(bridge, options);
+    expect(outcome, status, 0, "in bprm_creds_for_exec, then in bprm_creds_from_file" + how);
+    check(outcome.applied == 2, "both calls succeed");
+    options.program = script;
+    options.arguments = {};
+    expect(exec(bridge, options), isRoot | (stacks ? restricted : 0) | noNewPrivs, 0, "likewise, of a script");
+
+    // What fails.
+    options.program = probe;
+    options.arguments = {"reads"};
+    options.flagsThen = 1U << 31;
+    expect(exec(bridge, options), 2, -EINVAL, "a second call that fails leaves the first one");
+    options.flagsThen = noNewPrivsFlag;
+    options.program = badScript;
+    options.hooks = forExec;
+    options.layers = 2;
+    expect(exec(bridge, options), execFailed | isRoot, 0, "an exec that fails leaves nothing of two");
+    options.fallback = probe;
+    expect(exec(bridge, options), 3, 0, "nor anything for the exec after it");
+
+    // no_new_privs is for the exec as a whole.
+    options.program = probe;
+    options.fallback = nullptr;
+    options.arguments = {"state"};
+    options.flagsThen = 0;
+    expect(exec(bridge, options), isRoot | (stacks ? restricted | noNewPrivs : 0), 0,
+           stacks ? "no_new_privs stays when the second call does not ask for it" : "no_new_privs is replaced as well");
+    options.flags = 0;
+    options.flagsThen = noNewPrivsFlag;
+    expect(exec(bridge, options), isRoot | (stacks ? restricted : 0) | noNewPrivs, 0,
+           "no_new_privs comes with the second call");
+    bridge.revoke(3);
+}
+
+void testCharge(LoadedBridge& bridge)
+{
+    constexpr unsigned rules = 16000;
+    const int ruleset = rulesetOfPorts(rules);
+    bridge.store(ruleset, 0);
+    close(ruleset);
+    Options options;
+    const long with = memoryOf(bridge, options);
+    options.match = false;
+    const long without = memoryOf(bridge, options);
+    std::printf("# memory: %ld bytes with the domain, %ld without\n", with, without);
+    check(without > 0 && with - without > rules * 40L, "the domain is charged to the program that is executed");
+}
+
 }  // namespace
 
-int testBehaviour(const char* path)
+int testBehaviour(const char* path, bool stacks)
 {
     makeFiles();
     LoadedBridge bridge(path);
@@ -114,11 +239,14 @@ int testBehaviour(const char* path)
     }
 
     Options withNoNewPrivs;
-    withNoNewPrivs.flags = 1U << 4;
+    withNoNewPrivs.flags = noNewPrivsFlag;
     expect(exec(bridge, withNoNewPrivs), isRoot, 1, "an empty slot restricts nothing");
 
     const int ruleset = usualRuleset();
+    check(bridge.store(ruleset, 0, 1) == 2, "flags are refused");
     check(bridge.store(ruleset) == 0, "a ruleset is stored");
+    check(bridge.variable<unsigned long>("lsmid") == landlockId, "it says that it is Landlock's");
+    check(bridge.variable<unsigned>("type") == 1, "it says that it is a ruleset");
     check(bridge.store(ruleset) == 1, "a ruleset is replaced");
 
     expect(exec(bridge, withNoNewPrivs), isRoot | restricted | noNewPrivs, 0, "the target is restricted");
@@ -129,7 +257,7 @@ int testBehaviour(const char* path)
     }
     {
         Options options = withNoNewPrivs;
-        options.fromFile = true;
+        options.hooks = fromFile;
         expect(exec(bridge, options), isRoot | restricted | noNewPrivs, 0, "the target is restricted from_file");
     }
     {
@@ -153,7 +281,7 @@ int testBehaviour(const char* path)
         Options options = withNoNewPrivs;
         options.thenFail = true;
         expect(exec(bridge, options), execFailed | isRoot, 0, "an exec denied in creds_for_exec leaves nothing");
-        options.fromFile = true;
+        options.hooks = fromFile;
         expect(exec(bridge, options), execFailed | isRoot, 0, "an exec denied in creds_from_file leaves nothing");
     }
     {
@@ -173,16 +301,16 @@ int testBehaviour(const char* path)
     // Privileges.
     {
         Options options;
-        expect(exec(bridge, options), isRoot | restricted, 0, "CAP_SYS_ADMIN needs no flag, and gets no no_new_privs");
+        expect(exec(bridge, options), isRoot | restricted, 0, "without the flag no no_new_privs comes with it");
         options.before = dropPrivileges;
-        expect(exec(bridge, options), 0, -EPERM, "without privileges and flag: EPERM");
+        expect(exec(bridge, options), restricted, 0, "nor do others need it: the BPF program is the one to ask");
         options.before = [] {
             dropPrivileges();
             prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         };
-        expect(exec(bridge, options), restricted | noNewPrivs, 0, "with no_new_privs no flag is needed");
+        expect(exec(bridge, options), restricted | noNewPrivs, 0, "with no_new_privs it stays");
         options.before = dropPrivileges;
-        options.flags = 1U << 4;
+        options.flags = noNewPrivsFlag;
         expect(exec(bridge, options), restricted | noNewPrivs, 0, "without privileges, with flag");
         options.program = setuidProbe;
         expect(exec(bridge, options), isRoot | restricted | noNewPrivs, 0, "the exec itself may gain privileges");
@@ -192,19 +320,9 @@ int testBehaviour(const char* path)
         options.match = false;
         expect(exec(bridge, options), isRoot, 1, "unless there was no target");
     }
-    {
-        Options options;
-        options.before = [] {
-            dropPrivileges();
-            if (unshare(CLONE_NEWUSER) != 0) {
-                _exit(125);
-            }
-        };
-        expect(exec(bridge, options), restricted, 0, "CAP_SYS_ADMIN in the user namespace of the task is enough");
-    }
 
     // Layers.
-    {
+    if (stacks) {
         Options options = withNoNewPrivs;
         options.layers = 16;
         Outcome outcome = exec(bridge, options);
@@ -214,14 +332,22 @@ int testBehaviour(const char* path)
         outcome = exec(bridge, options);
         expect(outcome, isRoot | restricted | noNewPrivs, -E2BIG, "the 17th layer is refused");
         check(outcome.applied == 16, "and the others stay");
-    }
-    {
-        Options options = withNoNewPrivs;
+        options.before = [] { syscall(SYS_landlock_restrict_self, usualRuleset(), 0); };
+        outcome = exec(bridge, options);
+        expect(outcome, isRoot | restricted | noNewPrivs, -E2BIG, "layers that are in force count");
+        check(outcome.applied == 15, "as one each");
+        options.before = [] {};
         options.layers = 15;
         options.arguments = {"self-restrict"};
         expect(exec(bridge, options), isRoot | restricted | noNewPrivs, 0, "a program adds its own layer on top");
         options.layers = 16;
         expect(exec(bridge, options), 32, 0, "unless there are 16 already");
+    } else {
+        Options options = withNoNewPrivs;
+        options.layers = 17;
+        const Outcome outcome = exec(bridge, options);
+        expect(outcome, isRoot | restricted | noNewPrivs, 0, "there never are too many layers");
+        check(outcome.applied == 17, "however many calls there are");
     }
 
     // Lifetime.
@@ -243,12 +369,13 @@ int testBehaviour(const char* path)
         const int fd = usualRuleset();
         bridge.store(fd, 1);
         close(fd);
-        const int before = bridge.variable<int>("revoked");
         mkdir("/tmp/cgroup/bridge", 0755);
         rmdir("/tmp/cgroup/bridge");
-        check(bridge.variable<int>("revoked") == before + 1, "the death of a cgroup empties a slot");
+        check(bridge.revoke(1) == 0, "the death of a cgroup empties a slot");
         umount("/tmp/cgroup");
     }
+    testTwo(bridge, stacks);
+    testCharge(bridge);
     // Left to the destructor.
     const int last = usualRuleset();
     bridge.store(last, 2);

@@ -15,21 +15,24 @@ struct task_struct {
 struct cgroup {};
 struct file {};
 struct cred {};
-struct bpf_landlock_ruleset {};
+struct lsm_policy_object {
+    const void* owner;
+    __u64 lsmid;
+    __u32 type;
+} __attribute__((preserve_access_index));
 
 /* Without the typedef, clang 14 drops the tag of the pointer. */
-typedef struct bpf_landlock_ruleset ruleset_t;
+typedef struct lsm_policy_object ruleset_t;
 
 struct slot {
     ruleset_t __kptr* ruleset;
 };
 
-struct bpf_landlock_ruleset* bpf_landlock_ruleset_from_fd(int fd) __ksym __weak;
-struct bpf_landlock_ruleset* bpf_landlock_ruleset_acquire(struct bpf_landlock_ruleset* ruleset) __ksym __weak;
-void bpf_landlock_put_ruleset(struct bpf_landlock_ruleset* ruleset) __ksym __weak;
-void bpf_landlock_put_ruleset_dtor(void* ruleset) __ksym __weak;
-int bpf_landlock_restrict_binprm(struct linux_binprm* bprm, struct bpf_landlock_ruleset* ruleset,
-                                 __u32 flags) __ksym __weak;
+struct lsm_policy_object* bpf_lsm_policy_from_fd(int fd, __u32 flags) __ksym __weak;
+struct lsm_policy_object* bpf_lsm_policy_acquire(struct lsm_policy_object* obj) __ksym __weak;
+void bpf_lsm_policy_release(struct lsm_policy_object* obj) __ksym __weak;
+void bpf_lsm_policy_release_dtor(void* obj) __ksym __weak;
+int bpf_lsm_policy_apply_bprm(struct lsm_policy_object* obj, struct linux_binprm* bprm, __u32 flags) __ksym __weak;
 void bpf_rcu_read_lock(void) __ksym;
 void bpf_rcu_read_unlock(void) __ksym;
 struct task_struct* bpf_task_from_pid(int pid) __ksym;
@@ -44,7 +47,7 @@ struct {
     __type(value, struct slot);
 } slots SEC(".maps");
 
-/* Flags of bpf_landlock_restrict_binprm(). */
+/* Flags of bpf_lsm_policy_apply_bprm(). */
 #define NO_NEW_PRIVS (1U << 4)
 
 /* What the hooks return must be provably in this range. */
@@ -60,36 +63,43 @@ static __always_inline int clamp_errno(int error)
 }
 
 /* A reference to the ruleset in a slot, or NULL; for sleepable programs. */
-static __always_inline struct bpf_landlock_ruleset* borrow(__u32 index)
+static __always_inline struct lsm_policy_object* borrow(__u32 index)
 {
     struct slot* slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot) {
         return NULL;
     }
-    struct bpf_landlock_ruleset* held = NULL;
+    struct lsm_policy_object* held = NULL;
     bpf_rcu_read_lock();
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (ruleset) {
-        held = bpf_landlock_ruleset_acquire(ruleset);
+        held = bpf_lsm_policy_acquire(ruleset);
     }
     bpf_rcu_read_unlock();
     return held;
 }
 
+/* What a program of any type can do, without the kfuncs. */
+static __always_inline long overwrite(__u32 index)
+{
+    struct slot nothing = {};
+    return bpf_map_update_elem(&slots, &index, &nothing, BPF_ANY);
+}
+
 /* Puts a ruleset (or NULL) in a slot and releases what was there. */
-static __always_inline int exchange(__u32 index, struct bpf_landlock_ruleset* ruleset)
+static __always_inline int exchange(__u32 index, struct lsm_policy_object* ruleset)
 {
     struct slot* slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot) {
         if (ruleset) {
-            bpf_landlock_put_ruleset(ruleset);
+            bpf_lsm_policy_release(ruleset);
         }
         return -1;
     }
-    struct bpf_landlock_ruleset* old = bpf_kptr_xchg(&slot->ruleset, ruleset);
+    struct lsm_policy_object* old = bpf_kptr_xchg(&slot->ruleset, ruleset);
     if (!old) {
         return 0;
     }
-    bpf_landlock_put_ruleset(old);
+    bpf_lsm_policy_release(old);
     return 1;
 }

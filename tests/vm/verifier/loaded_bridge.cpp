@@ -40,12 +40,13 @@ LoadedBridge::~LoadedBridge()
     bpf_object__close(object_);
 }
 
-int LoadedBridge::run(const char* name, int fd, unsigned slot)
+int LoadedBridge::run(const char* name, int fd, unsigned slot, unsigned flags)
 {
     struct {
         int fd;
         unsigned slot;
-    } arguments = {fd, slot};
+        unsigned flags;
+    } arguments = {fd, slot, flags};
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.ctx_in = &arguments;
     options.ctx_size_in = sizeof(arguments);

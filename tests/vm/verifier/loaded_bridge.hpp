@@ -16,8 +16,8 @@ public:
     LoadedBridge(const LoadedBridge&) = delete;
     LoadedBridge& operator=(const LoadedBridge&) = delete;
 
-    int store(int fd, unsigned slot = 0) { return run("store", fd, slot); }
-    int revoke(unsigned slot = 0) { return run("revoke", -1, slot); }
+    int store(int fd, unsigned slot = 0, unsigned flags = 0) { return run("store", fd, slot, flags); }
+    int revoke(unsigned slot = 0) { return run("revoke", -1, slot, 0); }
 
     // A variable of behaviour.bpf.c.
     template <typename T>
@@ -27,7 +27,7 @@ public:
     }
 
 private:
-    int run(const char* name, int fd, unsigned slot);
+    int run(const char* name, int fd, unsigned slot, unsigned flags);
     void* find(const char* name);
     char* memory(const bpf_map* map);
 

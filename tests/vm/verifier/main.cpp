@@ -2,7 +2,7 @@
 // Tests of the kernel side alone, on a kernel with the BPF bridge to Landlock. Runs as root in the virtual machine.
 //
 // bridge-tests rules rules.bpf.o
-// bridge-tests behaviour behaviour.bpf.o
+// bridge-tests behaviour behaviour.bpf.o [replacing]
 // bridge-tests storm behaviour.bpf.o SECONDS
 #include <cstdio>
 #include <cstdlib>
@@ -21,11 +21,11 @@ int main(int argc, char** argv)
         return testRules(argv[2]);
     }
     if (command == "behaviour" && argc > 2) {
-        return testBehaviour(argv[2]);
+        return testBehaviour(argv[2], argc < 4 || std::string(argv[3]) != "replacing");
     }
     if (command == "storm" && argc > 3) {
         return testStorm(argv[2], std::atoi(argv[3]));
     }
-    std::fprintf(stderr, "usage: %s rules|behaviour OBJECT, or storm OBJECT SECONDS\n", argv[0]);
+    std::fprintf(stderr, "usage: %s rules OBJECT, behaviour OBJECT [replacing], or storm OBJECT SECONDS\n", argv[0]);
     return 2;
 }

@@ -44,13 +44,6 @@ void writeFile(const char* path, const std::string& text, mode_t mode)
     chmod(path, mode);
 }
 
-int createRuleset()
-{
-    landlock_ruleset_attr attributes = {};
-    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE;
-    return static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
-}
-
 int selfRestrict()
 {
     const int ruleset = usualRuleset();
@@ -101,12 +94,20 @@ void allow(int ruleset, const char* path)
     close(rule.parent_fd);
 }
 
-int usualRuleset()
+int emptyRuleset()
 {
-    const int ruleset = createRuleset();
+    landlock_ruleset_attr attributes = {};
+    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE;
+    const int ruleset = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
     if (ruleset < 0) {
         die("landlock_create_ruleset");
     }
+    return ruleset;
+}
+
+int usualRuleset()
+{
+    const int ruleset = emptyRuleset();
     allow(ruleset, "/tmp/bridge/bin");
     // This program is linked with libraries where the archives of all of them are not whole.
     for (const char* library : {"/lib", "/lib64", "/etc/ld.so.cache"}) {
@@ -120,6 +121,10 @@ int runProgram(int argc, char** argv)
     const std::string command = argc > 1 ? argv[1] : "";
     if (command == "state") {
         return state();
+    }
+    if (command == "reads") {
+        // What there is of the two: 1 the secret, 2 what is allowed.
+        return (open(secret, O_RDONLY) < 0 ? 0 : 1) | (open(allowed, O_RDONLY) < 0 ? 0 : 2);
     }
     if (command == "self-restrict") {
         return selfRestrict();

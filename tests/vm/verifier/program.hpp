@@ -15,11 +15,15 @@ inline constexpr const char* script = "/tmp/bridge/bin/script";
 // What this process can do, in the bits above.
 int state();
 
-// "state", "read PATH", "exec PROGRAM" or "self-restrict", as a test executes it. Its exit status, or -1: none of them.
+// "state", "reads", "read PATH", "exec PROGRAM" or "self-restrict", as a test executes it. Its exit status, or -1: none
+// of them.
 int runProgram(int argc, char** argv);
 
 // All that stands above.
 void makeFiles();
+
+// Denies to read all but what allow() allows.
+int emptyRuleset();
 
 // Reading `path` and what is beneath it is allowed from now on.
 void allow(int ruleset, const char* path);

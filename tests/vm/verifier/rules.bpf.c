@@ -15,7 +15,7 @@ struct store_args {
 SEC("syscall")
 int ok_store(struct store_args* args)
 {
-    struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(args->fd);
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(args->fd, 0);
     if (!ruleset) {
         return 1;
     }
@@ -31,24 +31,24 @@ int ok_revoke_syscall(struct store_args* args)
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(ok_restrict_for_exec, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
 }
 
 SEC("lsm.s/bprm_creds_from_file")
 int BPF_PROG(ok_restrict_from_file, struct linux_binprm* bprm, struct file* file)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
 }
 
@@ -61,29 +61,59 @@ int BPF_PROG(ok_acquire_nonsleepable, struct task_struct* task)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (!ruleset) {
         return 0;
     }
-    ruleset = bpf_landlock_ruleset_acquire(ruleset);
+    ruleset = bpf_lsm_policy_acquire(ruleset);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
 
-SEC("tp_btf/cgroup_rmdir")
-int BPF_PROG(ok_revoke_tp_btf, struct cgroup* cgroup, const char* path)
+SEC("lsm/task_free")
+int BPF_PROG(ok_revoke_lsm, struct task_struct* task)
 {
     exchange(0, NULL);
+    return 0;
+}
+
+SEC("syscall")
+int ok_acquire_syscall(struct store_args* args)
+{
+    struct lsm_policy_object* ruleset = borrow(0);
+    if (ruleset) {
+        bpf_lsm_policy_release(ruleset);
+    }
+    return 0;
+}
+
+/* Other programs drop rulesets by writing over them. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(ok_overwrite_tp_btf, struct cgroup* cgroup, const char* path)
+{
+    overwrite(0);
     return 0;
 }
 
 SEC("fentry/do_exit")
-int BPF_PROG(ok_revoke_fentry)
+int BPF_PROG(ok_overwrite_fentry)
 {
-    exchange(0, NULL);
+    overwrite(0);
     return 0;
+}
+
+SEC("syscall")
+int ok_read_fields(struct store_args* args)
+{
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(args->fd, 0);
+    if (!ruleset) {
+        return 1;
+    }
+    int result = ruleset->lsmid != 110 || ruleset->type != 1;
+    bpf_lsm_policy_release(ruleset);
+    return result;
 }
 
 /* The filter leaves the kfuncs of others alone. */
@@ -102,22 +132,22 @@ int BPF_PROG(ok_other_kfunc, struct cgroup* cgroup, const char* path)
 SEC("lsm.s/bprm_check_security")
 int BPF_PROG(bad_restrict_check_security, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
 }
 
 SEC("lsm.s/bprm_committed_creds")
 int BPF_PROG(bad_restrict_committed_creds, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (ruleset) {
-        bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
@@ -130,12 +160,12 @@ int BPF_PROG(bad_restrict_nonsleepable, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
+    struct lsm_policy_object* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
     if (!ruleset) {
         return 0;
     }
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
 }
 
@@ -147,12 +177,12 @@ int BPF_PROG(bad_restrict_lsm_cgroup, struct linux_binprm* bprm)
     if (!slot) {
         return 1;
     }
-    struct bpf_landlock_ruleset* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
+    struct lsm_policy_object* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
     if (!ruleset) {
         return 1;
     }
-    bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return 1;
 }
 
@@ -164,21 +194,21 @@ int BPF_PROG(bad_restrict_fentry, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
+    struct lsm_policy_object* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
     if (!ruleset) {
         return 0;
     }
-    bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return 0;
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_from_fd_lsm, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(3);
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(3, 0);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
@@ -186,9 +216,9 @@ int BPF_PROG(bad_from_fd_lsm, struct linux_binprm* bprm)
 SEC("fentry/security_bprm_creds_for_exec")
 int BPF_PROG(bad_from_fd_fentry, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(3);
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(3, 0);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
@@ -201,24 +231,64 @@ int BPF_PROG(bad_acquire_tp_btf, struct cgroup* cgroup, const char* path)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (!ruleset) {
         return 0;
     }
-    ruleset = bpf_landlock_ruleset_acquire(ruleset);
+    ruleset = bpf_lsm_policy_acquire(ruleset);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
 
-SEC("syscall")
-int bad_acquire_syscall(struct store_args* args)
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(bad_put_tp_btf, struct cgroup* cgroup, const char* path)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    exchange(0, NULL);
+    return 0;
+}
+
+SEC("fentry/do_exit")
+int BPF_PROG(bad_put_fentry)
+{
+    exchange(0, NULL);
+    return 0;
+}
+
+SEC("syscall")
+int bad_restrict_syscall(struct store_args* args)
+{
+    struct lsm_policy_object* ruleset = borrow(0);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_apply_bprm(ruleset, (void*)args, NO_NEW_PRIVS);
+        bpf_lsm_policy_release(ruleset);
     }
+    return 0;
+}
+
+/* The hooks by which modules offer policies are not for programs. */
+SEC("lsm/policy_object_get")
+int BPF_PROG(bad_hook_get, struct lsm_policy_object* object)
+{
+    return 0;
+}
+
+SEC("lsm/policy_object_put")
+int BPF_PROG(bad_hook_put, struct lsm_policy_object* object)
+{
+    return 0;
+}
+
+SEC("lsm/policy_object_from_fd")
+int BPF_PROG(bad_hook_from_fd, int fd, struct lsm_policy_object** object)
+{
+    return 0;
+}
+
+SEC("lsm/bprm_apply_policy_object")
+int BPF_PROG(bad_hook_apply, struct linux_binprm* bprm, struct lsm_policy_object* object)
+{
     return 0;
 }
 
@@ -232,7 +302,7 @@ int bad_put_xdp(struct xdp_md* packet)
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(bad_call_dtor, struct cgroup* cgroup, const char* path)
 {
-    bpf_landlock_put_ruleset_dtor(cgroup);
+    bpf_lsm_policy_release_dtor(cgroup);
     return 0;
 }
 
@@ -242,18 +312,18 @@ SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_wrong_type, struct linux_binprm* bprm)
 {
     struct task_struct* task = bpf_get_current_task_btf();
-    return clamp_errno(bpf_landlock_restrict_binprm(bprm, (void*)task, NO_NEW_PRIVS));
+    return clamp_errno(bpf_lsm_policy_apply_bprm((void*)task, bprm, NO_NEW_PRIVS));
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_wrong_binprm, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    int error = bpf_landlock_restrict_binprm((void*)bpf_get_current_task_btf(), ruleset, NO_NEW_PRIVS);
-    bpf_landlock_put_ruleset(ruleset);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, (void*)bpf_get_current_task_btf(), NO_NEW_PRIVS);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
 }
 
@@ -265,32 +335,63 @@ int BPF_PROG(bad_restrict_not_acquired, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (!ruleset) {
         return 0;
     }
-    return clamp_errno(bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS));
+    return clamp_errno(bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS));
 }
 
 /* Sleeping is not allowed where an RCU pointer is valid. */
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_in_rcu, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
     bpf_rcu_read_lock();
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
     bpf_rcu_read_unlock();
-    bpf_landlock_put_ruleset(ruleset);
+    bpf_lsm_policy_release(ruleset);
     return clamp_errno(error);
+}
+
+/* Memory of the program is no policy, whatever is in it. */
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(bad_restrict_forged, struct linux_binprm* bprm)
+{
+    __u64 forged[16] = {};
+    return clamp_errno(bpf_lsm_policy_apply_bprm((void*)forged, bprm, NO_NEW_PRIVS));
+}
+
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(bad_acquire_forged, struct linux_binprm* bprm)
+{
+    __u64 forged[16] = {};
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_acquire((void*)forged);
+    if (ruleset) {
+        bpf_lsm_policy_release(ruleset);
+    }
+    return 0;
+}
+
+SEC("syscall")
+int bad_write_fields(struct store_args* args)
+{
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(args->fd, 0);
+    if (!ruleset) {
+        return 1;
+    }
+    ruleset->type = 2;
+    bpf_lsm_policy_release(ruleset);
+    return 0;
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_null, struct linux_binprm* bprm)
 {
-    return clamp_errno(bpf_landlock_restrict_binprm(bprm, NULL, NO_NEW_PRIVS));
+    return clamp_errno(bpf_lsm_policy_apply_bprm(NULL, bprm, NO_NEW_PRIVS));
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
@@ -301,10 +402,10 @@ int BPF_PROG(bad_restrict_unchecked, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
-    int error = bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS);
+    struct lsm_policy_object* ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
+    int error = bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return clamp_errno(error);
 }
@@ -317,13 +418,13 @@ int BPF_PROG(bad_acquire_outside_rcu, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (!ruleset) {
         return 0;
     }
-    ruleset = bpf_landlock_ruleset_acquire(ruleset);
+    ruleset = bpf_lsm_policy_acquire(ruleset);
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
@@ -336,9 +437,9 @@ int BPF_PROG(bad_put_not_owned, struct linux_binprm* bprm)
     if (!slot) {
         return 0;
     }
-    struct bpf_landlock_ruleset* ruleset = slot->ruleset;
+    struct lsm_policy_object* ruleset = slot->ruleset;
     if (ruleset) {
-        bpf_landlock_put_ruleset(ruleset);
+        bpf_lsm_policy_release(ruleset);
     }
     return 0;
 }
@@ -348,17 +449,17 @@ int BPF_PROG(bad_put_not_owned, struct linux_binprm* bprm)
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_leak_acquired, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    return clamp_errno(bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS));
+    return clamp_errno(bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS));
 }
 
 SEC("syscall")
 int bad_leak_from_fd(struct store_args* args)
 {
-    return bpf_landlock_ruleset_from_fd(args->fd) != NULL;
+    return bpf_lsm_policy_from_fd(args->fd, 0) != NULL;
 }
 
 SEC("tp_btf/cgroup_rmdir")
@@ -375,24 +476,24 @@ int BPF_PROG(bad_leak_exchanged, struct cgroup* cgroup, const char* path)
 SEC("syscall")
 int bad_put_twice(struct store_args* args)
 {
-    struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(args->fd);
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(args->fd, 0);
     if (!ruleset) {
         return 1;
     }
-    bpf_landlock_put_ruleset(ruleset);
-    bpf_landlock_put_ruleset(ruleset);
+    bpf_lsm_policy_release(ruleset);
+    bpf_lsm_policy_release(ruleset);
     return 0;
 }
 
 SEC("lsm.s/bprm_creds_for_exec")
 int BPF_PROG(bad_restrict_after_put, struct linux_binprm* bprm)
 {
-    struct bpf_landlock_ruleset* ruleset = borrow(0);
+    struct lsm_policy_object* ruleset = borrow(0);
     if (!ruleset) {
         return 0;
     }
-    bpf_landlock_put_ruleset(ruleset);
-    return clamp_errno(bpf_landlock_restrict_binprm(bprm, ruleset, NO_NEW_PRIVS));
+    bpf_lsm_policy_release(ruleset);
+    return clamp_errno(bpf_lsm_policy_apply_bprm(ruleset, bprm, NO_NEW_PRIVS));
 }
 
 SEC("syscall")
@@ -403,7 +504,7 @@ int bad_store_directly(struct store_args* args)
     if (!slot) {
         return 1;
     }
-    struct bpf_landlock_ruleset* ruleset = bpf_landlock_ruleset_from_fd(args->fd);
+    struct lsm_policy_object* ruleset = bpf_lsm_policy_from_fd(args->fd, 0);
     if (!ruleset) {
         return 1;
     }

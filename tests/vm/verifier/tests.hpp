@@ -3,5 +3,6 @@
 #pragma once
 
 int testRules(const char* path);
-int testBehaviour(const char* path);
+// `stacks`: what one exec is given stacks; else the last ruleset replaces the others.
+int testBehaviour(const char* path, bool stacks);
 int testStorm(const char* path, int seconds);
