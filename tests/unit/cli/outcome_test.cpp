@@ -29,6 +29,7 @@ cli::Prepared prepared(std::vector<std::string> skipped, std::vector<std::string
 {
     cli::Prepared prepared;
     prepared.skipped.push_back(std::move(skipped));
+    prepared.absent.emplace_back();
     prepared.led.push_back(std::move(led));
     return prepared;
 }

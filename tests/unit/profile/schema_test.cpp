@@ -73,10 +73,10 @@ TEST(Schema, AgreesWithTheLibrary)
     const json good = json::parse(R"({"description":"d","entries":[
         {"name":"a","description":"x","select":{"program":["/a"]},"sessions":true,"compat":"require","missingPaths":"skip","noNewPrivileges":true,
          "log":{"sameExec":true,"newExec":true,"subdomains":false},
-         "policy":[{"compose":[{"abi":6,"variable":[{"name":"a","literal":["b"]}],
+         "policy":[{"compose":[{"use":["b"],"abi":6,"variable":[{"name":"a","literal":["b"]}],
             "ruleset":[{"handledAccessFs":["abi.all",4],"handledAccessNet":["bind_tcp"],"scoped":["signal"],"quietAccessFs":["execute"],"quietAccessNet":["abi.all"],"quietScoped":["signal"]}],
             "pathBeneath":[{"allowedAccess":["execute"],"parent":["/"],"quiet":true}],"netPort":[{"allowedAccess":["bind_tcp"],"port":[80],"quiet":false}]}]}]},
-        {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}}]})");
+        {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}},{"policy":{"use":["a"]}}]})");
     ASSERT_TRUE(matchesSchema(good, profile::compactSchema()));
     const json values[] = {nullptr,
                            true,
