@@ -42,7 +42,7 @@ _oci_landlock()
         load) words='--applier --check --help' ;;
         events) words='--container --count --help --json --kind --share' ;;
         learn)
-            words='--collapse --explain --help --incomplete --into --omit --output --program'
+            words='--collapse --explain --help --incomplete --into --no-use --omit --output --program --toml'
             if [ "$COMP_CWORD" -eq 2 ]; then
                 words+=' record profile'
             elif [[ $current != -* ]]; then
