@@ -75,7 +75,7 @@ class Fragments(DirectTestCase):
             with bundle.running("crun", "/bin/sleep", "600") as container:
                 self.assertEqual(container.code, 0, container.output())
                 self.assertEqual(status()["containers"][0]["entries"][0]["enforcement"], "full")
-                shown = oci_landlock("inspect", container.id).stdout
+                shown = oci_landlock("inspect", bundle.id).stdout
                 self.assertIn("/allowed", shown)
                 self.assertNotIn("/nowhere", shown)
                 self.assertNotIn("/of/another/image", shown)
