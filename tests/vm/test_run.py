@@ -176,8 +176,9 @@ class Run(unittest.TestCase):
                         self.verdicts("Permission denied"))
         self.assertDone(self.run_it("--profile", file, "probe", *self.reads[1:], env={"PATH": ""}, cwd=self.home),
                         self.verdicts("Permission denied"))
-        self.assertRefused(self.run_it("--profile", file, "probe", env={"PATH": self.path("first")}),
-                           "Permission denied", status=126)
+        for directories in (self.path("first"), self.path("first") + ":/nowhere"):
+            self.assertRefused(self.run_it("--profile", file, "probe", env={"PATH": directories}), "Permission denied",
+                               status=126)
 
     def test_usage(self):
         file = self.write(profile(entry(rules=self.rules)))
