@@ -128,9 +128,14 @@ int makeProfile(const Arguments& arguments)
     requirePaths(style.into, "--into");
     requirePaths(style.programs, "--program");
     const bool explain = given->contains("explain");
-    const Settings settings = given->contains("no-use") ? Settings() : readSettings();
+    Settings settings;
     if (!given->contains("no-use")) {
-        style.fragments = fragmentsOf(settings, explain);
+        try {
+            settings = readSettings();
+            style.fragments = fragmentsOf(settings, explain);
+        } catch (const sys::Error& error) {
+            throw sys::Error(std::string(error.what()) + "; or write all rules out, with --no-use");
+        }
     }
     const learn::Recording recording = merged(names, explain);
     if (!given->contains("incomplete")) {

@@ -109,7 +109,6 @@ profile::Profile stacked(profile::Profile baseline, profile::Profile own)
         }
     }
     baseline.source += (baseline.source.empty() || own.source.empty() ? "" : " + ") + own.source;
-    std::ranges::move(own.fragments, std::back_inserter(baseline.fragments));
     baseline.baselineDigest = std::exchange(baseline.digest, own.digest);
     std::ranges::move(own.entries, std::back_inserter(baseline.entries));
     return baseline;

@@ -376,6 +376,11 @@ class Run(unittest.TestCase):
         found = json.loads(subprocess.run([OCI_LANDLOCK, "check", "--json", "--profiles", self.path("profiles"),
                                            self.path("profile.json")], capture_output=True, check=False).stdout)
         self.assertEqual([fragment["name"] for fragment in found[0]["fragments"]], ["more"])
+        self.write({"root": {"path": "rootfs"}, "annotations": {"io.landlock.profile": json.dumps(using)}},
+                   "bundle/config.json")
+        result = subprocess.run([OCI_LANDLOCK, "check", "--profiles", self.path("profiles"), "--bundle",
+                                 self.path("bundle")], capture_output=True, text=True, check=False)
+        self.assertEqual((result.returncode, "  uses more: " in result.stdout), (0, True), result)
         both = profile(entry(rules={"use": ["more"], **reading("/absent")["entries"][0]["policy"]}))
         result = subprocess.run([OCI_LANDLOCK, "check", "--profiles", self.path("profiles"), "--bundle",
                                  self.path("bundle"), self.write(both)], capture_output=True, text=True, check=False)

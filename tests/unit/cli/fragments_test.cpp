@@ -205,6 +205,22 @@ TEST_F(Fragments, AreReadOnce)
     EXPECT_EQ(parsed[0].find("changed"), std::string::npos);
 }
 
+// A parser that was taken over cannot have it both ways.
+TEST_F(Fragments, AreAskedForOnce)
+{
+    put("a.json", "");
+    unsigned loaded = 0;
+    const auto load = [&](const std::vector<profile::Fragment>&) {
+        ++loaded;
+        profile::Profile profile;
+        profile.uses.push_back({"a", "web", "/use/0"});
+        return profile;
+    };
+    const auto find = [&](const std::string& name) { return cli::findFragment(settings_, name); };
+    support::expectError([&] { cli::loadWithFragments(find, "test", "{}", load, profile::usesOf); }, "were not taken");
+    EXPECT_EQ(loaded, 2U);
+}
+
 // It could have written itself whatever a fragment allows, and gets nothing that it could not: its links are followed
 // as in what it writes, and it may not relax anything either.
 TEST_F(Fragments, OfAnInlineProfile)
