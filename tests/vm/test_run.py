@@ -184,7 +184,8 @@ class Run(unittest.TestCase):
         file = self.write(profile(entry(rules=self.rules)))
         for words, text in (([], "name a command"), (["--profile", file], "name a command"), (["--profile"], "missing"),
                             (["--profile", file, "--"], "name a command"), (["--frobnicate", "true"], "frobnicate"),
-                            (["--entry", "web", "true"], "--profile"), (["true"], "name a profile with --profile"),
+                            (["--entry", "web", "true"], "--entry wants a --profile that has it"),
+                            (["true"], "name a profile with --profile; this machine has no baseline"),
                             (["--profile", file, "--profile", file, "true"], "more than once")):
             with self.subTest(words=words):
                 self.assertRefused(self.run_it(*words), text)
@@ -250,6 +251,10 @@ class Run(unittest.TestCase):
             for words in (("--profile", wide), ()):
                 self.assertDone(self.run_it(*words, *self.reads), self.verdicts("Permission denied"))
             self.assertDone(self.run_it(*self.reads, user=NOBODY), self.verdicts("Permission denied"))
+            # One that does not concern the command leaves nothing to run it with.
+            self.write(profile(entry({"program": ["/nowhere"]}, handling("read_file"))), "profiles/base.json")
+            self.assertRefused(self.run_it(*self.reads), "no entry selects ", "; name a profile with --profile")
+            self.assertDone(self.run_it("--profile", wide, *self.reads), self.verdicts("allowed"))
         self.assertDone(self.run_it("--profile", wide, *self.reads), self.verdicts("allowed"))
 
     def test_no_new_privileges(self):
