@@ -323,6 +323,10 @@ class Run(unittest.TestCase):
                                       "    layer 1: allowed, it is not handled\n"), result.stderr)
             found = json.loads(can("--path", path, "--json", file).stdout)
             self.assertEqual((found["right"], found["path"], found["allowed"]), ("read_file", path, status == 0))
+        # One entry that denies it is enough, in whatever order they come.
+        both = [entry(rules=self.rules), entry(rules=handling("make_sock"))]
+        for entries in (both, both[::-1]):
+            self.assertEqual(can("--path", self.path("secret"), self.write(profile(*entries), "both.json")).returncode, 1)
         for words in (["--path", self.path("absent"), file], ["--path", self.home, self.path("absent.json")],
                       ["--path", "relative", file], ["--port", "80", file], [file], ["--path", self.home],
                       ["--path", self.home, "--compose", file], ["--path", self.home, file, file]):
