@@ -329,10 +329,15 @@ class Run(unittest.TestCase):
             self.assertEqual(can("--path", self.path("secret"), self.write(profile(*entries), "both.json")).returncode, 1)
         for words in (["--path", self.path("absent"), file], ["--path", self.home, self.path("absent.json")],
                       ["--path", "relative", file], ["--port", "80", file], [file], ["--path", self.home],
-                      ["--path", self.home, "--compose", file], ["--path", self.home, file, file]):
+                      ["--path", self.home, "--compose", file], ["--path", self.home, file, file],
+                      ["--path", self.home, "--against", file, file],
+                      ["--path", self.home, "--applier", "launch", file]):
             result = can(*words)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
             self.assertRegex(result.stderr, r"\Aoci-landlock: [^\n]+\n\Z")
+        for words in (["--path", self.home], ["--port", "80"]):
+            result = subprocess.run([OCI_LANDLOCK, "check", *words, file], capture_output=True, text=True, check=False)
+            self.assertEqual((result.returncode, result.stdout, "want --can" in result.stderr), (2, "", True), result)
         for right, words, status in (("bind_tcp", ["--port", "80"], 0), ("signal", [], 0), ("refer", [], 2), ("x", [], 2)):
             self.assertEqual(can(*words, file, right=right).returncode, status, right)
         self.rules["pathBeneath"][0]["parent"].append("/nowhere")
