@@ -25,12 +25,12 @@ _oci_landlock()
         metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         run:--entry) return ;;
         run:--profile) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
-        check:--bundle) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
+        check:--bundle | check:--profiles) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         esac
         case ${COMP_WORDS[1]} in
         hook) words='createRuntime prestart poststart poststop --help' ;;
         check)
-            words='--abi --against --applier --bundle --can --compose --help --json --kernel --path --port'
+            words='--abi --against --applier --bundle --can --compose --help --json --kernel --path --port --profiles'
             [[ $current == -* ]] || { mapfile -t COMPREPLY < <(compgen -f -- "$current") && return; }
             ;;
         run)
@@ -42,7 +42,7 @@ _oci_landlock()
         load) words='--applier --check --help' ;;
         events) words='--container --count --help --json --kind --share' ;;
         learn)
-            words='--collapse --explain --help --incomplete --into --omit --output --program'
+            words='--collapse --explain --help --incomplete --into --no-use --omit --output --program --toml'
             if [ "$COMP_CWORD" -eq 2 ]; then
                 words+=' record profile'
             elif [[ $current != -* ]]; then

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "cli/commands.hpp"
+#include "cli/fragments.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
@@ -36,6 +37,7 @@ struct Wish {
     unsigned abi = landlock::latestAbi;
     std::string bundle;   // directory, or empty
     bool launch = false;  // with this applier
+    Arguments profiles;   // directories in place of the node's, if there are any
 };
 
 std::string readText(const std::string& name)
@@ -55,6 +57,27 @@ std::string sourceOf(const std::string& name)
     return name == "-" ? "standard input" : sys::printable(name);
 }
 
+// Only a document that uses fragments wants the node's settings.
+ProfileFile fragmentFor(const Arguments& profiles, const std::string& name)
+{
+    if (profiles.empty()) {
+        return findFragment(readSettings(), name);
+    }
+    Settings settings;
+    settings.profileDirectories = profiles;
+    return findFragment(settings, name);
+}
+
+profile::Profile profileIn(const std::string& name, const std::string& source, unsigned abi, const Arguments& profiles)
+{
+    const std::string text = readText(name);
+    return loadWithFragments([&](const std::string& fragment) { return fragmentFor(profiles, fragment); }, source, text,
+                             [&](const std::vector<profile::Fragment>& fragments) {
+                                 return profile::loadFile(text, source, Origin::nodeFile, abi, fragments);
+                             },
+                             profile::usesOf);
+}
+
 // One report: {"source", "valid", then "digest" and "entries" or "problems", and what the bundle lacks}.
 ordered_json check(const std::string& source, const Wish& wish, const std::function<profile::Profile()>& load)
 {
@@ -66,6 +89,11 @@ ordered_json check(const std::string& source, const Wish& wish, const std::funct
         }
         if (profile.digest) {
             out["digest"] = sys::toText(*profile.digest);
+        }
+        for (const profile::UsedFragment& fragment : profile.fragments) {
+            out["fragments"].push_back({{"name", fragment.name},
+                                        {"source", sys::printable(fragment.path)},
+                                        {"digest", sys::toText(fragment.digest)}});
         }
         out["entries"] = reportOf(profile);
         if (!wish.bundle.empty()) {
@@ -86,12 +114,7 @@ ordered_json check(const std::string& source, const Wish& wish, const std::funct
 ordered_json checkFile(const std::string& name, const Wish& wish)
 {
     const std::string source = sourceOf(name);
-    return check(source, wish, [&] {
-        const std::string text = readText(name);
-        profile::Profile profile = profile::loadFile(text, source, Origin::nodeFile, wish.abi);
-        profile.digest = sys::digest(text);
-        return profile;
-    });
+    return check(source, wish, [&] { return profileIn(name, source, wish.abi, wish.profiles); });
 }
 
 // All documents as one layer.
@@ -107,7 +130,16 @@ ordered_json checkComposed(const Arguments& names, const Wish& wish)
             parts.push_back(profile::parseFile(readText(name), sourceOf(name)));
         }
         const nlohmann::json policy = {{"compose", std::move(parts)}};
-        return profile::loadDocument({{"entries", {{{"policy", policy}}}}}, source, Origin::nodeFile, wish.abi);
+        profile::Profile profile =
+            loadWithFragments([&](const std::string& fragment) { return fragmentFor(wish.profiles, fragment); }, source,
+                              "",
+                              [&](const std::vector<profile::Fragment>& fragments) {
+                                  return profile::loadDocument({{"entries", {{{"policy", policy}}}}}, source,
+                                                               Origin::nodeFile, wish.abi, fragments);
+                              },
+                              profile::usesOf);
+        profile.digest.reset();
+        return profile;
     });
 }
 
@@ -119,12 +151,11 @@ ordered_json checkAnnotations(const Wish& wish)
             throw sys::Error(
                 "no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
         }
-        const Parse parse{[&](std::string text, std::string source, Origin origin) {
-                              const auto load = origin == Origin::nodeFile ? profile::loadFile : profile::load;
-                              return load(text, std::move(source), origin, wish.abi);
-                          },
-                          [](std::string value) { return profile::programsOf(value); }};
-        return profileAskedFor(readSettings(), *request, parse);
+        Settings settings = readSettings();
+        if (!wish.profiles.empty()) {
+            settings.profileDirectories = wish.profiles;
+        }
+        return profileAskedFor(settings, *request, parseHere(wish.abi));
     });
 }
 
@@ -169,6 +200,10 @@ void print(const ordered_json& result)
     if (result.contains("digest")) {
         out += "  digest " + result["digest"].get<std::string>() + "\n";
     }
+    for (const ordered_json& fragment : result.value("fragments", ordered_json::array())) {
+        out += "  uses " + fragment["name"].get<std::string>() + ": " + fragment["source"].get<std::string>() + ", " +
+               fragment["digest"].get<std::string>() + "\n";
+    }
     out += textOf(result["entries"]);
     for (const ordered_json& entry : result.value("bundle", ordered_json::array())) {
         out += bundleText(entry);
@@ -198,7 +233,7 @@ int answer(const po::variables_map& given, const std::string& name, const Access
     try {
         const std::string source = sourceOf(name);
         const std::string bundle = given["bundle"].as<std::string>();
-        const profile::Profile profile = profile::loadFile(readText(name), source, Origin::nodeFile, abiOf(given));
+        const profile::Profile profile = profileIn(name, source, abiOf(given), given["profiles"].as<Arguments>());
         const container::Rootfs rootfs = bundle.empty() ? container::Rootfs::here() : rootfsOf(oci::readBundle(bundle));
         const ordered_json found = answerOf(profile, access, rootfs);
         const std::string text = given.contains("json")
@@ -218,7 +253,7 @@ int compare(const po::variables_map& given, const std::string& name)
     try {
         const std::string source = sourceOf(name);
         const std::string bundle = given["bundle"].as<std::string>();
-        const profile::Profile profile = profile::loadFile(readText(name), source, Origin::nodeFile, abiOf(given));
+        const profile::Profile profile = profileIn(name, source, abiOf(given), given["profiles"].as<Arguments>());
         const auto rootfs = bundle.empty() ? std::nullopt : std::optional(rootfsOf(oci::readBundle(bundle)));
         const std::string recording = given["against"].as<std::string>();
         const ordered_json found = comparisonOf(profile, learn::readFile(recording), rootfs ? &*rootfs : nullptr);
@@ -253,6 +288,8 @@ int runCheck(const Arguments& arguments)
     add("path", po::value<std::string>()->value_name("PATH"),
         "the path that --can is about, on this machine or in the bundle's root file system");
     add("port", po::value<unsigned>()->value_name("N"), "the port that --can is about");
+    add("profiles", po::value<Arguments>()->composing()->value_name("DIR")->default_value({}, ""),
+        "look for fragments in this profile directory, not in the node's; may be given several times");
     add("applier", po::value<std::string>()->value_name("NAME")->default_value("", ""),
         "as this applier covers it: kfunc, inject or launch");
     const auto given = parseOptions(
@@ -288,7 +325,8 @@ int runCheck(const Arguments& arguments)
         }
         return compare(*given, names[0]);
     }
-    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch"};
+    const Wish wish{abiOf(*given), (*given)["bundle"].as<std::string>(), applier == "launch",
+                    (*given)["profiles"].as<Arguments>()};
     ordered_json results = ordered_json::array();
     if (names.empty() && wish.bundle.empty()) {
         throw UsageError("check: name at least one file, or a bundle with --bundle");

@@ -54,13 +54,15 @@ public:
                             {"problems", ordered_json::array()}};
         const std::string cwd = profile::cwdOf(entry, bundle_.cwd);
         std::vector<std::vector<Found>> layers;
+        bool required = false;  // is a path that is missing
         for (const profile::Layer& layer : entry.layers) {
             std::vector<Found>& all = layers.emplace_back();
             for (const profile::PathRule& rule : layer.paths) {
-                note(out, "missingPaths", rule.path, cwd, rule.pointer, [&] {
+                const bool there = note(out, "missingPaths", rule.path, cwd, rule.pointer, [&] {
                     sys::Fd file;
                     all.push_back(lookUp(root_, rule, cwd, file));
                 });
+                required = required || (!there && !profile::mayBeMissing(entry, rule));
             }
             for (const Found* found : ledAstray(all, cwd)) {
                 out["links"].push_back(
@@ -83,8 +85,7 @@ public:
         if (entry.select.kind == profile::Selector::except) {
             attempt(out, [&] { requireStrict(root_, entry, layers, abi_); });
         }
-        failed = failed || !out["problems"].empty() ||
-                 (!out["missingPaths"].empty() && entry.missingPaths == profile::MissingPaths::error);
+        failed = failed || !out["problems"].empty() || required;
         return out;
     }
 
@@ -99,9 +100,9 @@ private:
         }
     }
 
-    // Looks `path` up, unless it is on a mount of the bundle's.
+    // Looks `path` up, unless it is on a mount of the bundle's; false when it is missing.
     template <typename Step>
-    void note(ordered_json& out, const char* list, const std::string& path, const std::string& cwd,
+    bool note(ordered_json& out, const char* list, const std::string& path, const std::string& cwd,
               const std::string& pointer, Step look) const
     {
         const std::string full = profile::normalisedPath(path.starts_with('/') ? path : cwd + "/" + path);
@@ -113,13 +114,15 @@ private:
         }
         if (mounted) {
             out["onMounts"].push_back(std::move(item));
-            return;
+            return true;
         }
         try {
             look();
+            return true;
         } catch (const sys::Error& error) {
             item["message"] = error.what();
             out[list].push_back(std::move(item));
+            return false;
         }
     }
 

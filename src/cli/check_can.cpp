@@ -99,7 +99,7 @@ private:
                 all.push_back(lookUp(rootfs_, layer.paths[i], cwd, file));
                 rules.push_back({i, objectAt(file.get()), all.back().granted});
             } catch (const container::NotFound& error) {
-                if (entry.missingPaths == profile::MissingPaths::error) {
+                if (!profile::mayBeMissing(entry, layer.paths[i])) {
                     throw sys::Error(layer.paths[i].pointer + ": " + error.what());
                 }
             }

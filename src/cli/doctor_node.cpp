@@ -6,10 +6,10 @@
 
 #include "applier/programs.hpp"
 #include "cli/doctor.hpp"
+#include "cli/request.hpp"
 #include "cli/status.hpp"
 #include "landlock/access.hpp"
 #include "landlock/ruleset.hpp"
-#include "profile/load.hpp"
 #include "sys/error.hpp"
 #include "sys/run.hpp"
 
@@ -228,7 +228,7 @@ Findings settingsFindings(const Settings& settings)
     try {
         const ProfileFile file = findProfile(settings, *settings.baseline);
         const unsigned abi = landlock::kernelAbi();
-        profile::loadFile(file.text, file.path, profile::Origin::nodeFile, abi > 0 ? abi : landlock::latestAbi);
+        readProfile(settings, file, profile::Origin::nodeFile, parseHere(abi > 0 ? abi : landlock::latestAbi));
         return {{"node.baseline", Severity::ok, "every container gets the baseline " + sys::printable(file.path), ""}};
     } catch (...) {
         Finding finding = sys::findingOf("node.baseline", std::current_exception(),

@@ -45,8 +45,12 @@ constexpr const char* usage =
 
 Parse parseWith(confine::Parser& parser, unsigned abi)
 {
-    return {[&parser, abi](std::string text, std::string source, profile::Origin origin) {
-                return parser.profile(std::move(text), std::move(source), origin, abi);
+    return {[&parser, abi](std::string text, std::string source, profile::Origin origin,
+                           const std::vector<profile::Fragment>& fragments) {
+                return parser.profile(std::move(text), std::move(source), origin, abi, fragments);
+            },
+            [&parser](const profile::Fragment& fragment, profile::Origin origin) {
+                return parser.usesOf(fragment, origin);
             },
             [&parser](std::string value) { return parser.programs(std::move(value)); }};
 }

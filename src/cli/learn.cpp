@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "cli/options.hpp"
+#include "cli/request.hpp"
 #include "learn/draft.hpp"
-#include "profile/load.hpp"
 
 namespace cli {
 
@@ -59,6 +59,24 @@ std::string namesOf(std::uint64_t rights)
     return out;
 }
 
+// What each fragment of the node comes to. One that comes to nothing alone, as with variables of others, is no offer.
+std::vector<learn::Offer> fragmentsOf(const Settings& settings, bool explain)
+{
+    std::vector<learn::Offer> offers;
+    for (const std::string& name : fragmentNames(settings)) {
+        try {
+            profile::Profile profile = readProfile(settings, {"learn", R"({"use":[")" + name + "\"]}"},
+                                                   profile::Origin::nodeFile, parseHere(landlock::latestAbi));
+            offers.push_back({name, std::move(profile.entries.at(0).layers.at(0))});
+        } catch (const sys::Error& error) {
+            if (explain) {
+                std::fprintf(stderr, "not using fragment %s: %s\n", name.c_str(), error.what());
+            }
+        }
+    }
+    return offers;
+}
+
 void decide(const learn::Draft& draft, bool omit)
 {
     std::string options;
@@ -86,6 +104,8 @@ int makeProfile(const Arguments& arguments)
     add("omit", "leave out what would want a rule on a protected directory");
     add("program", po::value<Arguments>()->composing()->value_name("PATH")->default_value({}, "the entrypoint"),
         "select this program; may be given several times");
+    add("no-use", "write all rules out, without fragments of the node's");
+    add("toml", "write TOML");
     add("incomplete", "also from a recording that is not whole");
     add("explain", "say on standard error why each rule is there");
     const auto given = parseOptions(
@@ -103,10 +123,20 @@ int makeProfile(const Arguments& arguments)
     }
     learn::Style style{.programs = (*given)["program"].as<Arguments>(),
                        .collapse = (*given)["collapse"].as<std::size_t>(),
-                       .into = (*given)["into"].as<Arguments>()};
+                       .into = (*given)["into"].as<Arguments>(),
+                       .toml = given->contains("toml")};
     requirePaths(style.into, "--into");
     requirePaths(style.programs, "--program");
     const bool explain = given->contains("explain");
+    Settings settings;
+    if (!given->contains("no-use")) {
+        try {
+            settings = readSettings();
+            style.fragments = fragmentsOf(settings, explain);
+        } catch (const sys::Error& error) {
+            throw sys::Error(std::string(error.what()) + "; or write all rules out, with --no-use");
+        }
+    }
     const learn::Recording recording = merged(names, explain);
     if (!given->contains("incomplete")) {
         requireWhole(recording);
@@ -119,7 +149,8 @@ int makeProfile(const Arguments& arguments)
         }
     }
     // What is written must be one.
-    profile::loadFile(draft.profile, "the profile that was made", profile::Origin::nodeFile, landlock::latestAbi);
+    readProfile(settings, {std::string("the profile that was made") + (style.toml ? ".toml" : ""), draft.profile},
+                profile::Origin::nodeFile, parseHere(landlock::latestAbi));
     if (std::fputs(draft.profile.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
         throw sys::errnoError("write the profile");
     }

@@ -110,10 +110,11 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
     Ordered document{{"abi", abi}, {"entries", reportOf(profile)}};
     Ordered& entries = document["entries"];
     for (std::size_t i = 0; i < entries.size(); ++i) {
-        const std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
+        std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
         Ordered& entry = entries[i];
         entry["enforcement"] = profile.entries[i].dropped.empty() && missing.empty() ? "full" : "partial";
         entry["skippedPaths"] = missing;
+        missing.insert(prepared.absent[i].begin(), prepared.absent[i].end());
         entry["links"] = prepared.led[i];
         for (Ordered& layer : entry["layers"]) {
             for (const char* field : {"pathBeneath", "netPort"}) {

@@ -79,6 +79,7 @@ public:
     void run(unsigned abi)
     {
         prepared_.skipped.emplace_back();
+        prepared_.absent.emplace_back();
         prepared_.led.emplace_back();
         prepared_.entries.push_back({selectorOf(entry_.select.kind), entry_.select.sessions});
         std::vector<std::vector<Found>> layers;
@@ -112,12 +113,12 @@ private:
                 all.push_back(lookUp(rootfs_, rule, cwd_, file));
                 ruleset.allowPath(file.get(), rule.access, rule.quiet);
             } catch (const container::NotFound& error) {
-                if (entry_.missingPaths == profile::MissingPaths::error) {
+                if (!profile::mayBeMissing(entry_, rule)) {
                     throw sys::Error(where(rule.pointer) + error.what() +
                                      "; mend the path, or set \"missingPaths\": "
                                      "\"skip\"");
                 }
-                prepared_.skipped.back().push_back(rule.path);
+                (rule.optional ? prepared_.absent : prepared_.skipped).back().push_back(rule.path);
             } catch (const sys::Error& error) {
                 throw sys::Error(where(rule.pointer) + sys::printable(rule.path) + ": " + error.what());
             }
@@ -196,6 +197,7 @@ struct Answer {
     std::vector<applier::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;
+    std::vector<std::vector<std::string>> absent;
     std::vector<std::vector<std::string>> led;
     std::uint64_t files = 0;
 };
@@ -203,7 +205,8 @@ struct Answer {
 template <typename Archive>
 void fields(Archive& archive, Answer& answer)
 {
-    archive(answer.error, answer.entries, answer.layers, answer.programs, answer.skipped, answer.led, answer.files);
+    archive(answer.error, answer.entries, answer.layers, answer.programs, answer.skipped, answer.absent, answer.led,
+            answer.files);
 }
 
 // The place of a descriptor in a list.
@@ -235,6 +238,7 @@ int placeOf(int fd, const std::vector<int>& all)
         answer.layers = prepared.layers;
         answer.programs = prepared.programs;
         answer.skipped = prepared.skipped;
+        answer.absent = prepared.absent;
         answer.led = prepared.led;
         answer.files = prepared.files.size();
         for (applier::Layer& layer : answer.layers) {
@@ -273,6 +277,7 @@ Prepared assembled(Answer answer, std::vector<sys::Fd> descriptors)
     prepared.layers = std::move(answer.layers);
     prepared.programs = std::move(answer.programs);
     prepared.skipped = std::move(answer.skipped);
+    prepared.absent = std::move(answer.absent);
     prepared.led = std::move(answer.led);
     prepared.files = std::move(descriptors);
     return prepared;

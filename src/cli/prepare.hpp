@@ -22,6 +22,7 @@ struct Prepared {
     std::vector<applier::Layer> layers;
     std::vector<node::Program> programs;
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
+    std::vector<std::vector<std::string>> absent;   // the same of fragments, which nobody needs to hear of
     std::vector<std::vector<std::string>> led;  // by entry: what the image's links lead elsewhere than the policy says
 };
 

@@ -141,12 +141,20 @@ std::string words(const ordered_json& list)
     return out;
 }
 
+// Whose rule it is where that is not the profile alone.
+std::string fragmentText(const ordered_json& rule)
+{
+    const std::string pointer = rule.value("pointer", "");
+    return pointer.find('#') == std::string::npos ? "" : " (" + sys::printable(pointer, 8192) + ")";
+}
+
 std::string rulesText(const ordered_json& layer, const char* field, const char* key, const char* label)
 {
     std::string out;
     for (const ordered_json& rule : layer.value(field, ordered_json::array())) {
         out += "      " + std::string(label) + " " + words(ordered_json::array({rule[key]})) + ": " +
-               words(rule["allowedAccess"]) + (rule.value("quiet", false) ? " (quiet)" : "") + "\n";
+               words(rule["allowedAccess"]) + (rule.value("quiet", false) ? " (quiet)" : "") + fragmentText(rule) +
+               "\n";
     }
     return out;
 }

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "cli/fragments.hpp"
 #include "sys/error.hpp"
 
 namespace cli {
@@ -18,29 +19,49 @@ bool isInline(const std::string& value)
     return start != std::string::npos && value[start] == '{';
 }
 
-// The digest is of what is parsed, and compared before: nobody who reads the document has a say in it.
-profile::Profile read(const ProfileFile& file, profile::Origin origin, const Parse& parse,
-                      const std::optional<sys::Digest>& wanted = {}, const std::string& digestKey = {})
+// The digest is of the bytes that were read here. Who parses them has a say in which fragments belong to them, and in
+// nothing else: a document or fragment that is another has another digest.
+void requirePinned(const std::string& source, const sys::Digest& digest, const sys::Digest& wanted,
+                   const std::string& digestKey)
 {
-    const sys::Digest digest = sys::digest(file.text);
-    if (wanted && digest != *wanted) {
-        throw sys::Error(file.path + ": has the digest " + sys::toText(digest) + ", and annotation " +
-                         sys::printable(digestKey) + " wants " + sys::toText(*wanted) +
+    if (digest != wanted) {
+        throw sys::Error(source + ": has the digest " + sys::toText(digest) + ", and annotation " +
+                         sys::printable(digestKey) + " wants " + sys::toText(wanted) +
                          "; see what has changed, and pin what it is now or bring back what it was");
     }
-    profile::Profile profile = parse.profile(file.text, file.path, origin);
-    profile.digest = digest;
-    return profile;
 }
 
 }  // namespace
+
+Parse parseHere(unsigned abi)
+{
+    return {[abi](const std::string& text, std::string source, profile::Origin origin,
+                  const std::vector<profile::Fragment>& fragments) {
+                const auto load = origin == profile::Origin::nodeFile ? profile::loadFile : profile::load;
+                return load(text, std::move(source), origin, abi, fragments);
+            },
+            [](const profile::Fragment& fragment, profile::Origin) { return profile::usesOf(fragment); },
+            [](const std::string& value) { return profile::programsOf(value); }};
+}
+
+profile::Profile readProfile(const Settings& settings, const ProfileFile& file, profile::Origin origin,
+                             const Parse& parse)
+{
+    return loadWithFragments([&](const std::string& name) { return findFragment(settings, name); }, file.path,
+                             file.text,
+                             [&](const std::vector<profile::Fragment>& fragments) {
+                                 return parse.profile(file.text, file.path, origin, fragments);
+                             },
+                             [&](const profile::Fragment& fragment) { return parse.uses(fragment, origin); });
+}
 
 profile::Profile baselineOf(const Settings& settings, const Parse& parse)
 {
     if (!settings.baseline) {
         return {};
     }
-    profile::Profile baseline = read(findProfile(settings, *settings.baseline), profile::Origin::nodeFile, parse);
+    profile::Profile baseline =
+        readProfile(settings, findProfile(settings, *settings.baseline), profile::Origin::nodeFile, parse);
     for (const profile::Entry& entry : baseline.entries) {
         // Each image brings its own file of an excepted name, whatever that does.
         if (entry.select.kind == profile::Selector::except) {
@@ -69,8 +90,11 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
     }
     const ProfileFile file = inlined ? ProfileFile{"annotation " + request.profileKey, *request.profile}
                                      : findProfile(settings, *request.profile);
-    profile::Profile own = read(file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse,
-                                request.digest, request.digestKey);
+    profile::Profile own =
+        readProfile(settings, file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse);
+    if (request.digest) {
+        requirePinned(file.path, *own.digest, *request.digest, request.digestKey);
+    }
     if (request.program) {
         profile::selectPrograms(own, parse.programs(*request.program));
     }

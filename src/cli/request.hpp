@@ -15,9 +15,19 @@ namespace cli {
 
 // How documents are read: by `check` itself, for the hook in a process that can do nothing else.
 struct Parse {
-    std::function<profile::Profile(std::string text, std::string source, profile::Origin origin)> profile;
+    std::function<profile::Profile(std::string text, std::string source, profile::Origin origin,
+                                   const std::vector<profile::Fragment>& fragments)>
+        profile;
+    std::function<std::vector<profile::Use>(const profile::Fragment& fragment, profile::Origin origin)> uses;
     std::function<std::vector<std::string>(std::string value)> programs;  // of io.landlock.program
 };
+
+// By this process.
+Parse parseHere(unsigned abi);
+
+// The document with its fragments. Throws sys::Error.
+profile::Profile readProfile(const Settings& settings, const ProfileFile& file, profile::Origin origin,
+                             const Parse& parse);
 
 // What the node stacks under every container's own profile; without entries where it has none. Throws sys::Error.
 profile::Profile baselineOf(const Settings& settings, const Parse& parse);

@@ -141,7 +141,7 @@ profile::Profile ownProfile(const Settings& settings, const std::string& given, 
 {
     const bool isFile = given.find('/') != std::string::npos || given.ends_with(".json") || given.ends_with(".toml");
     const ProfileFile file = isFile ? readProfileFile(given) : findProfile(settings, given);
-    return parse.profile(file.text, file.path, Origin::nodeFile);
+    return readProfile(settings, file, Origin::nodeFile, parse);
 }
 
 // As the hook stacks it for a container, as far as it concerns the command.
@@ -156,10 +156,7 @@ profile::Profile profileFor(const Executable& command, const std::optional<std::
     if (!given && !settings.baseline) {
         throw UsageError("run: name a profile with --profile; this machine has no baseline");
     }
-    const Parse parse{[abi](const std::string& text, const std::string& source, Origin origin) {
-                          return profile::loadFile(text, source, origin, abi);
-                      },
-                      {}};
+    const Parse parse = parseHere(abi);
     const container::Rootfs rootfs = container::Rootfs::here();
     profile::Profile baseline = baselineOf(settings, parse);
     std::erase_if(baseline.entries, [&](const profile::Entry& one) { return !selects(one.select, rootfs, command); });

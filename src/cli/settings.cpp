@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/settings.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <memory>
+#include <set>
+#include <string_view>
 
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
@@ -20,12 +25,16 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t maxSettingsBytes = 64 * 1024;
-constexpr std::size_t maxNameBytes = 128;
+constexpr std::size_t maxNameBytes = profile::maxFragmentName;  // of a profile, too
+constexpr const char* fragmentDirectory = "/fragments";
+constexpr std::array<std::string_view, 2> endings = {".json", ".toml"};
 
-// No link is followed at the end: what was checked is what is read. Empty when there is none.
-sys::Fd openTrustedDirectory(const std::string& path)
+// No link is followed at the end: what was checked is what is read. Empty when there is none. `name`: in the directory
+// `above`.
+sys::Fd openTrustedDirectory(const std::string& path, int above = AT_FDCWD, const std::string& name = "")
 {
-    sys::Fd directory(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    sys::Fd directory(
+        openat(above, (name.empty() ? path : name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (directory) {
         sys::requireTrustedDirectory(directory.get(), path);
     } else if (errno == ENOTDIR) {
@@ -36,10 +45,17 @@ sys::Fd openTrustedDirectory(const std::string& path)
     return directory;
 }
 
-// std::nullopt when there is no such file.
-std::optional<std::string> readTrusted(const std::string& directory, const std::string& name, std::size_t limit)
+// Empty when the profile directory has none.
+sys::Fd openFragments(const std::string& directory)
 {
-    const sys::Fd parent = openTrustedDirectory(directory);
+    const sys::Fd above = openTrustedDirectory(directory);
+    return above ? openTrustedDirectory(directory + fragmentDirectory, above.get(), fragmentDirectory + 1) : sys::Fd();
+}
+
+// std::nullopt when there is no such file. `parent`: the directory.
+std::optional<std::string> readTrusted(const sys::Fd& parent, const std::string& directory, const std::string& name,
+                                       std::size_t limit)
+{
     if (!parent) {
         return std::nullopt;
     }
@@ -81,7 +97,8 @@ namespace {
 json documentOf(const std::string& path)
 {
     const std::size_t slash = path.rfind('/');
-    const auto text = readTrusted(path.substr(0, slash), path.substr(slash + 1), maxSettingsBytes);
+    const std::string directory = path.substr(0, slash);
+    const auto text = readTrusted(openTrustedDirectory(directory), directory, path.substr(slash + 1), maxSettingsBytes);
     return text ? sys::readJsonObject(*text, path) : json::object();
 }
 
@@ -143,24 +160,83 @@ std::optional<std::string> runtimeSetting(const std::string& path)
     return found->get<std::string>();
 }
 
-ProfileFile findProfile(const Settings& settings, const std::string& name)
+namespace {
+
+// `what`: for messages.
+ProfileFile find(const Settings& settings, const std::string& name, const std::string& what, bool fragment)
 {
     if (!isName(name)) {
-        throw sys::Error("profile name \"" + sys::printable(name) +
+        throw sys::Error(what + " name \"" + sys::printable(name, maxNameBytes) +
                          "\": must be 1 to 128 letters, digits, '-', '_' or "
                          "'.', and not start with '.'");
     }
     std::string tried;
-    for (const std::string& directory : settings.profileDirectories) {
-        for (const char* ending : {".json", ".toml"}) {
-            if (auto text = readTrusted(directory, name + ending, profile::maxDocumentBytes)) {
-                return {directory + "/" + name + ending, std::move(*text)};
+    for (const std::string& above : settings.profileDirectories) {
+        const std::string directory = above + (fragment ? fragmentDirectory : "");
+        const sys::Fd opened = fragment ? openFragments(above) : openTrustedDirectory(above);
+        for (const std::string_view ending : endings) {
+            const std::string file = name + std::string(ending);
+            if (auto text = readTrusted(opened, directory, file, profile::maxDocumentBytes)) {
+                return {directory + "/" + file, std::move(*text)};
             }
         }
         tried += (tried.empty() ? "" : " and ") + directory + "/" + name + ".json";
     }
-    throw sys::Error("no profile \"" + name + "\": tried " +
+    throw sys::Error("no " + what + " \"" + name + "\": tried " +
                      (tried.empty() ? "no directory" : tried + ", and the same in .toml"));
+}
+
+}  // namespace
+
+ProfileFile findProfile(const Settings& settings, const std::string& name)
+{
+    return find(settings, name, "profile", false);
+}
+
+ProfileFile findFragment(const Settings& settings, const std::string& name)
+{
+    return find(settings, name, "fragment", true);
+}
+
+namespace {
+
+std::vector<std::string> filesIn(const sys::Fd& directory, const std::string& path)
+{
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(openat(directory.get(), ".",
+                                                                      O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+                                                     closedir);
+    if (!stream) {
+        throw sys::errnoError(path);
+    }
+    std::vector<std::string> names;
+    for (errno = 0; const dirent* entry = readdir(stream.get()); errno = 0) {
+        names.emplace_back(entry->d_name);
+    }
+    if (errno != 0) {
+        throw sys::errnoError(path);
+    }
+    return names;
+}
+
+}  // namespace
+
+std::vector<std::string> fragmentNames(const Settings& settings)
+{
+    std::set<std::string> names;
+    for (const std::string& above : settings.profileDirectories) {
+        const sys::Fd opened = openFragments(above);
+        if (!opened) {
+            continue;
+        }
+        for (const std::string& file : filesIn(opened, above + fragmentDirectory)) {
+            const std::size_t dot = std::min(file.rfind('.'), file.size());
+            const std::string name = file.substr(0, dot);
+            if (std::ranges::find(endings, file.substr(dot)) != endings.end() && isName(name)) {
+                names.insert(name);
+            }
+        }
+    }
+    return {names.begin(), names.end()};
 }
 
 ProfileFile readProfileFile(const std::string& path)

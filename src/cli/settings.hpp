@@ -35,6 +35,13 @@ struct ProfileFile {
 };
 ProfileFile findProfile(const Settings& settings, const std::string& name);
 
+// The same of the fragment `name`, in the directories "fragments" of the profile directories.
+ProfileFile findFragment(const Settings& settings, const std::string& name);
+
+// The names of all fragments, sorted; what has no name of one is none. Throws sys::Error when a directory is not to be
+// trusted or cannot be read.
+std::vector<std::string> fragmentNames(const Settings& settings);
+
 // The profile in a file that somebody names himself, wherever that is. Throws sys::Error, also when others than root
 // and who we are may write it.
 ProfileFile readProfileFile(const std::string& path);

@@ -49,7 +49,7 @@ namespace profile {
 template <typename Archive>
 void fields(Archive& archive, PathRule& rule)
 {
-    archive(rule.path, rule.access, rule.pointer, rule.quiet);
+    archive(rule.path, rule.access, rule.pointer, rule.quiet, rule.optional);
 }
 
 template <typename Archive>
@@ -85,9 +85,21 @@ void fields(Archive& archive, Entry& entry)
 }
 
 template <typename Archive>
+void fields(Archive& archive, Use& use)
+{
+    archive(use.fragment, use.entry, use.pointer);
+}
+
+template <typename Archive>
+void fields(Archive& archive, Fragment& fragment)
+{
+    archive(fragment.name, fragment.path, fragment.text);
+}
+
+template <typename Archive>
 void fields(Archive& archive, Profile& profile)
 {
-    archive(profile.entries);
+    archive(profile.uses, profile.entries);
 }
 
 }  // namespace profile
@@ -98,7 +110,7 @@ namespace {
 
 constexpr std::size_t maxErrorBytes = 2000;
 
-enum class Kind : std::uint8_t { state, bundle, profile, programs };
+enum class Kind : std::uint8_t { state, bundle, profile, uses, programs };
 
 }  // namespace
 
@@ -113,6 +125,7 @@ struct Request {
     std::string name;  // bundle: its directory; profile: its source
     profile::Origin origin = profile::Origin::inlined;
     unsigned abi = 0;
+    std::vector<profile::Fragment> fragments = {};  // of a profile; or the one whose uses are wanted
 };
 
 struct Answer {
@@ -123,7 +136,7 @@ struct Answer {
 template <typename Archive>
 void fields(Archive& archive, Request& request)
 {
-    archive(request.kind, request.text, request.name, request.origin, request.abi);
+    archive(request.kind, request.text, request.name, request.origin, request.abi, request.fragments);
 }
 
 template <typename Archive>
@@ -159,8 +172,10 @@ std::string parse(const Request& request)
             return pack(oci::parseBundle(request.text, request.name));
         case Kind::profile: {
             const auto load = request.origin == profile::Origin::nodeFile ? profile::loadFile : profile::load;
-            return pack(load(request.text, request.name, request.origin, request.abi));
+            return pack(load(request.text, request.name, request.origin, request.abi, request.fragments));
         }
+        case Kind::uses:
+            return pack(profile::usesOf(request.fragments.at(0)));
         case Kind::programs:
             return pack(profile::programsOf(request.text));
     }
@@ -257,14 +272,28 @@ oci::Bundle Parser::bundle(std::string config, std::string directory)
     return bundle;
 }
 
-profile::Profile Parser::profile(std::string text, std::string source, profile::Origin origin, unsigned abi)
+Parser::Child& Parser::childFor(profile::Origin origin)
 {
     if (origin == profile::Origin::nodeFile && !nodes_) {
         nodes_.emplace();
     }
-    Child& child = origin == profile::Origin::nodeFile ? *nodes_ : others_;
-    auto profile = unpack<profile::Profile>(
-        child.ask(pack(Request{Kind::profile, std::move(text), source, origin, abi}), patience_));
+    return origin == profile::Origin::nodeFile ? *nodes_ : others_;
+}
+
+std::vector<profile::Use> Parser::usesOf(profile::Fragment fragment, profile::Origin origin)
+{
+    Request request{.kind = Kind::uses, .text = {}, .name = {}, .origin = origin};
+    request.fragments.push_back(std::move(fragment));
+    auto uses = unpack<std::vector<profile::Use>>(childFor(origin).ask(pack(std::move(request)), patience_));
+    requireSound(uses);
+    return uses;
+}
+
+profile::Profile Parser::profile(std::string text, std::string source, profile::Origin origin, unsigned abi,
+                                 std::vector<profile::Fragment> fragments)
+{
+    Request request{Kind::profile, std::move(text), source, origin, abi, std::move(fragments)};
+    auto profile = unpack<profile::Profile>(childFor(origin).ask(pack(std::move(request)), patience_));
     profile.source = std::move(source);
     for (profile::Entry& entry : profile.entries) {
         entry.origin = origin;

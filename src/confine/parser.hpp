@@ -31,10 +31,16 @@ public:
     // child ended.
     oci::State state(std::string text);
     oci::Bundle bundle(std::string config, std::string directory);
-    profile::Profile profile(std::string text, std::string source, profile::Origin origin, unsigned abi);
+    profile::Profile profile(std::string text, std::string source, profile::Origin origin, unsigned abi,
+                             std::vector<profile::Fragment> fragments = {});
+    // By the child that reads who uses it, which `origin` is of: what that was told can harm its own profile alone.
+    std::vector<profile::Use> usesOf(profile::Fragment fragment, profile::Origin origin);
     std::vector<std::string> programs(std::string value);
 
 private:
+    class Child;
+    Child& childFor(profile::Origin origin);
+
     class Child {
     public:
         Child();

@@ -24,6 +24,8 @@ bool isText(const std::string& text, std::size_t limit)
     return !text.empty() && text.size() <= limit && text.find('\0') == std::string::npos;
 }
 
+constexpr std::size_t maxNameBytes = 4 * profile::maxFragmentName;  // its bound counts characters
+
 bool isAbsolute(const std::string& path, std::size_t limit)
 {
     return isText(path, limit) && path.starts_with('/');
@@ -58,7 +60,9 @@ void requireSound(const oci::Bundle& bundle)
 
 void requireSound(const profile::Profile& profile)
 {
-    require(!profile.entries.empty() && profile.entries.size() <= profile::maxEntries);
+    // It is whole, or says what is to be read first.
+    require(profile.uses.empty() != profile.entries.empty() && profile.entries.size() <= profile::maxEntries);
+    requireSound(profile.uses);
     std::size_t layers = 0;
     std::size_t paths = 0;
     std::size_t pathBytes = 0;
@@ -86,6 +90,15 @@ void requireSound(const profile::Profile& profile)
     }
     require(layers <= profile::maxLayers && paths <= profile::maxPaths && pathBytes <= profile::maxExpandedBytes &&
             ports <= profile::maxPorts && programs <= profile::maxPrograms);
+}
+
+void requireSound(const std::vector<profile::Use>& uses)
+{
+    require(uses.size() <= profile::maxFragments);
+    for (const profile::Use& use : uses) {
+        require(isText(use.fragment, maxNameBytes) && isText(use.entry, profile::maxDocumentBytes) &&
+                isText(use.pointer, profile::maxDocumentBytes));
+    }
 }
 
 void requireSound(const std::vector<std::string>& programs)

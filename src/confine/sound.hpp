@@ -16,6 +16,7 @@ namespace confine {
 void requireSound(const oci::State& state);
 void requireSound(const oci::Bundle& bundle);
 void requireSound(const profile::Profile& profile);
+void requireSound(const std::vector<profile::Use>& uses);
 void requireSound(const std::vector<std::string>& programs);
 
 }  // namespace confine

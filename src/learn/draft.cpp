@@ -7,6 +7,7 @@
 
 #include "profile/model.hpp"
 #include "profile/path.hpp"
+#include "profile/toml.hpp"
 #include "sys/error.hpp"
 
 namespace learn {
@@ -20,6 +21,7 @@ using nlohmann::ordered_json;
 constexpr unsigned abi = 9;
 
 const std::uint64_t reading = landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "read_dir");
+const std::uint64_t handledNet = landlock::maskOf(Kind::net, "bind_tcp") | landlock::maskOf(Kind::net, "connect_tcp");
 const std::uint64_t executing = landlock::maskOf(Kind::fs, "execute") | reading;
 
 // A rule on one of these is about more than the program's own files.
@@ -76,6 +78,9 @@ constexpr std::array protectedPaths = {
 // Which libraries a program loads changes with each update: they are allowed as a whole.
 constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
                                                        "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
+
+// One rule that is written elsewhere is no shorter than the rule.
+constexpr std::size_t worthAUse = 2;
 
 // In a profile "$" begins a variable.
 std::string literal(const std::string& path)
@@ -136,7 +141,12 @@ public:
 
     Draft finish()
     {
-        ordered_json policy = {{"abi", abi}, {"ruleset", {ruleset()}}};
+        ordered_json policy = ordered_json::object();
+        if (ordered_json names = uses(); !names.empty()) {
+            policy["use"] = std::move(names);
+        }
+        policy["abi"] = abi;
+        policy["ruleset"] = {ruleset()};
         if (ordered_json paths = pathRules(); !paths.empty()) {
             policy["pathBeneath"] = std::move(paths);
         }
@@ -152,7 +162,8 @@ public:
                                     {"select", select},
                                     {"missingPaths", "skip"},
                                     {"policy", policy}};
-        out_.profile = ordered_json{{"description", description()}, {"entries", {entry}}}.dump(2) + "\n";
+        const ordered_json document = {{"description", description()}, {"entries", {entry}}};
+        out_.profile = style_.toml ? profile::tomlOf(document) : document.dump(2) + "\n";
         if (out_.profile.size() > profile::maxDocumentBytes) {
             throw sys::Error("the profile would be larger than " + std::to_string(profile::maxDocumentBytes) +
                              " bytes; let fewer files stand for their directory with --collapse");
@@ -293,6 +304,85 @@ private:
         }
     }
 
+    // Fragments in place of rules, those first that stand for most. A rule on the very path of a fragment's is one that
+    // both mean; what is merely somewhere beneath one would give the program all of it.
+    ordered_json uses()
+    {
+        std::vector<const Offer*> offers;
+        for (const Offer& offer : style_.fragments) {
+            if (harmless(offer)) {
+                offers.push_back(&offer);
+            }
+        }
+        std::set<std::string> names;
+        while (!offers.empty()) {
+            std::ranges::stable_sort(offers, [this](const Offer* one, const Offer* other) {
+                const std::size_t more = meant(*one);
+                const std::size_t less = meant(*other);
+                return more != less ? more > less : one->layer.paths.size() < other->layer.paths.size();
+            });
+            const Offer& best = *offers.front();
+            if (meant(best) < worthAUse) {
+                break;
+            }
+            offers.erase(offers.begin());
+            names.insert(best.name);
+            std::string stands;
+            for (auto at = rules_.begin(); at != rules_.end();) {
+                const bool covered = (at->second.rights & ~grantedBy(best.layer, at->first)) == 0;
+                stands += covered ? (stands.empty() ? "" : ", ") + sys::printable(at->first, maxPathBytes) : "";
+                at = covered ? rules_.erase(at) : std::next(at);
+            }
+            out_.reasons.push_back("use " + best.name + ": stands for " + stands + "; it has " +
+                                   std::to_string(best.layer.paths.size()) + " paths");
+        }
+        return names;
+    }
+
+    static std::uint64_t grantedBy(const profile::Layer& layer, const std::string& path)
+    {
+        std::uint64_t granted = 0;
+        for (const profile::PathRule& rule : layer.paths) {
+            granted |= profile::isBeneath(path, rule.path) ? rule.access : 0;
+        }
+        return granted;
+    }
+
+    // So many of its rules are ones of the draft, too.
+    std::size_t meant(const Offer& offer) const
+    {
+        return static_cast<std::size_t>(std::ranges::count_if(offer.layer.paths, [this](const profile::PathRule& rule) {
+            const auto own = rules_.find(rule.path);
+            return own != rules_.end() && (own->second.rights & ~rule.access) == 0;
+        }));
+    }
+
+    // It denies all that the profile does, opens no port that was not used and nothing that is withheld, and leaves
+    // alone where files are moved, which would want the same rights on both sides.
+    bool harmless(const Offer& offer) const
+    {
+        const profile::Layer& layer = offer.layer;
+        const std::uint64_t files = landlock::groupRights(landlock::Group::all, Kind::fs, abi);
+        const std::uint64_t scopes = landlock::groupRights(landlock::Group::all, Kind::scope, abi);
+        const bool denies = (files & ~layer.handledFs) == 0 && (handledNet & ~layer.handledNet) == 0 &&
+                            (scopes & ~recording_.scopes & ~layer.scoped) == 0;
+        return denies &&
+               std::ranges::all_of(layer.ports,
+                                   [this](const profile::PortRule& rule) {
+                                       const auto used = recording_.ports.find(rule.port);
+                                       const std::uint64_t rights = used == recording_.ports.end() ? 0 : used->second;
+                                       return (rule.access & handledNet & ~rights) == 0;
+                                   }) &&
+               std::ranges::none_of(out_.withheld,
+                                    [&layer](const Withheld& one) {
+                                        return (one.rights & grantedBy(layer, one.path)) != 0;
+                                    }) &&
+               std::ranges::none_of(rules_, [&layer](const auto& item) {
+                   const bool moves = (item.second.rights & landlock::maskOf(Kind::fs, "refer")) != 0;
+                   return moves && grantedBy(layer, item.first) != 0;
+               });
+    }
+
     ordered_json ruleset()
     {
         ordered_json set = {{"handledAccessFs", {"abi.all"}}, {"handledAccessNet", {"bind_tcp", "connect_tcp"}}};
@@ -332,15 +422,13 @@ private:
 
     ordered_json portRules()
     {
-        const std::uint64_t handled =
-            landlock::maskOf(Kind::net, "bind_tcp") | landlock::maskOf(Kind::net, "connect_tcp");
         std::map<std::uint64_t, ordered_json> ports;
         std::size_t count = 0;
         for (const auto& [port, rights] : recording_.ports) {
-            if ((rights & handled) != 0) {
-                ports.try_emplace(rights & handled, ordered_json::array()).first->second.push_back(port);
+            if ((rights & handledNet) != 0) {
+                ports.try_emplace(rights & handledNet, ordered_json::array()).first->second.push_back(port);
                 out_.reasons.push_back("port " + std::to_string(port) + " " +
-                                       listed(rightNames(Kind::net, rights & handled)) + ": used");
+                                       listed(rightNames(Kind::net, rights & handledNet)) + ": used");
                 ++count;
             }
         }

@@ -6,14 +6,23 @@
 #include <vector>
 
 #include "learn/recording.hpp"
+#include "profile/model.hpp"
 
 namespace learn {
+
+// A fragment, with all that it uses: what it comes to.
+struct Offer {
+    std::string name;
+    profile::Layer layer;
+};
 
 struct Style {
     std::string name = "learnt";
     std::vector<std::string> programs = {};  // empty: the entrypoint
     std::size_t collapse = 5;                // so many used files of a directory stand for all of it; 0: none do
     std::vector<std::string> into = {};      // directories that are protected otherwise
+    std::vector<Offer> fragments = {};       // that the profile may use
+    bool toml = false;
 };
 
 // What a rule on a protected directory would have allowed.
@@ -24,7 +33,7 @@ struct Withheld {
 };
 
 struct Draft {
-    std::string profile;               // JSON, to be read
+    std::string profile;               // JSON, to be read, or TOML
     std::vector<std::string> reasons;  // a line for each rule
     std::vector<Withheld> withheld;
 };

@@ -21,6 +21,7 @@ nlohmann::json parseJson(std::string_view text, std::string_view source);
 nlohmann::json parseFile(std::string_view text, std::string_view source);
 
 // load() from here on.
-Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi);
+Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi,
+                     const std::vector<Fragment>& fragments = {});
 
 }  // namespace profile

@@ -2,7 +2,9 @@
 #include "profile/load.hpp"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "profile/document.hpp"
 #include "profile/except.hpp"
@@ -40,9 +42,94 @@ std::string programError(std::string_view path)
     return normalisedPath(path) == "/" ? "\"/\" is no program" : "";
 }
 
+std::string entryName(const json& entry, std::size_t index)
+{
+    return entry.value("name", "entry-" + std::to_string(index));
+}
+
+// What a document's policies use, each fragment where it is named first.
+class Uses {
+public:
+    static std::vector<Use> of(const json& document)
+    {
+        Uses uses;
+        if (!document.contains("entries")) {
+            uses.add(document, "", "entry-0");
+            return std::move(uses.found_);
+        }
+        const json& entries = document.at("entries");
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            const std::string at = join(join("/entries", i), "policy");
+            const json& policy = entries[i].at("policy");
+            for (std::size_t k = 0; k < (policy.is_array() ? policy.size() : 1); ++k) {
+                uses.addLayer(policy.is_array() ? policy[k] : policy, policy.is_array() ? join(at, k) : at,
+                              entryName(entries[i], i));
+            }
+        }
+        return std::move(uses.found_);
+    }
+
+private:
+    void addLayer(const json& layer, const std::string& at, const std::string& entry)
+    {
+        const auto parts = layer.find("compose");
+        if (parts == layer.end()) {
+            return add(layer, at, entry);
+        }
+        for (std::size_t i = 0; i < parts->size(); ++i) {
+            add((*parts)[i], join(join(at, "compose"), i), entry);
+        }
+    }
+
+    void add(const json& policy, const std::string& at, const std::string& entry)
+    {
+        const auto names = policy.find("use");
+        for (std::size_t i = 0; names != policy.end() && i < names->size(); ++i) {
+            const std::string& name = (*names)[i].get_ref<const std::string&>();
+            if (std::ranges::none_of(found_, [&](const Use& use) { return use.fragment == name; })) {
+                found_.push_back({name, entry, join(join(at, "use"), i)});
+            }
+        }
+    }
+
+    std::vector<Use> found_;
+};
+
+// A fragment as it is read: a policy whose pointers name it, and the names of others.
+struct ReadFragment {
+    Policy policy;
+    std::vector<Use> uses;
+};
+
+ReadFragment readFragment(const Fragment& fragment)
+{
+    const json document = parseFile(fragment.text, fragment.path);
+    Problems problems;
+    if (document.is_object() && document.contains("entries")) {
+        problems.add("/entries", "this is a profile; a fragment is a policy on its own, without entries");
+    } else {
+        validate(document, problems);
+    }
+    problems.check(fragment.path);
+    ReadFragment out{readPolicy(document, fragment.name + "#", problems), Uses::of(document)};
+    problems.check(fragment.path);
+    for (auto& [path, rule] : out.policy.paths) {
+        rule.optional = true;
+    }
+    return out;
+}
+
 class Loader {
 public:
-    Loader(Origin origin, unsigned abi, Problems& problems) : origin_(origin), abi_(abi), problems_(problems) {}
+    Loader(Origin origin, unsigned abi, const std::vector<Fragment>& fragments, Problems& problems)
+        : origin_(origin),
+          abi_(abi),
+          problems_(problems)
+    {
+        for (const Fragment& fragment : fragments) {
+            fragments_.emplace(fragment.name, readFragment(fragment));
+        }
+    }
 
     Profile load(const json& document, std::string source)
     {
@@ -66,7 +153,7 @@ private:
     {
         const std::string at = join("/entries", index);
         Entry& entry = profile_.entries.emplace_back();
-        entry.name = item.value("name", "entry-" + std::to_string(index));
+        entry.name = entryName(item, index);
         entry.origin = origin_;
         checkName(entry.name, at);
         readSelect(item, at, entry.select);
@@ -183,22 +270,100 @@ private:
         Policy policy;
         if (const auto parts = item.find("compose"); parts != item.end()) {
             const std::string partsAt = join(at, "compose");
-            policy = readPolicy((*parts)[0], join(partsAt, 0), problems_);
+            policy = readWhole((*parts)[0], join(partsAt, 0));
             for (std::size_t i = 1; i < parts->size(); ++i) {
-                compose(policy, readPolicy((*parts)[i], join(partsAt, i), problems_));
+                compose(policy, readWhole((*parts)[i], join(partsAt, i)));
             }
         } else {
-            policy = readPolicy(item, at, problems_);
+            policy = readWhole(item, at);
         }
-        const std::size_t before = problems_.found().size();
-        Layer layer = resolve(policy, at, abi_, budget_, entry.dropped, problems_);
-        if (problems_.found().size() == before) {
+        Problems found;
+        Layer layer = resolve(policy, at, abi_, budget_, entry.dropped, found);
+        for (const Problem& problem : found.found()) {
+            // A fragment does not say whose entry it is in.
+            const bool elsewhere = problem.pointer.find('#') != std::string::npos;
+            problems_.add(problem.pointer,
+                          problem.message + (elsewhere ? "; used by entry " + sys::printable(entry.name) : ""));
+        }
+        if (found.empty()) {
             entry.layers.push_back(std::move(layer));
+        }
+    }
+
+    // A policy composed with all that it uses. What has variables alone brings these, and has no say in what is
+    // handled.
+    Policy readWhole(const json& document, const std::string& at)
+    {
+        Policy policy = readPolicy(document, at, problems_);
+        const auto names = document.find("use");
+        if (names == document.end()) {
+            return policy;
+        }
+        std::map<std::string, const Policy*> used;
+        for (const json& name : *names) {
+            addUsed(name.get_ref<const std::string&>(), used);
+        }
+        // What the policy says itself is denied, whatever it uses; of one that says nothing, what a fragment says.
+        const bool says = policy.restricts();
+        std::array<std::uint64_t, 3> wanted = policy.handled;
+        for (const auto& [name, fragment] : used) {
+            if (!fragment->restricts()) {
+                addVariables(policy, *fragment);
+            } else if (!policy.restricts()) {
+                const Policy own = std::exchange(policy, *fragment);
+                addVariables(policy, own);
+            } else {
+                Policy part = *fragment;
+                if (says) {
+                    part.quiet = policy.quiet;  // what of it is logged is no fragment's affair
+                }
+                compose(policy, part);
+            }
+            for (std::size_t i = 0; i < wanted.size() && !says; ++i) {
+                wanted[i] |= fragment->handled[i];
+            }
+        }
+        for (const auto& [name, fragment] : used) {
+            requireHandled(name, *fragment, wanted, join(at, "use"));
+        }
+        return policy;
+    }
+
+    // With all that it uses. Who has gathered them has looked for circles; here they would do no harm.
+    void addUsed(const std::string& name, std::map<std::string, const Policy*>& used)
+    {
+        const auto fragment = fragments_.find(name);
+        if (fragment == fragments_.end()) {
+            throw sys::Error("the fragment " + inQuotes(name) + " was not read");
+        }
+        if (!used.emplace(name, &fragment->second.policy).second) {
+            return;
+        }
+        for (const Use& use : fragment->second.uses) {
+            addUsed(use.fragment, used);
+        }
+    }
+
+    // To compose is to deny what all deny: a fragment that forgot a right would allow it everywhere.
+    void requireHandled(const std::string& name, const Policy& fragment, const std::array<std::uint64_t, 3>& wanted,
+                        const std::string& at)
+    {
+        std::string lacking;
+        for (const Kind kind : {Kind::fs, Kind::net, Kind::scope}) {
+            const auto index = static_cast<std::size_t>(kind);
+            for (std::uint64_t left = wanted[index] & ~fragment.handled[index]; left != 0; left &= left - 1) {
+                lacking += (lacking.empty() ? "" : ", ") + landlock::describe(kind, left & -left);
+            }
+        }
+        if (fragment.restricts() && !lacking.empty()) {
+            problems_.add(at, "the fragment " + inQuotes(name) + " does not handle " + lacking +
+                                  ", and would take the denial of that away; add it to the ruleset of the fragment");
         }
     }
 
     Origin origin_;
     unsigned abi_;
+    std::map<std::string, ReadFragment> fragments_;
     Problems& problems_;
     Profile profile_;
     Budget budget_;
@@ -221,16 +386,28 @@ json programList(std::string_view value)
 
 }  // namespace
 
-Profile load(std::string_view text, std::string source, Origin origin, unsigned abi)
+std::string moreFragments()
 {
-    const json document = parseJson(text, source);
-    return loadDocument(document, std::move(source), origin, abi);
+    return "more than " + std::to_string(maxFragments) + " fragments in the profile";
 }
 
-Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi)
+std::vector<Use> usesOf(const Fragment& fragment)
+{
+    return readFragment(fragment).uses;
+}
+
+Profile load(std::string_view text, std::string source, Origin origin, unsigned abi,
+             const std::vector<Fragment>& fragments)
+{
+    const json document = parseJson(text, source);
+    return loadDocument(document, std::move(source), origin, abi, fragments);
+}
+
+Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi,
+                 const std::vector<Fragment>& fragments)
 {
     const json document = parseFile(text, path);
-    return loadDocument(document, std::move(path), origin, abi);
+    return loadDocument(document, std::move(path), origin, abi, fragments);
 }
 
 std::string_view enforcementOf(const Entry& entry)
@@ -238,12 +415,20 @@ std::string_view enforcementOf(const Entry& entry)
     return entry.dropped.empty() ? "full" : "partial";
 }
 
-Profile loadDocument(const json& document, std::string source, Origin origin, unsigned abi)
+Profile loadDocument(const json& document, std::string source, Origin origin, unsigned abi,
+                     const std::vector<Fragment>& fragments)
 {
     Problems problems;
     validate(document, problems);
     problems.check(source);
-    Profile profile = Loader(origin, abi, problems).load(document, source);
+    if (std::vector<Use> uses = Uses::of(document); fragments.empty() && !uses.empty()) {
+        if (uses.size() > maxFragments) {
+            problems.add(uses[maxFragments].pointer, moreFragments());
+            problems.check(source);
+        }
+        return {.source = std::move(source), .uses = std::move(uses), .entries = {}};
+    }
+    Profile profile = Loader(origin, abi, fragments, problems).load(document, source);
     problems.check(source);
     return profile;
 }

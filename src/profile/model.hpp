@@ -21,12 +21,19 @@ inline constexpr std::size_t maxPrograms = 64;       // all entries together
 inline constexpr std::size_t maxProgramBytes = 511;  // one program path
 inline constexpr std::size_t maxPathBytes = 4095;
 inline constexpr std::size_t maxExpandedBytes = 1024 * 1024;  // all paths together, after variable expansion
+inline constexpr std::size_t maxFragments = 32;               // all that one profile uses
+inline constexpr std::size_t maxFragmentBytes = 256 * 1024;   // likewise
+inline constexpr std::size_t maxUseDepth = 8;                 // fragments that use fragments
+inline constexpr std::size_t maxFragmentName = 128;
 
 struct PathRule {
     std::string path;          // as the container sees it; relative: see cwdOf
     std::uint64_t access = 0;  // LANDLOCK_ACCESS_FS_*, a subset of the layer's handledFs; 0 only if quiet
-    std::string pointer;       // JSON pointer of the path in the document, for messages
-    bool quiet = false;        // LANDLOCK_ADD_RULE_QUIET, ABI 10
+    // JSON pointer of the path in the document, for messages; "NAME#/..." in the fragment NAME. ", " between those of
+    // several documents that grant something there.
+    std::string pointer;
+    bool quiet = false;     // LANDLOCK_ADD_RULE_QUIET, ABI 10
+    bool optional = false;  // of fragments alone, which are for more containers than one: may be missing
 };
 
 struct PortRule {
@@ -87,6 +94,12 @@ struct Entry {
     std::vector<Dropped> dropped;     // empty: full enforcement; else partial
 };
 
+// Whether the container starts when this path is not there.
+inline bool mayBeMissing(const Entry& entry, const PathRule& rule)
+{
+    return rule.optional || entry.missingPaths == MissingPaths::skip;
+}
+
 // What relative paths of an entry start at: the container's working directory comes from its image, which has no say
 // in what a node's profile means.
 inline std::string cwdOf(const Entry& entry, const std::string& processCwd)
@@ -94,12 +107,27 @@ inline std::string cwdOf(const Entry& entry, const std::string& processCwd)
     return entry.origin == Origin::nodeFile ? "/" : processCwd;
 }
 
+// Where a document names a fragment first.
+struct Use {
+    std::string fragment;
+    std::string entry;    // of a profile
+    std::string pointer;  // JSON pointer
+};
+
+struct UsedFragment {
+    std::string name;
+    std::string path;
+    sys::Digest digest;
+};
+
 struct Profile {
     std::string source;  // file, or annotation key: names the document in messages
-    // Of the document's bytes, and of those of the node's baseline beneath it; by who has read them, before they are
-    // parsed.
+    // Of the document and its fragments (digestOf), and the same of the node's baseline beneath it; by who has read
+    // their bytes.
     std::optional<sys::Digest> digest = {};
     std::optional<sys::Digest> baselineDigest = {};
+    std::vector<UsedFragment> fragments = {};  // by name; likewise
+    std::vector<Use> uses = {};                // it was loaded without these, and has no entries
     std::vector<Entry> entries;
 };
 

@@ -201,15 +201,28 @@ private:
     bool quietPorts_ = false;
 };
 
+// One pointer for each document.
+void addPointer(std::string& pointers, const std::string& pointer)
+{
+    const std::string document = pointer.substr(0, pointer.find('#') + 1);
+    if (pointers.empty() || (", " + pointers).find(", " + (document.empty() ? "/" : document)) == std::string::npos) {
+        pointers += (pointers.empty() ? "" : ", ") + pointer;
+    }
+}
+
 template <typename Rules>
 void composeRules(Rules& rules, const Rules& others, std::uint64_t handled, bool quiet)
 {
     for (const auto& [key, other] : others) {
-        Policy::Rule& rule = rules[key];
-        rule.access |= other.access;
-        rule.quiet |= other.quiet;
-        if (rule.pointer.empty()) {
-            rule.pointer = other.pointer;
+        if ((other.access & handled) == 0 && !other.quiet) {
+            continue;
+        }
+        const auto [at, isNew] = rules.try_emplace(key, other);
+        if (!isNew) {
+            at->second.access |= other.access;
+            at->second.quiet |= other.quiet;
+            at->second.optional &= other.optional;
+            addPointer(at->second.pointer, other.pointer);
         }
     }
     for (auto& [key, rule] : rules) {
@@ -297,14 +310,15 @@ private:
             return;
         }
         for (const std::string& expanded : parsed.expand(policy_.variables)) {
-            if (!addPath(expanded, access, quiet, rule.pointer)) {
+            if (!addPath(expanded, access, quiet, rule)) {
                 return;
             }
         }
     }
 
-    bool addPath(const std::string& expanded, std::uint64_t access, bool quiet, const std::string& pointer)
+    bool addPath(const std::string& expanded, std::uint64_t access, bool quiet, const Policy::Rule& from)
     {
+        const std::string& pointer = from.pointer;
         std::string path = normalisedPath(expanded);
         if (path.empty() || path.size() > maxPathBytes) {
             problems_.add(pointer, path.empty() ? "the path is empty once its variables are put in"
@@ -318,12 +332,11 @@ private:
         }
         budget_.pathBytes -= path.size();
         PathRule& rule = paths_[path];
+        rule.optional = from.optional && (rule.path.empty() || rule.optional);
         rule.path = std::move(path);
         rule.access |= access;
         rule.quiet |= quiet;
-        if (rule.pointer.empty()) {
-            rule.pointer = pointer;
-        }
+        addPointer(rule.pointer, pointer);
         return true;
     }
 
@@ -383,6 +396,13 @@ Policy readPolicy(const json& document, const std::string& pointer, Problems& pr
     return PolicyReader(pointer, problems).read(document);
 }
 
+void addVariables(Policy& policy, const Policy& other)
+{
+    for (const auto& [name, values] : other.variables) {
+        policy.variables[name].insert(values.begin(), values.end());
+    }
+}
+
 void compose(Policy& policy, const Policy& other)
 {
     for (std::size_t i = 0; i < policy.handled.size(); ++i) {
@@ -391,9 +411,7 @@ void compose(Policy& policy, const Policy& other)
     }
     composeRules(policy.paths, other.paths, policy.handledOf(Kind::fs), policy.quietOf(Kind::fs) != 0);
     composeRules(policy.ports, other.ports, policy.handledOf(Kind::net), policy.quietOf(Kind::net) != 0);
-    for (const auto& [name, values] : other.variables) {
-        policy.variables[name].insert(values.begin(), values.end());
-    }
+    addVariables(policy, other);
     policy.asked.insert(other.asked.begin(), other.asked.end());
     if (other.abi) {
         policy.abi = policy.abi ? std::min(*policy.abi, *other.abi) : other.abi;

@@ -25,6 +25,7 @@ struct Policy {
         std::uint64_t access = 0;
         bool quiet = false;
         std::string pointer;
+        bool optional = false;  // see PathRule
         bool operator==(const Rule& other) const { return access == other.access && quiet == other.quiet; }
     };
 
@@ -32,6 +33,9 @@ struct Policy {
     std::uint64_t handledOf(Kind kind) const { return handled[static_cast<std::size_t>(kind)]; }
     std::uint64_t& quietOf(Kind kind) { return quiet[static_cast<std::size_t>(kind)]; }
     std::uint64_t quietOf(Kind kind) const { return quiet[static_cast<std::size_t>(kind)]; }
+
+    // Else it has variables alone, as far as it can be composed with others.
+    bool restricts() const { return (handled[0] | handled[1] | handled[2]) != 0; }
 
     bool operator==(const Policy& other) const
     {
@@ -57,6 +61,9 @@ struct Budget {
 
 // `document` matches the schema of a policy; what the schema cannot say is checked here.
 Policy readPolicy(const nlohmann::json& document, const std::string& pointer, Problems& problems);
+
+// Merges the variables of `other` into those of `policy`.
+void addVariables(Policy& policy, const Policy& other);
 
 // Merges `other` into `policy`: what both handle stays handled; each rule of both stays as far as it is handled.
 // Idempotent and commutative, like landlockconfig's.

@@ -52,7 +52,59 @@ std::string messageOf(const sys::TomlProblem& problem)
     return "no valid TOML";
 }
 
+// handledAccessFs -> handled_access_fs
+std::string tomlName(std::string_view name)
+{
+    std::string out;
+    for (const char c : name) {
+        out += c >= 'A' && c <= 'Z' ? std::string{'_', static_cast<char>(c - 'A' + 'a')} : std::string(1, c);
+    }
+    return out;
+}
+
+bool isTables(const nlohmann::ordered_json& value)
+{
+    return value.is_array() && !value.empty() && value.front().is_object();
+}
+
+// Strings are as in JSON, but for one character that TOML wants escaped.
+std::string tomlValue(const nlohmann::ordered_json& value)
+{
+    std::string out;
+    for (const char c : value.dump()) {
+        out += c == '\x7f' ? "\\u007f" : std::string(1, c);
+    }
+    return out;
+}
+
+// What has no table of its own comes first: after a table's head all is that table's.
+std::string tomlTable(const nlohmann::ordered_json& table, const std::string& at)
+{
+    std::string out;
+    for (const auto& [name, value] : table.items()) {
+        if (!value.is_object() && !isTables(value)) {
+            out += tomlName(name) + " = " + tomlValue(value) + "\n";
+        }
+    }
+    for (const auto& [name, value] : table.items()) {
+        const std::string below = at + (at.empty() ? "" : ".") + tomlName(name);
+        if (value.is_object()) {
+            out += "\n[" + below + "]\n" + tomlTable(value, below);
+        } else if (isTables(value)) {
+            for (const nlohmann::ordered_json& item : value) {
+                out += "\n[[" + below + "]]\n" + tomlTable(item, below);
+            }
+        }
+    }
+    return out;
+}
+
 }  // namespace
+
+std::string tomlOf(const nlohmann::ordered_json& document)
+{
+    return tomlTable(document, "");
+}
 
 nlohmann::json parseToml(std::string_view text, std::string_view source)
 {

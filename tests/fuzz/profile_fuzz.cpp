@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Profiles, as they come in annotations: whatever the text, load() gives a profile within its bounds or an error whose
-// every message is one short line; and ours agrees with the library's validator.
+// Profiles, as they come in annotations, and fragments: whatever the text, load() gives a profile within its bounds or
+// an error whose every message is one short line; and ours agrees with the library's validator.
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 #include "profile/document.hpp"
 #include "profile/load.hpp"
 #include "profile/schema.hpp"
-#include "../unit/profile/validator.hpp"
+#include "../unit/validator.hpp"
 
 namespace {
 
@@ -25,6 +25,7 @@ void checkProfile(const profile::Profile& loaded)
     std::size_t layers = 0;
     std::size_t paths = 0;
     std::size_t ports = 0;
+    expect(loaded.entries.empty() != loaded.uses.empty() && loaded.uses.size() <= profile::maxFragments);
     for (const profile::Entry& entry : loaded.entries) {
         expect(!entry.layers.empty() && entry.noNewPrivileges);
         expect(entry.select.programs.empty() == (entry.select.kind == profile::Selector::entrypoint));
@@ -61,7 +62,7 @@ void checkSchema(std::string_view text)
         const nlohmann::json document = profile::parseJson(text, "fuzz");
         profile::Problems problems;
         profile::validate(document, problems);
-        expect(matchesSchema(document) == problems.empty());
+        expect(matchesSchema(document, profile::compactSchema()) == problems.empty());
     } catch (const profile::Invalid&) {
     }
 }
@@ -78,6 +79,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
     try {
         checkProfile(profile::load(text, "fuzz", profile::Origin::inlined, abi));
+    } catch (const profile::Invalid& error) {
+        checkMessages(error);
+    }
+    // The same as a fragment, alone and with one that uses it.
+    const profile::Fragment fragment{"f", "f.json", std::string(text)};
+    try {
+        std::vector<profile::Fragment> fragments{fragment, {"g", "g.json", R"({"use":["f"],"abi":6})"}};
+        for (const profile::Use& use : profile::usesOf(fragment)) {
+            if (use.fragment != "f" && use.fragment != "g") {
+                fragments.push_back({use.fragment, "u.json", R"({"variable":[{"name":"v","literal":["/v"]}]})"});
+            }
+        }
+        checkProfile(profile::load(R"({"use":["g"],"abi":6,"ruleset":[{"scoped":["abi.all"]}]})", "fuzz",
+                                   profile::Origin::inlined, abi, fragments));
     } catch (const profile::Invalid& error) {
         checkMessages(error);
     }

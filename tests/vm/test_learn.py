@@ -49,10 +49,13 @@ class Recorder:
 class Learn(TestCase):
     @classmethod
     def setUpClass(cls):
-        os.makedirs(DIRECTORY, exist_ok=True)
-        shutil.copy(os.path.join(SOURCE, "profiles", "learn.json"), DIRECTORY)
-        os.chown(os.path.join(DIRECTORY, "learn.json"), 0, 0)
-        os.chmod(os.path.join(DIRECTORY, "learn.json"), 0o644)
+        shutil.copytree(os.path.join(SOURCE, "profiles"), DIRECTORY, dirs_exist_ok=True)
+        for directory, _, names in os.walk(DIRECTORY):
+            os.chmod(directory, 0o755)
+            os.chown(directory, 0, 0)
+            for name in names:
+                os.chmod(os.path.join(directory, name), 0o644)
+                os.chown(os.path.join(directory, name), 0, 0)
 
     @classmethod
     def tearDownClass(cls):
@@ -190,6 +193,20 @@ class Learn(TestCase):
         # Another run of the same, in a fresh container.
         again = self.nginx()
         self.same_run(again, self.drive_nginx, again.script("entrypoint.sh", text))
+
+        # Its libraries it has from a fragment, and what it does not need is not in one that it would have to use.
+        self.assertEqual(policy["use"], ["base-glibc"])
+        parents = [path for rule in policy["pathBeneath"] for path in rule["parent"]]
+        self.assertEqual([path for path in parents if path.startswith(("/lib", "/usr/lib"))], [])
+        alone = self.profile("--into", "/run", "--program", "/usr/sbin/nginx", "--no-use")["entries"][0]["policy"]
+        self.assertNotIn("use", alone)
+        self.assertTrue([path for rule in alone["pathBeneath"] for path in rule["parent"] if "/lib" in path])
+        toml = oci_landlock("learn", "profile", "--toml", "--into", "/run", self.recording)
+        path = os.path.join(self.directory, "learnt.toml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(toml.stdout)
+        against = oci_landlock("check", "--against", self.recording, path)
+        self.assertEqual((against.returncode, "would deny nothing" in against.stdout), (0, True), against)
 
         # Without one of its rules, something would be denied, and what that is is said.
         policy["netPort"] = [rule for rule in policy["netPort"] if 7777 not in rule["port"]]

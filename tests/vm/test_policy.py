@@ -28,6 +28,108 @@ def baseline(*entries):
         yield path
 
 
+@contextlib.contextmanager
+def fragments(config="{}", **documents):
+    """A node with these fragments."""
+    with settings(config):
+        directory = f"{SETTINGS}/profiles/fragments"
+        os.mkdir(directory, 0o755)
+        for name, document in documents.items():
+            write(f"{directory}/{name}.json", document)
+        yield directory
+
+
+def write(path, document):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    os.chmod(path, 0o644)
+
+
+class Fragments(DirectTestCase):
+    ALL = {"abi": 6, "ruleset": [{"handledAccessFs": ["abi.all"], "handledAccessNet": ["abi.all"], "scoped": ["abi.all"]}]}
+    LIBRARIES = {**ALL, "pathBeneath": [{"allowedAccess": ["abi.read_execute"],
+                                         "parent": ["/bin", "/lib", "/of/another/image"]}]}
+    OWN = {"abi": 6, "ruleset": [{"handledAccessFs": ["abi.all"]}]}
+
+    def test_allow_what_they_say(self):
+        """In a profile of the node, in an annotation and in the baseline; what they name may be missing."""
+        using = profile(entry(rules={"use": ["more"], **self.OWN}))
+        check = ("/bin/probe", "read", "/etc/secret", "+", "read", "/allowed/file")
+        with fragments(more={"use": ["libraries", "names"], **self.ALL,
+                             "pathBeneath": [{"allowedAccess": ["read_file"], "parent": ["${place}"]}]},
+                       names={"variable": [{"name": "place", "literal": ["/allowed", "/nowhere"]}]},
+                       libraries=self.LIBRARIES):
+            write(f"{SETTINGS}/profiles/own.json", using)
+            for wanted in ("own", using):
+                for runtime in self.each_runtime():
+                    bundle = self.bundle()
+                    bundle.annotate(wanted)
+                    result = bundle.run(runtime, *check)
+                    self.assertEqual(result.stdout, DENIED + "read /allowed/file: allowed\n", result.stderr)
+            with open(f"{SETTINGS}/config.json", "w", encoding="utf-8") as file:
+                file.write('{"baseline": "own"}')
+            bundle = self.bundle()
+            bundle.config["annotations"] = {}
+            result = bundle.run("crun", *check)
+            self.assertEqual(result.stdout, DENIED + "read /allowed/file: allowed\n", result.stderr)
+            with bundle.running("crun", "/bin/sleep", "600") as container:
+                self.assertEqual(container.code, 0, container.output())
+                self.assertEqual(status()["containers"][0]["entries"][0]["enforcement"], "full")
+                shown = oci_landlock("inspect", bundle.id).stdout
+                self.assertIn("/allowed", shown)
+                self.assertNotIn("/nowhere", shown)
+                self.assertNotIn("/of/another/image", shown)
+        self.assertMapsEmpty()
+
+    def test_keep_it_from_starting(self):
+        """One line says which profile, entry, fragment and place it is; the profile's own paths may not be missing."""
+        bundle = self.bundle()
+        start = "/own.json: /entries/0/policy/use/0: entry entry-0: fragment libraries"
+        with fragments(libraries=self.LIBRARIES) as directory, gate(bundle) as held:
+            own = f"{SETTINGS}/profiles/own.json"
+            path = f"{directory}/libraries.json"
+            bundle.annotate("own")
+            write(own, profile(entry(rules={"use": ["libraries"], **self.OWN,
+                                            "pathBeneath": [{"allowedAccess": ["read_file"], "parent": ["/absent"]}]})))
+            self.assertRefused(held.hook(), "own.json: /entries/0/policy/pathBeneath/0/parent/0: /absent: does not exist")
+            write(own, profile(entry(rules={"use": ["libraries"], **self.OWN})))
+            for document, words in (
+                    ({"entries": []}, f"{start}: {path}: /entries: this is a profile"),
+                    ({**self.ALL, "exec": 1}, f"{start}: {path}: /exec: unknown field"),
+                    ({"use": ["absent"]}, f"{start} > absent: no fragment \"absent\": tried "),
+                    ({"use": ["libraries"]}, f"{start} > libraries: it uses itself"),
+                    ({**self.OWN, "ruleset": [{"handledAccessFs": ["execute"]}]}, "own.json: /entries/0/policy/use: the "
+                     "fragment \"libraries\" does not handle fs.write_file"),
+                    ({**self.ALL, "pathBeneath": [{"allowedAccess": ["execute"], "parent": ["${x}"]}]},
+                     "own.json: libraries#/pathBeneath/0/parent/0: the variable \"x\" is not defined")):
+                write(path, document)
+                with self.subTest(words=words):
+                    result = held.hook()
+                    self.assertRefused(result, words)
+                    self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+            # A link of the image that leads elsewhere is named by the fragment that lists it.
+            os.symlink("/etc", bundle.path("link"))
+            write(path, {**self.ALL, "pathBeneath": [{"allowedAccess": ["read_file"], "parent": ["/link"]}]})
+            self.assertRefused(held.hook(), "libraries#/pathBeneath/0/parent/0", "/link")
+            write(path, self.LIBRARIES)
+            os.chmod(path, 0o666)
+            self.assertRefused(held.hook(), f"{start}: {path}: must belong to root")
+            os.unlink(path)
+            os.mkfifo(path)
+            self.assertRefused(held.hook(timeout=20), f"{start}: {path}: not a regular file")
+            os.unlink(path)
+            write(path, self.LIBRARIES)
+            # Pinned with its fragments.
+            digest = json.loads(oci_landlock("check", "--json", own).stdout)[0]["digest"]
+            bundle.annotate("own", **{"io.landlock.digest": digest})
+            write(path, {**self.LIBRARIES, "variable": [{"name": "x"}]})
+            self.assertRefused(held.hook(), "own.json: has the digest", f"wants {digest}")
+            write(path, self.LIBRARIES)
+            result = held.hook()
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertMapsEmpty()
+
+
 class Baseline(DirectTestCase):
     def test_holds_for_every_container(self):
         """Without annotations, with others' annotations, for the sandbox of a pod; a session too."""

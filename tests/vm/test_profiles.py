@@ -16,9 +16,12 @@ class Profiles(TestCase):
     @classmethod
     def setUpClass(cls):
         shutil.copytree(os.path.join(SOURCE, "profiles"), DIRECTORY, dirs_exist_ok=True)
-        for name in os.listdir(DIRECTORY):
-            os.chmod(os.path.join(DIRECTORY, name), 0o644)
-            os.chown(os.path.join(DIRECTORY, name), 0, 0)
+        for directory, _, names in os.walk(DIRECTORY):
+            os.chmod(directory, 0o755)
+            os.chown(directory, 0, 0)
+            for name in names:
+                os.chmod(os.path.join(directory, name), 0o644)
+                os.chown(os.path.join(directory, name), 0, 0)
 
     @classmethod
     def tearDownClass(cls):

@@ -176,14 +176,16 @@ class Run(unittest.TestCase):
                         self.verdicts("Permission denied"))
         self.assertDone(self.run_it("--profile", file, "probe", *self.reads[1:], env={"PATH": ""}, cwd=self.home),
                         self.verdicts("Permission denied"))
-        self.assertRefused(self.run_it("--profile", file, "probe", env={"PATH": self.path("first")}),
-                           "Permission denied", status=126)
+        for directories in (self.path("first"), self.path("first") + ":/nowhere"):
+            self.assertRefused(self.run_it("--profile", file, "probe", env={"PATH": directories}), "Permission denied",
+                               status=126)
 
     def test_usage(self):
         file = self.write(profile(entry(rules=self.rules)))
         for words, text in (([], "name a command"), (["--profile", file], "name a command"), (["--profile"], "missing"),
                             (["--profile", file, "--"], "name a command"), (["--frobnicate", "true"], "frobnicate"),
-                            (["--entry", "web", "true"], "--profile"), (["true"], "name a profile with --profile"),
+                            (["--entry", "web", "true"], "--entry wants a --profile that has it"),
+                            (["true"], "name a profile with --profile; this machine has no baseline"),
                             (["--profile", file, "--profile", file, "true"], "more than once")):
             with self.subTest(words=words):
                 self.assertRefused(self.run_it(*words), text)
@@ -249,6 +251,10 @@ class Run(unittest.TestCase):
             for words in (("--profile", wide), ()):
                 self.assertDone(self.run_it(*words, *self.reads), self.verdicts("Permission denied"))
             self.assertDone(self.run_it(*self.reads, user=NOBODY), self.verdicts("Permission denied"))
+            # One that does not concern the command leaves nothing to run it with.
+            self.write(profile(entry({"program": ["/nowhere"]}, handling("read_file"))), "profiles/base.json")
+            self.assertRefused(self.run_it(*self.reads), "no entry selects ", "; name a profile with --profile")
+            self.assertDone(self.run_it("--profile", wide, *self.reads), self.verdicts("allowed"))
         self.assertDone(self.run_it("--profile", wide, *self.reads), self.verdicts("allowed"))
 
     def test_no_new_privileges(self):
@@ -317,17 +323,95 @@ class Run(unittest.TestCase):
                                       "    layer 1: allowed, it is not handled\n"), result.stderr)
             found = json.loads(can("--path", path, "--json", file).stdout)
             self.assertEqual((found["right"], found["path"], found["allowed"]), ("read_file", path, status == 0))
+        # One entry that denies it is enough, in whatever order they come.
+        both = [entry(rules=self.rules), entry(rules=handling("make_sock"))]
+        for entries in (both, both[::-1]):
+            self.assertEqual(can("--path", self.path("secret"), self.write(profile(*entries), "both.json")).returncode, 1)
         for words in (["--path", self.path("absent"), file], ["--path", self.home, self.path("absent.json")],
                       ["--path", "relative", file], ["--port", "80", file], [file], ["--path", self.home],
-                      ["--path", self.home, "--compose", file], ["--path", self.home, file, file]):
+                      ["--path", self.home, "--compose", file], ["--path", self.home, file, file],
+                      ["--path", self.home, "--against", file, file],
+                      ["--path", self.home, "--applier", "launch", file]):
             result = can(*words)
             self.assertEqual((result.returncode, result.stdout), (2, ""), words)
             self.assertRegex(result.stderr, r"\Aoci-landlock: [^\n]+\n\Z")
+        for words in (["--path", self.home], ["--port", "80"]):
+            result = subprocess.run([OCI_LANDLOCK, "check", *words, file], capture_output=True, text=True, check=False)
+            self.assertEqual((result.returncode, result.stdout, "want --can" in result.stderr), (2, "", True), result)
         for right, words, status in (("bind_tcp", ["--port", "80"], 0), ("signal", [], 0), ("refer", [], 2), ("x", [], 2)):
             self.assertEqual(can(*words, file, right=right).returncode, status, right)
         self.rules["pathBeneath"][0]["parent"].append("/nowhere")
         file = self.write(profile(entry(rules=self.rules)))
         self.assertEqual(can("--path", self.path("allowed"), file).returncode, 2)
+
+    def test_check_can_in_a_bundle(self):
+        """Of the bundle's root file system alone, whatever this machine has by these names."""
+        def can(path, document, *words):
+            result = subprocess.run([OCI_LANDLOCK, "check", "--can", "read_file", "--path", path, "--bundle",
+                                     self.path("bundle"), *words, self.write(document, "bundled.json")],
+                                    capture_output=True, text=True, check=False)
+            self.assertEqual(result.stdout == "", result.returncode == 2, result)
+            return result.returncode, result.stderr
+
+        self.write({"root": {"path": "rootfs"}}, "bundle/config.json")
+        root = self.path("bundle", "rootfs")
+        for name in ("data/here", "outside", "inside/file"):
+            self.write({}, os.path.join(root, name))
+        os.symlink("/inside", os.path.join(root, "data/link"))
+        os.symlink("/data/here", os.path.join(root, "alias"))
+
+        def reading(*paths, **more):
+            return profile(entry(rules=handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": paths}]),
+                                 **more))
+        for path, status in (("/data/here", 0), ("/outside", 1), ("/alias", 0), ("/data/link/file", 1), ("/etc/passwd", 2),
+                             (self.path("secret"), 2)):
+            self.assertEqual(can(path, reading("/data"))[0], status, path)
+        self.assertEqual(can("/data/link/file", reading("/data", "/inside"))[0], 0)
+        # What the container would not start with cannot be told either.
+        status, said = can("/outside", reading("/alias"))
+        self.assertEqual((status, "leads to /data/here by a symbolic link" in said), (2, True), said)
+        status, said = can("/outside", reading("/etc/passwd"))
+        self.assertEqual((status, "/entries/0/policy/pathBeneath/0/parent/0" in said), (2, True), said)
+        self.assertEqual(can("/outside", reading("/etc/passwd", missingPaths="skip"))[0], 1)
+        os.rename(self.path("bundle", "config.json"), self.path("config.json"))
+        self.assertEqual(can("/outside", reading("/data"))[0], 2)
+        os.rename(self.path("config.json"), self.path("bundle", "config.json"))
+        # A fragment's paths may be missing, and it is said which of them allows something.
+        self.write(handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": ["/etc/passwd", "/outside"]}]),
+                   "profiles/fragments/more.json")
+        using = profile(entry(rules={"use": ["more"]}))
+        self.assertEqual(can("/outside", using, "--profiles", self.path("profiles"))[0], 0)
+        result = subprocess.run([OCI_LANDLOCK, "check", "--profiles", self.path("profiles"), "--bundle",
+                                 self.path("bundle"), self.write(using)], capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("allows /outside: read_file (more#/pathBeneath/0/parent/1)\n", result.stdout)
+        self.assertIn("missing: /etc/passwd (more#/pathBeneath/0/parent/0)\n", result.stdout)
+        self.assertIn(f"  uses more: {self.path('profiles', 'fragments', 'more.json')}, sha256:", result.stdout)
+        found = json.loads(subprocess.run([OCI_LANDLOCK, "check", "--json", "--profiles", self.path("profiles"),
+                                           self.path("profile.json")], capture_output=True, check=False).stdout)
+        self.assertEqual([fragment["name"] for fragment in found[0]["fragments"]], ["more"])
+        self.write({"root": {"path": "rootfs"}, "annotations": {"io.landlock.profile": json.dumps(using)}},
+                   "bundle/config.json")
+        result = subprocess.run([OCI_LANDLOCK, "check", "--profiles", self.path("profiles"), "--bundle",
+                                 self.path("bundle")], capture_output=True, text=True, check=False)
+        self.assertEqual((result.returncode, "  uses more: " in result.stdout), (0, True), result)
+        both = profile(entry(rules={"use": ["more"], **reading("/absent")["entries"][0]["policy"]}))
+        result = subprocess.run([OCI_LANDLOCK, "check", "--profiles", self.path("profiles"), "--bundle",
+                                 self.path("bundle"), self.write(both)], capture_output=True, text=True, check=False)
+        self.assertEqual((result.returncode, "missing: /absent" in result.stderr), (1, True), result)
+
+    def test_fragments(self):
+        """Of the node, or a user's own."""
+        more = {**self.rules, "pathBeneath": self.rules["pathBeneath"] +
+                [{"allowedAccess": ["read_file"], "parent": ["/nowhere", "/also/nowhere"]}]}
+        file = self.write(profile(entry(rules={"use": ["more"]})))
+        own = self.write(more, ".config/oci-landlock/profiles/fragments/more.json", owner=NOBODY)
+        self.assertDone(self.run_it("--profile", file, *self.reads, user=NOBODY), self.verdicts("Permission denied"))
+        self.assertRefused(self.run_it("--profile", file, *self.reads), "entry entry-0: fragment more: no fragment ")
+        with settings(profileDirectories=[os.path.dirname(os.path.dirname(own))]):
+            self.assertRefused(self.run_it("--profile", file, *self.reads), own, "must belong to root")
+            os.chown(own, 0, 0)
+            self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
 
     def test_nothing_is_kept(self):
         """The node is as it was."""

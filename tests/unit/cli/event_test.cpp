@@ -2,14 +2,11 @@
 #include "cli/event.hpp"
 
 #include <gtest/gtest.h>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
+
+#include "validator.hpp"
 
 namespace {
 
@@ -20,13 +17,7 @@ constexpr std::int64_t offset = 1'700'000'000'000'000'000;
 
 bool fitsSchema(const ordered_json& event)
 {
-    std::ifstream file(SOURCE_ROOT "/schema/event.schema.json");
-    const json text = json::parse(file);
-    valijson::Schema schema;
-    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-        .populateSchema(valijson::adapters::NlohmannJsonAdapter(text), schema);
-    const json document(event);
-    return valijson::Validator().validate(schema, valijson::adapters::NlohmannJsonAdapter(document), nullptr);
+    return matchesSchemaIn(SOURCE_ROOT "/schema/event.schema.json", event);
 }
 
 oll_seen seenEvent(std::uint32_t kind)

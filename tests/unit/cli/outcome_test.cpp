@@ -29,6 +29,7 @@ cli::Prepared prepared(std::vector<std::string> skipped, std::vector<std::string
 {
     cli::Prepared prepared;
     prepared.skipped.push_back(std::move(skipped));
+    prepared.absent.emplace_back();
     prepared.led.push_back(std::move(led));
     return prepared;
 }
@@ -84,6 +85,20 @@ TEST(Policy, IsWhatIsEnforced)
               json::parse(
                   R"([{"path":"/p0","allowedAccess":["read_file"]},{"path":"/p2","allowedAccess":["read_file"]}])"));
     EXPECT_FALSE(entry["layers"][0].contains("netPort"));
+}
+
+// What a fragment has for other images is neither enforced nor missed.
+TEST(Policy, SaysNothingOfWhatFragmentsAllowElsewhere)
+{
+    cli::Prepared found = prepared({});
+    found.absent[0] = {"/p1", "/p2"};
+    const profile::Profile profile = withPaths(3, "/p");
+    const json entry = json::parse(cli::policyOf(profile, found, 6))["entries"][0];
+    EXPECT_EQ(entry["enforcement"], "full");
+    EXPECT_EQ(entry["skippedPaths"], json::array());
+    EXPECT_EQ(entry["layers"][0]["pathBeneath"], json::parse(R"([{"path":"/p0","allowedAccess":["read_file"]}])"));
+    EXPECT_EQ(json::parse(cli::outcomeOf(profile, found))["entries"][0]["enforcement"], "full");
+    EXPECT_EQ(cli::partialLine(profile.entries[0], found.skipped[0]), "");
 }
 
 TEST(Policy, HasABoundAndCountsWhatIsBeyond)

@@ -26,13 +26,7 @@ protected:
                R"(,"policy":{"abi":6,"ruleset":[{"handledAccessFs":["abi.all"]}]}}]})";
     }
 
-    static cli::Parse parse()
-    {
-        return {[](std::string text, std::string source, profile::Origin origin) {
-                    return profile::load(text, std::move(source), origin, 6);
-                },
-                [](std::string value) { return profile::programsOf(value); }};
-    }
+    static cli::Parse parse() { return cli::parseHere(6); }
 
     profile::Profile askedFor(std::optional<std::string> profile, std::optional<std::string> program = {})
     {
@@ -86,32 +80,32 @@ TEST_F(Request, IsPinnedByteByByte)
     base_.file("profiles/plain.json", text + "\n");
     support::expectError([&] { askedFor("plain"); }, "plain.json: " + refusal);
     // The same policy in another file is another document.
-    base_.file("profiles/other.toml", "abi = 6\n[[ruleset]]\nhandledAccessFs = [\"abi.all\"]\n");
+    base_.file("profiles/other.toml", "abi = 6\n[[ruleset]]\nhandled_access_fs = [\"abi.all\"]\n");
     support::expectError([&] { askedFor("other"); }, "other.toml: has the digest");
     support::expectError([&] { askedFor({}); }, "annotation io.landlock.digest: needs io.landlock.profile");
     support::expectError([&] { askedFor({}, "/bin/x"); }, "annotation io.landlock.digest: needs io.landlock.profile");
 }
 
-// What is not the document that was pinned is not even parsed.
-TEST_F(Request, IsComparedBeforeItIsParsed)
+// Who parses a document cannot say another digest than the one of what was read.
+TEST_F(Request, IsComparedWithWhatWasRead)
 {
+    const std::string plain = profileWith(R"({"entrypoint":true})");
     digest_ = sys::digest("another");
-    unsigned parsed = 0;
-    const cli::Parse counting{[&](std::string, std::string, profile::Origin) {
-                                  ++parsed;
-                                  return profile::Profile{};
-                              },
-                              [](std::string) { return std::vector<std::string>{}; }};
+    const cli::Parse lying{[&](const std::string&, const std::string&, profile::Origin,
+                               const std::vector<profile::Fragment>&) {
+                               profile::Profile profile;
+                               profile.digest = sys::digest("another");
+                               return profile;
+                           },
+                           [](const profile::Fragment&, profile::Origin) { return std::vector<profile::Use>{}; },
+                           [](const std::string&) { return std::vector<std::string>{}; }};
     const auto ask = [&] {
         return cli::profileAskedFor(settings_, {"plain", "io.landlock.profile", {}, digest_, "io.landlock.digest"},
-                                    counting);
+                                    lying);
     };
-    support::expectError(ask, "has the digest");
-    EXPECT_EQ(parsed, 0U);
-    // Nor can who parses say another digest than the one of what was read.
-    digest_ = sys::digest(profileWith(R"({"entrypoint":true})"));
+    support::expectError(ask, "plain.json: has the digest " + sys::toText(sys::digest(plain)));
+    digest_ = sys::digest(plain);
     EXPECT_EQ(ask().digest, digest_);
-    EXPECT_EQ(parsed, 1U);
 }
 
 TEST_F(Request, TheBaselineHasADigestOfItsOwn)

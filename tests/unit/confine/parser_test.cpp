@@ -104,7 +104,26 @@ TEST(Parser, ReadsTheNodesFilesInAnother)
     EXPECT_THROW(parser.bundle(R"({"root": {"path": "r"}})", "/b"), sys::Error);
     EXPECT_THROW(parser.profile(document, "test", profile::Origin::inlined, 6), sys::Error);
     EXPECT_THROW(parser.programs("/bin/a"), sys::Error);
+    const profile::Fragment fragment{"a", "/f/a.json", R"({"use":["b"]})"};
+    EXPECT_THROW(parser.usesOf(fragment, profile::Origin::inlined), sys::Error);
     EXPECT_EQ(parser.profile(document, "test", profile::Origin::nodeFile, 6).entries.size(), 1U);
+    EXPECT_EQ(parser.usesOf(fragment, profile::Origin::nodeFile).at(0).fragment, "b");
+}
+
+TEST(Parser, ReadsFragments)
+{
+    confine::Parser parser;
+    const std::string text = R"({"use":["a"]})";
+    const profile::Profile bare = parser.profile(text, "test", profile::Origin::inlined, 6);
+    EXPECT_TRUE(bare.entries.empty());
+    EXPECT_EQ(bare.uses.at(0).pointer, "/use/0");
+    const profile::Fragment fragment{"a", "/f/a.toml",
+                                     "[[path_beneath]]\nallowed_access = [\"execute\"]\nparent = [\"/a\"]"};
+    EXPECT_TRUE(parser.usesOf(fragment, profile::Origin::inlined).empty());
+    const profile::Profile whole = parser.profile(text, "test", profile::Origin::inlined, 6, {fragment});
+    EXPECT_TRUE(whole.uses.empty());
+    EXPECT_TRUE(whole.entries.at(0).layers.at(0).paths.at(0).optional);
+    EXPECT_THROW(parser.usesOf({"a", "/f/a.json", "{"}, profile::Origin::inlined), sys::Error);
 }
 
 TEST(Parser, LeavesSignalsAsTheyAre)
@@ -126,6 +145,22 @@ TEST(Sound, Profiles)
     const std::pair<const char*, std::function<void(profile::Profile&)>> bends[] = {
         {"no entries", [](auto& p) { p.entries.clear(); }},
         {"entries", [](auto& p) { p.entries.resize(40, p.entries[0]); }},
+        {"entries and uses",
+         [](auto& p) {
+             p.uses.push_back({"a", "one", "/use/0"});
+         }},
+        {"uses",
+         [](auto& p) {
+             p.entries.clear(), p.uses.resize(33, {"a", "one", "/use/0"});
+         }},
+        {"no name",
+         [](auto& p) {
+             p.entries.clear(), p.uses.resize(1, {"", "one", "/use/0"});
+         }},
+        {"long name",
+         [](auto& p) {
+             p.entries.clear(), p.uses.resize(1, {std::string(513, 'a'), "one", "/use/0"});
+         }},
         {"no layers", [](auto& p) { p.entries[0].layers.clear(); }},
         {"layers", [](auto& p) { p.entries[0].layers.resize(17, p.entries[0].layers[0]); }},
         {"restricts nothing", [](auto& p) { p.entries[0].layers[0] = {}; }},

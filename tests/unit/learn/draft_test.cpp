@@ -7,6 +7,7 @@
 
 #include "learn/against.hpp"
 #include "profile/load.hpp"
+#include "profile/toml.hpp"
 
 namespace {
 
@@ -70,6 +71,97 @@ Draft whole(const Recording& recording, const Style& style = {})
     EXPECT_TRUE(draft.withheld.empty());
     EXPECT_TRUE(denied(loaded(draft), recording).empty()) << draft.profile;
     return draft;
+}
+
+learn::Offer offer(const std::string& name, const std::string& fields)
+{
+    const std::string text =
+        R"({"abi":10,"ruleset":[{"handledAccessFs":["abi.all"],"handledAccessNet":["abi.all"],"scoped":["abi.all"]}])" +
+        fields + "}";
+    return {name, profile::load(text, name, profile::Origin::nodeFile, landlock::latestAbi).entries[0].layers[0]};
+}
+
+learn::Offer allowing(const std::string& name, const std::string& rights, const std::string& paths,
+                      const std::string& more = "")
+{
+    return offer(name, R"(,"pathBeneath":[{"allowedAccess":[)" + rights + R"(],"parent":[)" + paths + "]}]" + more);
+}
+
+// The profile with what it uses, as it is on the node.
+profile::Profile loadedWith(const Draft& draft, const std::vector<profile::Fragment>& fragments)
+{
+    return profile::loadFile(draft.profile, "draft", profile::Origin::nodeFile, landlock::latestAbi, fragments);
+}
+
+TEST(Draft, FragmentsStandForWhatTheyMean)
+{
+    const Recording seen = recording({{"/usr/lib/a.so", {"read_file", "execute"}},
+                                      {"/lib64/ld.so", {"read_file", "execute"}},
+                                      {"/etc/hosts", {"read_file"}},
+                                      {"/etc/passwd", {"read_file"}},
+                                      {"/opt/x", {"read_file"}}});
+    const std::string x = R"("execute","read_file","read_dir")";
+    const std::string libraries = R"("/usr/lib","/lib64","/etc/hosts")";
+    Style style{.fragments = {allowing("one", x, R"("/etc/passwd")"), allowing("wide", x, R"("/etc","/usr")"),
+                              allowing("less", R"("read_file")", R"("/usr/lib","/lib64")"),
+                              allowing("libraries", x, libraries), allowing("some", x, R"("/usr/lib","/lib64")")}};
+    const Draft draft = learn::draft(seen, style);
+    EXPECT_EQ(policyOf(draft)["use"], nlohmann::ordered_json::parse(R"(["libraries"])"));
+    EXPECT_EQ(rulesOf(draft), (Rules{{"/etc/passwd", {"read_file"}}, {"/opt/x", {"read_file"}}}));
+    EXPECT_NE(std::ranges::find(draft.reasons,
+                                "use libraries: stands for /etc/hosts, /lib64, /usr/lib; it has 3 paths"),
+              draft.reasons.end());
+    const std::string text = R"({"abi":10,"ruleset":[{"handledAccessFs":["abi.all"],"handledAccessNet":["abi.all"],)"
+                             R"("scoped":["abi.all"]}],"pathBeneath":[{"allowedAccess":[)" +
+                             x + R"(],"parent":[)" + libraries + "]}]}";
+    EXPECT_TRUE(denied(loadedWith(draft, {{"libraries", "/f/libraries.json", text}}), seen).empty());
+    EXPECT_FALSE(policyOf(learn::draft(seen, {})).contains("use"));
+}
+
+TEST(Draft, FragmentsThatOpenMoreThanFilesAreLeftOut)
+{
+    Recording seen = recording({{"/opt/a", {"read_file"}},
+                                {"/opt/b", {"read_file"}},
+                                {"/srv/x", {"refer"}},
+                                {"/srv/y", {"refer"}},
+                                {"/var/lib", {"make_reg"}}});
+    seen.ports[443] = landlock::maskOf(landlock::Kind::net, "connect_tcp");
+    const std::string both = R"("/opt/a","/opt/b")";
+    const auto uses = [&](const learn::Offer& one) {
+        return policyOf(learn::draft(seen, {.fragments = {one}})).contains("use");
+    };
+    const auto port = [](const std::string& right, const std::string& number) {
+        return R"(,"netPort":[{"allowedAccess":[")" + right + R"("],"port":[)" + number + "]}]";
+    };
+    EXPECT_TRUE(uses(allowing("f", R"("read_file")", both)));
+    EXPECT_TRUE(uses(allowing("f", R"("read_file")", both, port("connect_tcp", "443"))));
+    EXPECT_FALSE(uses(allowing("f", R"("read_file")", both, port("connect_tcp", "80"))));
+    EXPECT_FALSE(uses(allowing("f", R"("read_file")", both, port("bind_tcp", "443"))));
+    // It was withheld, and would be allowed all the same.
+    EXPECT_FALSE(uses(allowing("f", R"("read_file","make_reg")", both + R"(,"/var")")));
+    // Files could not be moved any more where one side has more rights.
+    EXPECT_FALSE(uses(allowing("f", R"("read_file")", both + R"(,"/srv/x")")));
+    learn::Offer weak = allowing("f", R"("read_file")", both);
+    weak.layer.scoped = 0;
+    EXPECT_FALSE(uses(weak));
+    weak = allowing("f", R"("read_file")", both);
+    weak.layer.handledFs &= ~std::uint64_t{2};
+    EXPECT_FALSE(uses(weak));
+    weak = allowing("f", R"("read_file")", both);
+    weak.layer.handledNet = 0;
+    EXPECT_FALSE(uses(weak));
+}
+
+TEST(Draft, IsTheSameInToml)
+{
+    Recording seen =
+        recording({{"/opt/a\"b\\c$\n\x7f\xc3\xa4\xf0\x9f\x98\x80", {"read_file"}}, {"/srv", {"write_file"}}});
+    seen.ports[80] = landlock::maskOf(landlock::Kind::net, "bind_tcp");
+    seen.programs = {"/opt/program"};
+    const Draft inJson = learn::draft(seen, {.programs = {"/opt/program"}, .into = {"/srv"}});
+    const Draft inToml = learn::draft(seen, {.programs = {"/opt/program"}, .into = {"/srv"}, .toml = true});
+    EXPECT_EQ(profile::parseToml(inToml.profile, "draft.toml"), nlohmann::json::parse(inJson.profile))
+        << inToml.profile;
 }
 
 TEST(Draft, ManyFilesStandForTheirDirectory)

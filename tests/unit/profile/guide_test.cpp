@@ -22,10 +22,19 @@ std::string contentOf(const fs::path& path)
     return text.str();
 }
 
+std::vector<profile::Fragment> fragments()
+{
+    std::vector<profile::Fragment> all;
+    for (const fs::directory_entry& file : fs::directory_iterator(fs::path(SOURCE_ROOT) / "profiles/fragments")) {
+        all.push_back({file.path().stem(), file.path(), contentOf(file.path())});
+    }
+    return all;
+}
+
 void expectGood(const std::string& text, const std::string& name, unsigned abi)
 {
     try {
-        EXPECT_FALSE(profile::loadFile(text, name, profile::Origin::inlined, abi).entries.empty());
+        EXPECT_FALSE(profile::loadFile(text, name, profile::Origin::inlined, abi, fragments()).entries.empty());
     } catch (const profile::Invalid& error) {
         ADD_FAILURE() << name << "\n" << text << "\n" << support::text(error);
     }
@@ -63,6 +72,9 @@ TEST(Guide, LibraryIsValid)
 {
     unsigned count = 0;
     for (const fs::directory_entry& file : fs::directory_iterator(fs::path(SOURCE_ROOT) / "profiles")) {
+        if (file.is_directory()) {
+            continue;
+        }
         ++count;
         for (unsigned abi = 4; abi <= landlock::latestAbi; ++abi) {
             expectGood(contentOf(file.path()), file.path().string(), abi);
@@ -71,6 +83,20 @@ TEST(Guide, LibraryIsValid)
             << file.path() << " says nothing of what it breaks";
     }
     EXPECT_GE(count, 7u);
+}
+
+// Each can be used by a profile that denies all that there is, alone, and has its line in the guide.
+TEST(Guide, FragmentsAreValid)
+{
+    const std::string guide = contentOf(fs::path(SOURCE_ROOT) / "docs/profiles.md");
+    for (const profile::Fragment& fragment : fragments()) {
+        expectGood(R"({"use":[")" + fragment.name + R"("],"abi":)" + std::to_string(landlock::latestAbi) +
+                       R"(,"ruleset":[{"handledAccessFs":["abi.all"],"handledAccessNet":["abi.all"],)"
+                       R"("scoped":["abi.all"]}]})",
+                   fragment.path, landlock::latestAbi);
+        EXPECT_NE(guide.find("\n| `" + fragment.name + "` | "), std::string::npos) << fragment.name;
+    }
+    EXPECT_GE(fragments().size(), 8u);
 }
 
 }  // namespace

@@ -73,11 +73,11 @@ TEST(Schema, AgreesWithTheLibrary)
     const json good = json::parse(R"({"description":"d","entries":[
         {"name":"a","description":"x","select":{"program":["/a"]},"sessions":true,"compat":"require","missingPaths":"skip","noNewPrivileges":true,
          "log":{"sameExec":true,"newExec":true,"subdomains":false},
-         "policy":[{"compose":[{"abi":6,"variable":[{"name":"a","literal":["b"]}],
+         "policy":[{"compose":[{"use":["b"],"abi":6,"variable":[{"name":"a","literal":["b"]}],
             "ruleset":[{"handledAccessFs":["abi.all",4],"handledAccessNet":["bind_tcp"],"scoped":["signal"],"quietAccessFs":["execute"],"quietAccessNet":["abi.all"],"quietScoped":["signal"]}],
             "pathBeneath":[{"allowedAccess":["execute"],"parent":["/"],"quiet":true}],"netPort":[{"allowedAccess":["bind_tcp"],"port":[80],"quiet":false}]}]}]},
-        {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}}]})");
-    ASSERT_TRUE(matchesSchema(good));
+        {"select":"entrypoint","policy":{"variable":[{"name":"a"}]}},{"policy":{"use":["a"]}}]})");
+    ASSERT_TRUE(matchesSchema(good, profile::compactSchema()));
     const json values[] = {nullptr,
                            true,
                            false,
@@ -118,7 +118,7 @@ TEST(Schema, AgreesWithTheLibrary)
                 changed[json::json_pointer(at)] = other;
                 profile::Problems problems;
                 profile::validate(changed, problems);
-                const bool valid = matchesSchema(changed);
+                const bool valid = matchesSchema(changed, profile::compactSchema());
                 EXPECT_EQ(valid, problems.empty()) << at << " = " << other;
                 rejected += valid ? 0 : 1;
             }
@@ -134,7 +134,7 @@ TEST(Schema, AgreesWithTheLibrary)
             }
             profile::Problems problems;
             profile::validate(without, problems);
-            EXPECT_EQ(matchesSchema(without), problems.empty()) << "without " << at;
+            EXPECT_EQ(matchesSchema(without, profile::compactSchema()), problems.empty()) << "without " << at;
             at = parent.to_string();
         }
     }
