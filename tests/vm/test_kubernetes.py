@@ -130,10 +130,9 @@ class Kubernetes(TestCase):
         """Each container has what is meant for it: by a profile's name, by a whole one, an init container too."""
         allowing = json.dumps(profile(entry(rules=policy(read=["/bin", "/etc"], write=["/dev"]))))
         both = ("/bin/sh", "-c", "/bin/probe read /etc/secret + read /allowed/file; exec /bin/sleep 1000")
-        once = ("/bin/sh", "-c", "/bin/probe read /etc/secret")
         self.begin("shop", {KEY + "/web": "web", KEY + "/db": allowing, KEY + "/first": INLINE},
                    container("web", *both), container("db", *both), container("helper", *both),
-                   initContainers=[container("first", *once), container("second", *once)])
+                   initContainers=[container("first", *READS), container("second", *READS)])
         self.assertEqual(self.first("shop", "first", "second"), [RESTRICTED, FREE])
         self.wait_for_ready("shop", "web", "db", "helper")
         found = {name: [line.split(": ")[1] for line in output("shop", name)] for name in ("web", "db", "helper")}
@@ -142,6 +141,98 @@ class Kubernetes(TestCase):
         self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
         self.assertEqual({item["id"] for item in status()["containers"]},
                          {self.identity("shop", name) for name in ("web", "db")})
+
+    def test_whole_pod(self):
+        """One for all that have none of their own, init containers and a misspelt name too."""
+        allowing = json.dumps(profile(entry(rules=policy(read=["/bin", "/etc"], write=["/dev"]))))
+        self.begin("shop", {KEY: "web", KEY + "/db": allowing, KEY + "/wbe": allowing},
+                   container("web"), container("db"), initContainers=[container("first", *READS)])
+        self.assertEqual(self.first("shop", "first", "web", "db"), [RESTRICTED, RESTRICTED, FREE])
+        self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
+
+    def test_nobody_tells(self):
+        """What the guide says of pods that ask in vain, beside one that asks for nothing."""
+        self.begin("bare", {KEY: "web"}, container("web"), handler=None)
+        self.begin("shop", {KEY + "/wbe": "web"}, container("web"))
+        self.begin("quiet", {}, container("web"))
+        self.assertEqual([self.first(pod, "web") for pod in ("bare", "shop", "quiet")], [[FREE]] * 3)
+        self.assertEqual([self.session(pod, "web") for pod in ("bare", "shop", "quiet")], [FREE] * 3)
+        self.assertEqual(self.known(), [])
+
+    def test_node_without_handler(self):
+        """A class that this node does not have: the pod does not run at all, and the node says why."""
+        classes = "/apis/node.k8s.io/v1/runtimeclasses"
+        api("POST", classes, {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "elsewhere"},
+                              "handler": "nowhere"})
+        self.addCleanup(api, "DELETE", classes + "/elsewhere")
+        self.begin("shop", {KEY: "web"}, container("web"), handler="elsewhere")
+        wait_for(lambda: 'no runtime for "nowhere" is configured' in kubectl("describe", "pod", "shop").stdout,
+                 "the node says that it has no such handler")
+        self.assertEqual(output("shop", "web"), [])
+        self.assertEqual(kubectl("get", "pod", "shop", "--output", "jsonpath={.status.phase}").stdout, "Pending")
+
+    def test_misspelt(self):
+        """Behind our prefix: none of the pod's containers starts, whichever was meant."""
+        self.begin("shop", {"io.landlock.profil/web": "web"}, container("web"), container("helper"),
+                   restartPolicy="Never")
+        for name in ("web", "helper"):
+            self.assertIn("annotation io.landlock.profil/web: unknown; there are io.landlock.profile, ",
+                          self.message("shop", name))
+        self.assertEqual(self.known(), [])
+
+    def test_hostile(self):
+        """What a tenant can write is the tenant's own trouble: what runs goes on, and others begin."""
+        self.begin("good", {KEY: "web"}, container("web"))
+        self.assertEqual(self.first("good", "web"), [RESTRICTED])
+        escapes = "\x1b]0;owned\x07\x1b[2J\x9b31m\n"
+        wide = {"entries": [entry(name=f"e{number}", rules=policy(read=["/bin"] * 20)) for number in range(300)]}
+        wrong = {"deep": "[" * 60_000, "wide": json.dumps(wide), "escapes": escapes * 500,
+                 "field": json.dumps({"entries": [{escapes * 40: 1}]})}
+        self.begin("hostile", {f"{KEY}/{name}": wanted for name, wanted in wrong.items()},
+                   *(container(name) for name in wrong), restartPolicy="Never")
+        for name in wrong:
+            with self.subTest(name):
+                message = self.message("hostile", name)
+                self.assertLess(len(message), 1500)
+                self.assertRegex(message, r"stderr: oci-landlock: container [0-9a-f]{64} \(default/hostile/")
+                self.assertNotRegex(message, "[^ -~]")
+        self.begin("later", {KEY: "web"}, container("web"))
+        self.assertEqual(self.first("later", "web"), [RESTRICTED])
+        self.assertEqual(self.session("good", "web"), RESTRICTED)
+        self.assertEqual(self.known(), ["default/good/web", "default/later/web"])
+
+    def test_restarts(self):
+        """Of kubelet, containerd and the supervisor, each killed: what runs stays as it is, and what comes is
+        restricted. A pod that is deleted by force while kubelet is down is gone once it is back."""
+        kubelet = self.cluster.kubelet
+
+        def supervisor():
+            applier.supervisor.kill()
+            self.store.start(applier.supervisor)
+
+        def engine():
+            containerd.Daemon.kill()
+            containerd.Daemon.start()
+
+        def kubelet_too():
+            kubelet.kill()
+            kubelet.start()
+
+        self.begin("shop", {KEY: "web"}, container("web"))
+        self.assertEqual(self.first("shop", "web"), [RESTRICTED])
+        for number, restart in enumerate((supervisor, engine, kubelet_too)):
+            with self.subTest(restart.__name__):
+                restart()
+                wait_for(lambda: kubectl("exec", "shop", "--", "/bin/true").returncode == 0, "sessions are answered")
+                self.assertEqual(self.session("shop", "web"), RESTRICTED)
+                self.assertEqual(statuses("shop")["web"]["restartCount"], 0)
+                self.begin(f"later{number}", {KEY: "web"}, container("web"))
+                self.assertEqual(self.first(f"later{number}", "web"), [RESTRICTED])
+        kubelet.kill()
+        self.end("shop")
+        self.assertIn("default/shop/web", self.known())
+        kubelet.start()
+        wait_for(lambda: "default/shop/web" not in self.known(), "what was deleted is gone")
 
     def test_sessions(self):
         """Probes and `kubectl exec` come in as sessions, of which the profile may say something else."""
@@ -231,6 +322,7 @@ class Kubernetes(TestCase):
                     cluster.schedule()
                     time.sleep(0.5)
                 printed, complaints = shell.communicate()
+            cluster.schedule()  # what it has made last
             self.assertEqual(after, ("text output", printed), text + complaints)
             self.assertEqual(shell.returncode, 0, text + complaints)
         self.assertEqual(len(guide("sh vm", GUIDE)), 3)
