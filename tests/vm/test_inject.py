@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The inject applier with targets of every kind, and in every kind of container that could be in its way."""
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,11 @@ def give(bundle, name, path=None):
     path = path or "bin/" + name
     shutil.copy(os.path.join(DIRECTORY, name), bundle.path(path))
     return "/" + path
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
 
 
 def give_libraries(bundle):
@@ -348,26 +354,20 @@ class Circumstances(TestCase):
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         script = bundle.script("run.sh", "/bin/probe swarm 0 6 /bin/target verdict; echo over")
-        killed = 0
         with bundle.running("crun", script) as container:
             self.assertEqual(container.code, 0, container.output())
-            with open(f"/proc/{container.pid()}/cgroup", encoding="ascii") as file:
-                cgroup = "/sys/fs/cgroup" + file.read().strip()[3:]
+            await_true(lambda: children(container.pid()), "the swarm is there")
+            swarm, = children(container.pid())
             end = time.monotonic() + 20
             while time.monotonic() < end:
-                with open(f"{cgroup}/cgroup.procs", encoding="ascii") as file:
-                    pids = sorted(int(pid) for pid in file.read().split())
-                for pid in pids[2:]:  # neither the shell nor the swarm
-                    try:
+                for pid in children(swarm):
+                    with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                        killed += 1
-                    except ProcessLookupError:
-                        pass
             bundle.write("tmp/stop", "")
             container.wait_for("over", 120)
             tally = Tally(container.output())
             self.assertEqual((tally.unrestricted, tally.denied, tally.unsure, tally.other), (0, 0, 0, 0), tally.text)
-            self.assertGreater(tally.killed, 0)
+            self.assertGreater(tally.killed, 0, tally.text)
         self.assertNothingLeft()
 
 
