@@ -324,13 +324,17 @@ void Watcher::Programs::attach()
     }
 }
 
-// The kernel skips a program that is at work on the same processor already.
+// The kernel skips a program that is at work on the same processor already. Those that only tell of what was refused
+// are left out: they are called for all that is not, too, by whatever process, and it cannot be known what was skipped.
 std::uint64_t Watcher::Programs::missed() const
 {
     std::uint64_t sum = 0;
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj)
     {
+        if (std::string_view(bpf_program__name(program)).starts_with("refused_")) {
+            continue;
+        }
         bpf_prog_info info{};
         std::uint32_t size = sizeof info;
         if (bpf_program__fd(program) >= 0 && bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
