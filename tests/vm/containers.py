@@ -62,6 +62,15 @@ def install():
             shutil.copy(os.path.join(BUILD, "hooks", name), directory)
 
 
+def install_profiles(directory):
+    """Those of the library and their fragments, as the node wants its own."""
+    shutil.copytree(os.path.join(SOURCE, "profiles"), directory, dirs_exist_ok=True)
+    for above, _, names in os.walk(directory):
+        for path, mode in ((above, 0o755), *((os.path.join(above, name), 0o644) for name in names)):
+            os.chmod(path, mode)
+            os.chown(path, 0, 0)
+
+
 NODE_LOG = "/run/messages"
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 import applier
-from containers import OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, follow, oci_landlock
+from containers import OCI_LANDLOCK, Bundle, TestCase, command, follow, install_profiles, oci_landlock
 from direct import FULL, await_true
 from test_events import watching
 
@@ -49,13 +49,7 @@ class Recorder:
 class Learn(TestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.copytree(os.path.join(SOURCE, "profiles"), DIRECTORY, dirs_exist_ok=True)
-        for directory, _, names in os.walk(DIRECTORY):
-            os.chmod(directory, 0o755)
-            os.chown(directory, 0, 0)
-            for name in names:
-                os.chmod(os.path.join(directory, name), 0o644)
-                os.chown(os.path.join(directory, name), 0, 0)
+        install_profiles(DIRECTORY)
 
     @classmethod
     def tearDownClass(cls):

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 
-from containers import SOURCE, TestCase, command
+from containers import TestCase, command, install_profiles
 
 DIRECTORY = "/etc/oci-landlock/profiles"
 
@@ -15,13 +15,7 @@ DIRECTORY = "/etc/oci-landlock/profiles"
 class Profiles(TestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.copytree(os.path.join(SOURCE, "profiles"), DIRECTORY, dirs_exist_ok=True)
-        for directory, _, names in os.walk(DIRECTORY):
-            os.chmod(directory, 0o755)
-            os.chown(directory, 0, 0)
-            for name in names:
-                os.chmod(os.path.join(directory, name), 0o644)
-                os.chown(os.path.join(directory, name), 0, 0)
+        install_profiles(DIRECTORY)
 
     @classmethod
     def tearDownClass(cls):
