@@ -3,10 +3,12 @@
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -72,6 +74,7 @@ def install_profiles(directory):
 
 
 NODE_LOG = "/run/messages"
+MARKS = itertools.count()
 
 
 def end_log(log):
@@ -89,8 +92,22 @@ def node_log():
         atexit.register(end_log, log)
         while not os.path.exists("/dev/log") and log.poll() is None:
             time.sleep(0.01)
+    # What was sent before this line is written before it.
+    mark = f"read up to here {os.getpid()} {next(MARKS)}\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect("/dev/log")
+        sender.send(f"<14>mark: {mark}".encode())
+    end = time.monotonic() + 30
+    while mark not in (text := written(NODE_LOG)):
+        if time.monotonic() > end:
+            raise AssertionError(f"nobody writes what is sent to /dev/log to {NODE_LOG}")
+        time.sleep(0.01)
+    return "".join(line for line in text.splitlines(keepends=True) if "mark: read up to here" not in line)
+
+
+def written(path):
     try:
-        with open(NODE_LOG, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
         return ""
