@@ -9,6 +9,8 @@ import subprocess
 import time
 import unittest
 
+from cases import PATIENCE
+
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
 OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
@@ -155,7 +157,7 @@ class Supervisor:
         process, self.process = self.process, None
         process.send_signal(signal.SIGCONT)
         process.terminate()
-        return process.wait(timeout=60)
+        return process.wait(timeout=60 * PATIENCE)
 
 
 supervisor = Supervisor()
@@ -169,7 +171,7 @@ def start():
 
 def load():
     """`oci-landlock load`, of this applier."""
-    return subprocess.run([OCI_LANDLOCK, "load", "--applier", APPLIER], capture_output=True, text=True, timeout=120,
+    return subprocess.run([OCI_LANDLOCK, "load", "--applier", APPLIER], capture_output=True, text=True, timeout=120 * PATIENCE,
                           check=False)
 
 
@@ -177,4 +179,4 @@ def unload(*options):
     """`oci-landlock unload`, with nobody left who would miss what it takes away. start() brings it back."""
     if INJECT:
         supervisor.stop()
-    return subprocess.run([OCI_LANDLOCK, "unload", *options], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([OCI_LANDLOCK, "unload", *options], capture_output=True, text=True, timeout=120 * PATIENCE, check=False)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many short cases in one container: who is restricted and who is not."""
 
+import os
 import re
 import time
 
 SECRET = "read /etc/secret"
 FREE = SECRET + ": allowed"
 RESTRICTED = SECRET + ": Permission denied"
+# How much longer than elsewhere anything may take: the debug kernel is slow, and emulated.
+PATIENCE = 6 if os.environ.get("VM_KERNEL") == "bridge-debug" else 1
 
 
 class Cases:
@@ -71,6 +74,7 @@ def lines(result):
 
 
 def wait_for(condition, what, seconds=30, pause=0.02):
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

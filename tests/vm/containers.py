@@ -16,6 +16,7 @@ import unittest
 
 import applier
 from applier import BUILD, OCI_LANDLOCK, SOURCE  # noqa: F401
+from cases import PATIENCE
 
 PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
@@ -27,7 +28,7 @@ PINS = "/sys/fs/bpf/oci-landlock"
 
 def command(*words, timeout=120, **options):
     """Runs a host command; its output is text."""
-    return subprocess.run(words, capture_output=True, text=True, timeout=timeout, **options)
+    return subprocess.run(words, capture_output=True, text=True, timeout=timeout * PATIENCE, **options)
 
 
 def oci_landlock(*words, **options):
@@ -221,7 +222,7 @@ class Bundle:
         log = os.path.join(self.directory, "log")
         with open(log, "w", encoding="utf-8") as output:
             created = subprocess.run([runtime, "create", "--bundle", self.directory, self.id], stdin=subprocess.DEVNULL,
-                                     stdout=output, stderr=output, timeout=60, check=False)
+                                     stdout=output, stderr=output, timeout=60 * PATIENCE, check=False)
         try:
             yield Running(self, runtime, created.returncode, log)
         finally:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+from cases import PATIENCE
 from containers import OCI_LANDLOCK, PINS, Bundle, Running, TestCase, command, oci_landlock, status
 
 FULL = os.environ.get("FULL") == "1"
@@ -168,7 +169,7 @@ class Gate(Running):
         if self.creator.poll() is None:
             with open(self.gate, "w", encoding="utf-8") as file:
                 file.write(f"{code}\n")
-        self.code = self.creator.wait(timeout=60)
+        self.code = self.creator.wait(timeout=60 * PATIENCE)
         if code == 0:
             self.start()
 
