@@ -171,7 +171,8 @@ def start():
 
 def load():
     """`oci-landlock load`, of this applier."""
-    return subprocess.run([OCI_LANDLOCK, "load", "--applier", APPLIER], capture_output=True, text=True, timeout=120 * PATIENCE,
+    return subprocess.run([OCI_LANDLOCK, "load", "--applier", APPLIER], capture_output=True, text=True,
+                          timeout=120 * PATIENCE,
                           check=False)
 
 
@@ -179,4 +180,5 @@ def unload(*options):
     """`oci-landlock unload`, with nobody left who would miss what it takes away. start() brings it back."""
     if INJECT:
         supervisor.stop()
-    return subprocess.run([OCI_LANDLOCK, "unload", *options], capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
+    return subprocess.run([OCI_LANDLOCK, "unload", *options], capture_output=True, text=True, timeout=120 * PATIENCE,
+                          check=False)
