@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -30,6 +31,7 @@ constexpr std::array commands = {
     Command{"learn", cli::runLearn, "make a profile of what a program does"},
     Command{"metrics", cli::runMetrics, "print what status knows for monitoring"},
     Command{"doctor", cli::runDoctor, "find what is wrong on this node, and say what mends it"},
+    Command{"nri", cli::runNri, "give containers their hooks by containerd's or CRI-O's NRI"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };
 
@@ -48,6 +50,10 @@ void printHelp()
 
 int run(const cli::Arguments& words)
 {
+    // An engine starts its plugins without words, by the names of files in a directory of its own.
+    if (words.empty() && std::getenv(cli::nriSocketVariable) != nullptr) {
+        return cli::runNri(words);
+    }
     if (words.empty()) {
         throw cli::UsageError("name a command; `oci-landlock --help` lists them");
     }

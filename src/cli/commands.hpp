@@ -19,6 +19,9 @@ public:
 
 using Arguments = std::vector<std::string>;
 
+// By which an engine hands a socket to a plugin that it starts.
+inline constexpr const char* nriSocketVariable = "NRI_PLUGIN_SOCKET";
+
 int runHook(const Arguments& arguments);
 int runLoad(const Arguments& arguments);
 int runUnload(const Arguments& arguments);
@@ -32,6 +35,7 @@ int runDoctor(const Arguments& arguments);
 int runRun(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
+int runNri(const Arguments& arguments);
 int runSupervise(const Arguments& arguments);
 
 }  // namespace cli

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -113,23 +112,6 @@ void readCreating(const Arguments& words, std::size_t at, RuntimeCall& call)
     }
 }
 
-bool isProgram(const std::string& path)
-{
-    struct stat st {};
-    return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && access(path.c_str(), X_OK) == 0;
-}
-
-std::string ownPath()
-{
-    std::string path(PATH_MAX, '\0');
-    const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
-    if (length < 0) {
-        throw sys::errnoError("/proc/self/exe");
-    }
-    path.resize(static_cast<std::size_t>(length));
-    return path;
-}
-
 // Never found by the caller's PATH: that is an engine's, and may be anybody's.
 std::string realRuntime()
 {
@@ -139,12 +121,12 @@ std::string realRuntime()
         throw sys::Error("the real runtime leads back to oci-landlock-runtime" + remedy);
     }
     std::optional<std::string> path = runtimeSetting();
-    if (path && !isProgram(*path)) {
+    if (path && !sys::isProgram(*path)) {
         throw sys::Error("the runtime " + sys::printable(*path) + " is not there, or not executable" + remedy);
     }
     for (const char* directory : programDirectories) {
         const std::string usual = std::string(directory) + "/runc";
-        if (!path && isProgram(usual)) {
+        if (!path && sys::isProgram(usual)) {
             path = usual;
         }
     }
@@ -171,7 +153,7 @@ void amendBundle(const RuntimeCall& call)
     }
     const Settings settings = readSettings();
     const std::string what = sys::printable(call.bundle) + "/config.json";
-    const std::string own = ownPath();
+    const std::string own = sys::ownProgram();
     const std::string program = own.substr(0, own.rfind('/')) + "/oci-landlock";
     const std::string config = oci::readConfig(call.bundle);
     const oci::Amended amended = oci::amend(config, what, program, settings.baseline.has_value());
@@ -183,7 +165,7 @@ void amendBundle(const RuntimeCall& call)
     if (amended.config == config) {
         return;
     }
-    if (!isProgram(program)) {
+    if (!sys::isProgram(program)) {
         throw sys::Error(program +
                          ", which the hooks of the container call, is not there, or not executable; install it");
     }

@@ -23,8 +23,6 @@ constexpr std::string_view variablePrefix = "OCI_LANDLOCK_";
 // Not the program: whoever makes the image could take another one's profile away from the container's programs with it.
 constexpr std::array variables = {std::pair{"OCI_LANDLOCK_PROFILE", "io.landlock.profile"},
                                   std::pair{"OCI_LANDLOCK_DIGEST", "io.landlock.digest"}};
-constexpr std::array hookStages = {"createRuntime", "poststart", "poststop"};  // as in hooks/hooks.json
-constexpr unsigned hookTimeout = 60;
 
 // A member of an object or an item of an array, as it stands in the document, blanks included.
 struct Part {

@@ -2,10 +2,15 @@
 // Our hooks in a config.json, for engines that have no other way to them.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
 namespace oci {
+
+// Where the hook is called, as in hooks/hooks.json, and how many seconds it has each time.
+inline constexpr std::array hookStages = {"createRuntime", "poststart", "poststop"};
+inline constexpr unsigned hookTimeout = 60;
 
 struct Amended {
     bool covered = false;  // the hook is to run for this container

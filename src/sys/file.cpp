@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 
@@ -96,6 +97,23 @@ void requireTrusted(int fd, std::string_view what, mode_t type, const char* type
 }
 
 }  // namespace
+
+std::string ownProgram()
+{
+    std::string path(PATH_MAX, '\0');
+    const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
+    if (length < 0) {
+        throw errnoError("/proc/self/exe");
+    }
+    path.resize(static_cast<std::size_t>(length));
+    return path;
+}
+
+bool isProgram(const std::string& path)
+{
+    struct stat st {};
+    return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && access(path.c_str(), X_OK) == 0;
+}
 
 void requireTrustedFile(int fd, std::string_view what)
 {

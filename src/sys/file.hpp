@@ -27,6 +27,13 @@ struct FileAttributes {
 // one, whole. Throws Error, and then nothing has changed.
 void replaceFile(const std::string& path, std::string_view text, FileAttributes attributes);
 
+// The path of the program that this process executes; " (deleted)" follows where it is not there any more. Throws
+// Error.
+std::string ownProgram();
+
+// Whether there is a regular file at `path` that we may execute.
+bool isProgram(const std::string& path);
+
 // Throws Error unless the open file behind `fd` is a regular file that belongs to root or to our own user, and that
 // nobody else may write. In a user namespace the host's root is one of the users that it does not know.
 void requireTrustedFile(int fd, std::string_view what);

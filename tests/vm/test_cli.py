@@ -132,7 +132,7 @@ class Loading(DirectTestCase):
 
 
 class Words(DirectTestCase):
-    COMMANDS = ("hook", "check", "run", "schema", "load", "unload", "status", "inspect", "ps", "doctor", "supervise")
+    COMMANDS = ("hook", "check", "run", "schema", "load", "unload", "status", "inspect", "ps", "doctor", "nri", "supervise")
 
     def test_help(self):
         """Each command explains itself on standard output."""

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nri/plugin.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "oci/amend.hpp"
+#include "sys/error.hpp"
+
+namespace nri {
+
+namespace {
+
+constexpr std::string_view runtimeService = "nri.pkg.api.v1alpha1.Runtime";
+
+// Newer engines have a call for each.
+constexpr std::array calls = {
+    std::pair{std::string_view("CreateContainer"), Event::createContainer},
+    std::pair{std::string_view("PostCreateContainer"), Event::postCreateContainer},
+    std::pair{std::string_view("RemoveContainer"), Event::removeContainer},
+    std::pair{std::string_view("StopPodSandbox"), Event::stopPod},
+    std::pair{std::string_view("RemovePodSandbox"), Event::removePod},
+};
+
+Hook hookOf(const std::string& program, const char* stage)
+{
+    return {program, {"oci-landlock", "hook", stage}};
+}
+
+bool asks(const Pod& pod, const Container& container)
+{
+    return !pod.annotations.empty() || !container.annotations.empty();
+}
+
+bool hooked(const Container& container, const std::string& program)
+{
+    return std::ranges::find(container.createRuntime, hookOf(program, "createRuntime")) !=
+           container.createRuntime.end();
+}
+
+std::string nameOf(const Pod& pod)
+{
+    return "pod " + sys::printable(pod.nameSpace) + "/" + sys::printable(pod.name);
+}
+
+std::string nameOf(const Pod& pod, const Container& container)
+{
+    return nameOf(pod) + ", container " + sys::printable(container.name);
+}
+
+}  // namespace
+
+std::optional<Adjustment> adjustmentFor(const Happening& creation, const std::string& program, bool everyone)
+{
+    if (!asks(creation.pod, creation.container) && !everyone) {
+        return std::nullopt;
+    }
+    Adjustment adjustment;
+    for (const auto& [key, value] : creation.pod.annotations) {
+        if (!creation.container.annotations.contains(key)) {
+            adjustment.annotations.emplace(key, value);
+        }
+    }
+    if (!hooked(creation.container, program)) {
+        for (const char* stage : oci::hookStages) {
+            adjustment.hooks.emplace(stage, hookOf(program, stage));
+        }
+        adjustment.hookTimeout = oci::hookTimeout;
+    }
+    return adjustment;
+}
+
+void Plugin::serve(sys::Fd socket)
+{
+    containersOf_.clear();
+    creating_.clear();
+    Connection connection(std::move(socket));
+    connection.call(runtimeService, "RegisterPlugin", registration(options_.name, options_.index));
+    while (const std::optional<Received> received = connection.receive()) {
+        if (received->answer && received->answer->code != 0) {
+            throw sys::Error("the engine does not take the plugin: " + sys::printable(received->answer->message));
+        }
+        if (received->call) {
+            handle(connection, *received->call);
+        }
+    }
+}
+
+void Plugin::handle(Connection& connection, const Call& call)
+{
+    std::string answer;
+    try {
+        const auto known = std::ranges::find(calls, call.method, &decltype(calls)::value_type::first);
+        if (call.method == "Configure") {
+            answer = subscription({Event::stopPod, Event::removePod, Event::createContainer, Event::postCreateContainer,
+                                   Event::removeContainer});
+        } else if (call.method == "Synchronize") {
+            const Known all = knownIn(call.payload);
+            synchronize(all);
+            answer = synchronized(all.more);
+        } else if (call.method == "StateChange") {
+            see(stateChangeIn(call.payload));
+        } else if (known != calls.end()) {
+            const Happening happening = happeningIn(known->second, call.payload);
+            if (known->second == Event::createContainer) {
+                answer = create(happening);
+            } else {
+                see(happening);
+            }
+        } else if (call.method != "Shutdown") {
+            throw sys::Error("no such call: " + sys::printable(call.method));
+        }
+    } catch (const sys::Error& error) {
+        // The engine passes it on to whoever asked for the container.
+        connection.refuse(call.stream, std::string("oci-landlock: ") + error.what());
+        return;
+    }
+    connection.answer(call.stream, answer);
+}
+
+std::string Plugin::create(const Happening& creation)
+{
+    const std::optional<Adjustment> adjustment = adjustmentFor(creation, options_.program, options_.everyone());
+    containersOf_[creation.pod.id].insert(creation.container.name);
+    if (!adjustment) {
+        return "";
+    }
+    creating_.insert(creation.container.id);
+    return adjusted(*adjustment);
+}
+
+// Those that came before the plugin are as they are; who asked in vain is told of.
+void Plugin::synchronize(const Known& known)
+{
+    std::map<std::string, const Pod*> pods;
+    for (const Pod& pod : known.pods) {
+        pods.emplace(pod.id, &pod);
+        containersOf_[pod.id];
+    }
+    std::vector<std::string> without;
+    for (const Container& container : known.containers) {
+        const auto pod = pods.find(container.podId);
+        if (pod == pods.end()) {
+            continue;
+        }
+        containersOf_[container.podId].insert(container.name);
+        if (asks(*pod->second, container) && !hooked(container, options_.program)) {
+            without.push_back(nameOf(*pod->second, container));
+        }
+    }
+    constexpr std::size_t told = 10;
+    for (std::size_t i = 0; i < std::min(told, without.size()); ++i) {
+        options_.warn(without[i] +
+                      ": asks for a sandbox, and was created before this plugin came; unless its runtime "
+                      "has the hooks from elsewhere it has none: start it anew");
+    }
+    if (without.size() > told) {
+        options_.warn("… and " + std::to_string(without.size() - told) + " more");
+    }
+}
+
+void Plugin::see(const Happening& happening)
+{
+    switch (happening.event) {
+        case Event::postCreateContainer:
+            creating_.erase(happening.container.id);
+            break;
+        case Event::removeContainer:
+            if (creating_.erase(happening.container.id) != 0) {
+                options_.warn(nameOf(happening.pod, happening.container) +
+                              ": was not created, with the hooks of its sandbox; if a validator of NRI refuses hooks "
+                              "(reject_oci_hook_adjustment), allow them, or use a runtime class");
+            }
+            break;
+        case Event::stopPod:
+        case Event::removePod:
+            podEnds(happening.pod);
+            break;
+        default:
+            break;
+    }
+}
+
+// What was meant for one of its containers, and met none: nobody else knows them all.
+void Plugin::podEnds(const Pod& pod)
+{
+    const auto found = containersOf_.find(pod.id);
+    if (found == containersOf_.end()) {
+        return;
+    }
+    for (const auto& [key, value] : pod.annotations) {
+        const std::size_t slash = key.find('/');
+        if (slash != std::string::npos && !found->second.contains(key.substr(slash + 1))) {
+            options_.warn(nameOf(pod) + ": annotation " + sys::printable(key) + " named none of its containers");
+        }
+    }
+    containersOf_.erase(found);
+}
+
+}  // namespace nri
