@@ -150,14 +150,20 @@ void Plugin::synchronize(const Known& known)
             without.push_back(nameOf(*pod->second, container));
         }
     }
+    warnOf(without,
+           ": asks for a sandbox, and was created before this plugin came; unless its runtime has the hooks from "
+           "elsewhere it has none: start it anew");
+}
+
+// How many there are is up to whoever makes pods.
+void Plugin::warnOf(const std::vector<std::string>& names, const char* what) const
+{
     constexpr std::size_t told = 10;
-    for (std::size_t i = 0; i < std::min(told, without.size()); ++i) {
-        options_.warn(without[i] +
-                      ": asks for a sandbox, and was created before this plugin came; unless its runtime "
-                      "has the hooks from elsewhere it has none: start it anew");
+    for (std::size_t i = 0; i < std::min(told, names.size()); ++i) {
+        options_.warn(names[i] + what);
     }
-    if (without.size() > told) {
-        options_.warn("… and " + std::to_string(without.size() - told) + " more");
+    if (names.size() > told) {
+        options_.warn("… and " + std::to_string(names.size() - told) + " more");
     }
 }
 
@@ -190,12 +196,14 @@ void Plugin::podEnds(const Pod& pod)
     if (found == containersOf_.end()) {
         return;
     }
+    std::vector<std::string> unused;
     for (const auto& [key, value] : pod.annotations) {
         const std::size_t slash = key.find('/');
         if (slash != std::string::npos && !found->second.contains(key.substr(slash + 1))) {
-            options_.warn(nameOf(pod) + ": annotation " + sys::printable(key) + " named none of its containers");
+            unused.push_back(nameOf(pod) + ": annotation " + sys::printable(key));
         }
     }
+    warnOf(unused, " named none of its containers");
     containersOf_.erase(found);
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "nri/connection.hpp"
 #include "nri/messages.hpp"
@@ -40,6 +41,7 @@ private:
     void synchronize(const Known& known);
     void see(const Happening& happening);
     void podEnds(const Pod& pod);
+    void warnOf(const std::vector<std::string>& names, const char* what) const;
 
     Options options_;
     std::map<std::string, std::set<std::string>> containersOf_;  // the names of a pod's containers, by its id

@@ -341,6 +341,16 @@ TEST(NriTest, TellsOfAnnotationsThatNamedNobody)
         EXPECT_EQ(engine.warnings, std::vector<std::string>{line});
         EXPECT_EQ(engine.failure, "");
     }
+    Annotations many;
+    for (int i = 0; i < 1000; ++i) {
+        many.emplace("io.landlock.profile/" + std::to_string(i), "a");
+    }
+    Engine engine;
+    engine.ask("CreateContainer", containerCall(many, "web"));
+    engine.ask("StopPodSandbox", containerCall(many, ""));
+    engine.finish();
+    ASSERT_EQ(engine.warnings.size(), 11u);
+    EXPECT_EQ(engine.warnings[10], "… and 990 more");
 }
 
 TEST(NriTest, TellsOfContainersThatWereNotCreated)
