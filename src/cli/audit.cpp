@@ -28,12 +28,24 @@ std::string pathIn(const oll_seen& used)
     return path;
 }
 
+std::uint64_t bitOf(const json& right, Kind kind)
+{
+    if (!right.is_string()) {
+        return right.get<std::uint64_t>();
+    }
+    const landlock::Right* known = landlock::findRight(kind, right.get_ref<const std::string&>());
+    if (known == nullptr) {
+        throw sys::Error("its recorded policy makes no sense: there is no right " +
+                         sys::printable(right.get<std::string>()));
+    }
+    return known->mask();
+}
+
 std::uint64_t maskIn(const json& item, const char* field, Kind kind)
 {
     std::uint64_t mask = 0;
     for (const json& right : item.value(field, json::array())) {
-        mask |= right.is_string() ? landlock::maskOf(kind, right.get_ref<const std::string&>())
-                                  : right.get<std::uint64_t>();
+        mask |= bitOf(right, kind);
     }
     return mask;
 }
