@@ -4,8 +4,8 @@
  * with them is the applier's part: it includes this file and defines the functions declared below.
  *
  * A task belongs to every container that it or one of its ancestors has entered, and each of them decides for itself.
- * Audited entries are selected like others, so that `events` knows whom they are about; and then nothing is done. A
- * container that has no others never has an exec denied, whatever cannot be found out about it: in doubt it is selected.
+ * Audited entries are selected like others, so that `events` knows whom they are about; and then nothing is done. For
+ * a container that has no others nothing is denied, whatever cannot be found out: in doubt an exec is selected.
  *
  * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in and
  * for the file that it names), select_file (what they want for each interpreter), restrict_exec (all of it is
@@ -443,7 +443,8 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		}
 		container = container_of_member(member);
 		if (!container && (member->origin == OLL_ORIGIN_HOOK || only_audited(member->audited))) {
-			member->generation = 0; /* what a hook left behind was never inside; what is audited is let be */
+			member->generation =
+				0; /* what a hook left behind was never inside; what is audited is let be */
 			continue;
 		}
 		if (!container)

@@ -2,6 +2,7 @@
 #include "cli/audit.hpp"
 
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "landlock/access.hpp"
@@ -16,8 +17,8 @@ using landlock::Kind;
 using nlohmann::json;
 
 // Of files whose opening was not seen. Beyond that they count as opened: too much is told then, not too little.
-constexpr std::size_t maxEarly = 256;
-constexpr std::size_t maxOpened = 4096;
+constexpr std::size_t maxEarly = 64;
+constexpr std::size_t maxOpened = 1024;
 
 std::string pathIn(const oll_seen& used)
 {
@@ -106,7 +107,7 @@ Audit::Audit(const std::string& policy)
 
 bool Audit::isOpened(const oll_seen& used, const std::string& path)
 {
-    if (opened_.contains(path) || opened_.size() >= maxOpened || early_.size() >= maxEarly) {
+    if (opened_.contains(std::hash<std::string>()(path)) || opened_.size() >= maxOpened || early_.size() >= maxEarly) {
         return true;
     }
     early_.insert_or_assign(path, used);
@@ -115,7 +116,8 @@ bool Audit::isOpened(const oll_seen& used, const std::string& path)
 
 std::vector<oll_seen> Audit::judge(const oll_seen& used)
 {
-    static const std::uint64_t opening = landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "write_file");
+    static const std::uint64_t opening =
+        landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "write_file");
     std::vector<oll_seen> found;
     if (used.about == OLL_ABOUT_OPENED && !isOpened(used, pathIn(used))) {
         return found;
@@ -128,7 +130,7 @@ std::vector<oll_seen> Audit::judge(const oll_seen& used)
             early_.erase(early);
         }
         if (opened_.size() < maxOpened) {
-            opened_.insert(path);
+            opened_.insert(std::hash<std::string>()(path));
         }
     }
     return found;

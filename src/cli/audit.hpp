@@ -37,8 +37,8 @@ private:
     // Whether the file was opened by who is audited, so that Landlock would have been asked for it.
     bool isOpened(const oll_seen& used, const std::string& path);
 
-    std::list<Entry> entries_;  // which stay where they are: the judges know them
-    std::set<std::string> opened_;
+    std::list<Entry> entries_;               // which stay where they are: the judges know them
+    std::set<std::size_t> opened_;           // hashes of paths: there can be many containers
     std::map<std::string, oll_seen> early_;  // by path
 };
 

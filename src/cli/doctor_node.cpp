@@ -76,9 +76,9 @@ void lookAtContainer(const json& item, Findings& found)
                              shown(last["comm"]) + ": " + shown(last["reason"]),
                          "`oci-landlock status` and the system log say more"});
     } else if (!item.value("audited", json::array()).empty()) {
-        found.push_back({"node.containers", Severity::note,
-                         which + ": entries of its profile are audited, and protect nothing",
-                         "take \"mode\": \"audit\" out of the profile once `oci-landlock events` shows what it is to show"});
+        found.push_back(
+            {"node.containers", Severity::note, which + ": entries of its profile are audited, and protect nothing",
+             "take \"mode\": \"audit\" out of the profile once `oci-landlock events` shows what it is to show"});
     } else if (item["started"] == true && item["applied"] == 0) {
         found.push_back({"node.containers", Severity::note,
                          which + ": nothing that its profile selects was executed so far",

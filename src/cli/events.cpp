@@ -223,6 +223,8 @@ private:
                 learn(container);
             }
         }
+        std::erase_if(audits_,
+                      [&](const auto& one) { return !there.contains(one.first) && !containers_.contains(one.first); });
         // What was told of it may be on its way still: it is forgotten one look later.
         for (auto known = containers_.begin(); known != containers_.end();) {
             if (there.contains(known->first)) {
@@ -324,7 +326,7 @@ private:
     std::int64_t offset_ = offsetToRealTime();
     std::map<std::uint64_t, Named> containers_;  // by cgroup id
     std::set<std::uint64_t> leaving_;
-    std::map<std::uint64_t, Judged> audits_;                                     // by cgroup id
+    std::map<std::uint64_t, Judged> audits_;                                  // by cgroup id
     std::map<std::uint64_t, std::map<std::string, std::uint64_t>> unjudged_;  // by cgroup id and reason
     std::uint64_t printed_ = 0;
     watch::Watcher watcher_;

@@ -190,10 +190,10 @@ std::string partialLine(const profile::Entry& entry, const std::vector<std::stri
     for (const std::string& path : skipped) {
         what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
     }
-    return what.empty() ? ""
-                        : "entry " + sys::printable(entry.name) +
-                              (entry.mode == profile::Mode::audit ? " would be" : " is") +
-                              " enforced partially, without " + what;
+    return what.empty()
+               ? ""
+               : "entry " + sys::printable(entry.name) + (entry.mode == profile::Mode::audit ? " would be" : " is") +
+                     " enforced partially, without " + what;
 }
 
 std::string auditLine(const profile::Entry& entry)

@@ -202,8 +202,8 @@ std::string entryText(const ordered_json& entry)
     const bool audited = entry.value("mode", "") == "audit";
     out += "    enforcement: " + entry["enforcement"].get<std::string>() + (audited ? auditWords : "") + "\n";
     for (const ordered_json& obstacle : entry.value("obstacles", ordered_json::array())) {
-        out += "    enforced, it would keep the container from starting: " +
-               words(ordered_json::array({obstacle})) + "\n";
+        out +=
+            "    enforced, it would keep the container from starting: " + words(ordered_json::array({obstacle})) + "\n";
     }
     out += leftOutText(entry, "obstacles", "    enforced, it would keep the container from starting:");
     for (const ordered_json& dropped : entry["dropped"]) {

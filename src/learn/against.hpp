@@ -41,7 +41,7 @@ private:
     profile::Object objectAt(const std::string& path) const;
 
     const profile::Entry* entry_;
-    std::map<std::string, std::uint64_t> places_;  // names in the place of files
+    std::map<std::string, std::uint64_t> places_;           // names in the place of files
     std::vector<std::vector<profile::PlacedRule>> placed_;  // by layer
 };
 

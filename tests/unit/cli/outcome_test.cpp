@@ -105,7 +105,8 @@ TEST(Policy, SaysWhatIsNotEnforced)
     const json item = json::parse(cli::outcomeOf(profile, found))["entries"][0];
     EXPECT_EQ(item["mode"], "audit");
     EXPECT_EQ(item["enforcement"], "none");
-    EXPECT_EQ(cli::partialLine(profile.entries[0], {"/x"}), "entry one would be enforced partially, without /x (missing)");
+    EXPECT_EQ(cli::partialLine(profile.entries[0], {"/x"}),
+              "entry one would be enforced partially, without /x (missing)");
     EXPECT_TRUE(cli::auditLine(profile.entries[0]).starts_with("entry one is NOT ENFORCED (audit)"));
     EXPECT_EQ(cli::auditLine(withPaths(1, "/p").entries[0]), "");
 }

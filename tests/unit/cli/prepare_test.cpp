@@ -76,7 +76,8 @@ TEST_F(Prepare, WhatIsAuditedIsLookedUpAlone)
          "pathBeneath":[{"allowedAccess":["read_file"],"parent":["/absent","/data","/tmp"]}]}},
         {"policy":{"abi":1,"ruleset":[{"handledAccessFs":["abi.all"]}]}}]})",
                              "test", profile::Origin::nodeFile, 1);
-    const auto got = cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}});
+    const auto got =
+        cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}});
     ASSERT_EQ(got.entries.size(), 2U);
     EXPECT_TRUE(got.entries[0].audited);
     EXPECT_FALSE(got.entries[1].audited);
@@ -91,7 +92,9 @@ TEST_F(Prepare, WhatIsAuditedIsLookedUpAlone)
     ASSERT_EQ(got.programs.size(), 1U);
     profile_.entries[0].mode = profile::Mode::enforce;
     support::expectError(
-        [&] { cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}}); },
+        [&] {
+            cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}});
+        },
         "/absent");
 }
 

@@ -84,7 +84,7 @@ TEST(Load, AuditedEntries)
             {"mode":"audit","policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}},
             {"mode":"enforce","policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}},
             {"policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}}]})",
-                                              "test", origin, 1);
+                                                       "test", origin, 1);
         EXPECT_EQ(profile.entries[0].mode, profile::Mode::audit);
         EXPECT_EQ(profile::enforcementOf(profile.entries[0]), "none");
         EXPECT_EQ(profile.entries[1].mode, profile::Mode::enforce);
