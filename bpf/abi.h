@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 5
+#define OLL_ABI_VERSION 6
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -41,6 +41,9 @@ enum oll_selector {
 	OLL_SELECT_EXCEPT = 2, /* execs of all but the listed programs */
 	OLL_SELECT_COUNT = 3,
 };
+
+/* In the place of audited entries: each that the container has, so that nothing of it is enforced. */
+#define OLL_ALL_AUDITED (~0U)
 
 /* LANDLOCK_RESTRICT_SELF_NO_NEW_PRIVS, the value that Linux 7.3 gave it; the bridge uses the same. */
 #define OLL_RESTRICT_NO_NEW_PRIVS (1U << 4)
@@ -116,7 +119,7 @@ struct oll_container {
 	__u64 mount_ns; /* where the init did its first exec; 0: not yet, and then the next two as well */
 	__u64 init_start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
 	__u32 init_tgid; /* in the initial pid namespace */
-	__u32 reserved;
+	__u32 audited; /* entries of which nothing is applied, a bit each, or OLL_ALL_AUDITED */
 	__u32 selected_by[OLL_SELECT_COUNT]; /* entries with each selector, a bit each */
 	__u32 sessions; /* entries that exec sessions are targets of, likewise */
 	__u32 layer_count;
@@ -164,11 +167,13 @@ struct oll_membership {
 	__u64 generation; /* 0: none */
 	__u64 cgroup_id;
 	__u32 origin; /* enum oll_origin */
-	__u32 applied; /* bit i: entry i restricts this task */
+	__u32 applied; /* bit i: entry i restricts this task; or would, if it is an audited one */
 	__u32 staged_origin; /* of the exec under way; takes effect when it succeeds */
 	__u32 staged; /* likewise, for `applied` */
 	__u32 owed; /* bit i: the tracer must still apply entry i; until then the task may not fork or execute */
 	__u32 foreseen; /* bit i: an exec that begins anew has come to be a target of entry i */
+	__u32 audited; /* the container's, which does not change */
+	__u32 reserved;
 };
 
 /* A task's line of descent: task-local storage, inherited at fork. In the order of entering. */
@@ -323,8 +328,8 @@ OLL_ASSERT(sizeof(struct oll_place) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_file_id) == 40, "layout");
 OLL_ASSERT(sizeof(struct oll_program_key) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_program) == 56 + OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_membership) == 40, "layout");
-OLL_ASSERT(sizeof(struct oll_task) == 8 + 40 * OLL_MAX_MEMBERSHIPS, "layout");
+OLL_ASSERT(sizeof(struct oll_membership) == 48, "layout");
+OLL_ASSERT(sizeof(struct oll_task) == 8 + 48 * OLL_MAX_MEMBERSHIPS, "layout");
 OLL_ASSERT(sizeof(struct oll_node) == 56, "layout");
 OLL_ASSERT(sizeof(struct oll_hand_over) == 32, "layout");
 OLL_ASSERT(sizeof(struct oll_take_ruleset) == 8, "layout");

@@ -17,8 +17,10 @@ enum oll_seen_kind {
 	OLL_SEEN_APPLIED = 2, /* struct oll_seen, like those that follow */
 	OLL_SEEN_FAILED_CLOSED = 3,
 	OLL_SEEN_DENIED = 4,
-	OLL_SEEN_USED =
-		5, /* to `learn record` alone: an access; `error`: it was refused; `domain` 0: not seen to begin */
+	OLL_SEEN_USED = 5, /* an access; `error`: it was refused; `domain` 0: not seen to begin */
+	/* What `events` makes of those: */
+	OLL_SEEN_AUDITED = 6, /* audited entries select the task from here on */
+	OLL_SEEN_WOULD_DENY = 7,
 };
 
 /* What an access needs, or needed that was denied; oll_seen.about. */
@@ -34,7 +36,7 @@ enum oll_seen_about {
 
 struct oll_seen {
 	__u32 kind; /* enum oll_seen_kind */
-	__u32 entries; /* bit i: entry i has been applied, failed, or restricts the task that was denied something */
+	__u32 entries; /* bit i: entry i has been applied, failed, or restricts the task; or would, if it is audited */
 	__u64 time; /* CLOCK_BOOTTIME, nanoseconds */
 	__u64 cgroup_id; /* 0: of no container that is there */
 	__u64 start_time; /* CLOCK_BOOTTIME, nanoseconds; with the tgid, it names one process for ever */
@@ -46,6 +48,9 @@ struct oll_seen {
 	__u64 domain; /* Landlock's id, of an access one of ours; 0: not known */
 	__u32 port;
 	__u32 exact; /* `rights` are those that are missing; else all that the access needs */
+	__u64 generation; /* of the container whose access it is */
+	__u32 audited; /* of the container whose entries are applied: the audited ones */
+	__u32 reserved;
 	char comm[16];
 	char path[OLL_PATH_SIZE]; /* from the root of the task's mount namespace; empty: not known */
 	char program[OLL_PATH_SIZE]; /* what the task executes, likewise */
@@ -54,8 +59,9 @@ struct oll_seen {
 /* Comes before the first event of a container. */
 struct oll_seen_container {
 	__u32 kind;
-	__u32 reserved;
+	__u32 audited; /* entries, a bit each */
 	__u64 cgroup_id;
+	__u64 generation;
 	struct oll_record record;
 };
 
@@ -65,6 +71,10 @@ struct oll_share {
 	__u32 told;
 	__u32 introduced;
 	__u64 lost;
+	/* Of accesses, which have a share of their own: what is denied must not go missing for what is allowed. */
+	__u64 unjudged;
+	__u32 used;
+	__u32 reserved;
 };
 
 #ifdef __cplusplus
@@ -72,9 +82,9 @@ struct oll_share {
 #else
 #define OLL_ASSERT _Static_assert
 #endif
-OLL_ASSERT(sizeof(struct oll_seen) == 88 + 2 * OLL_PATH_SIZE, "layout");
-OLL_ASSERT(sizeof(struct oll_seen_container) == 16 + sizeof(struct oll_record), "layout");
-OLL_ASSERT(sizeof(struct oll_share) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_seen) == 104 + 2 * OLL_PATH_SIZE, "layout");
+OLL_ASSERT(sizeof(struct oll_seen_container) == 24 + sizeof(struct oll_record), "layout");
+OLL_ASSERT(sizeof(struct oll_share) == 40, "layout");
 #undef OLL_ASSERT
 
 #endif

@@ -4,6 +4,9 @@
  * with them is the applier's part: it includes this file and defines the functions declared below.
  *
  * A task belongs to every container that it or one of its ancestors has entered, and each of them decides for itself.
+ * Audited entries are selected like others, so that `events` knows whom they are about; and then nothing is done. For
+ * a container that has no others nothing is denied, whatever cannot be found out: in doubt an exec is selected.
+ *
  * An exec is looked at in four steps: select_exec (which containers, and what they want for how the task came in and
  * for the file that it names), select_file (what they want for each interpreter), restrict_exec (all of it is
  * applied), commit_exec (it has succeeded, and what was staged is so).
@@ -104,6 +107,12 @@ static __always_inline struct oll_container *container_of_member(struct oll_memb
 	return container && container->generation == member->generation ? container : NULL;
 }
 
+/* Nothing of the container is enforced, and nothing may be denied for its sake. */
+static __always_inline bool only_audited(__u32 audited)
+{
+	return audited == OLL_ALL_AUDITED;
+}
+
 /* 0, or -EPERM: the namespace is a container's that is gone. */
 static __always_inline int find_by_mount_ns(struct whereabouts *here)
 {
@@ -167,6 +176,7 @@ static __always_inline int take_over(struct oll_task *own, struct oll_task *from
 		own->of[place].applied = from->of[i].applied;
 		own->of[place].owed = 0;
 		own->of[place].foreseen = 0;
+		own->of[place].audited = from->of[i].audited;
 	}
 	return 0;
 }
@@ -217,10 +227,10 @@ static __always_inline int claim_mount_ns(struct whereabouts *here, struct oll_c
 	int error;
 
 	if (here->by_mount_ns && here->by_mount_ns->generation != container->generation)
-		return deny(container, OLL_REASON_NAMESPACE, 0, -EEXIST);
+		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_NAMESPACE, 0, -EEXIST);
 	error = bpf_map_update_elem(&namespaces, &mount_ns, &place, BPF_ANY);
 	if (error)
-		return deny(container, OLL_REASON_MEMORY, 0, error);
+		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_MEMORY, 0, error);
 	if (before && before != mount_ns)
 		bpf_map_delete_elem(&namespaces, &before);
 	container->mount_ns = mount_ns;
@@ -271,7 +281,7 @@ static __always_inline int enter(struct whereabouts *here, struct oll_task *own,
 		return 0;
 	place = place_of(own, 0);
 	if (place >= OLL_MAX_MEMBERSHIPS)
-		return deny(container, OLL_REASON_MEMBERSHIPS, 0, -EUSERS);
+		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_MEMBERSHIPS, 0, -EUSERS);
 	member = &own->of[place];
 	member->generation = container->generation;
 	member->cgroup_id = container->cgroup_id;
@@ -280,6 +290,7 @@ static __always_inline int enter(struct whereabouts *here, struct oll_task *own,
 	member->staged = 0;
 	member->owed = 0;
 	member->foreseen = 0;
+	member->audited = container->audited;
 	return judge(here, container, member);
 }
 
@@ -317,6 +328,8 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
 			continue;
 		container = container_of_member(member);
+		if (!container && only_audited(member->audited))
+			continue;
 		if (!container) {
 			error = deny_stray(OLL_REASON_GONE, -ENOENT);
 			break;
@@ -328,11 +341,17 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 		if (!(program | except))
 			continue;
 		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp))) {
+			member->staged |= program | except;
+			if (!((program | except) & ~member->audited))
+				continue;
 			error = deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
 			break;
 		}
 		named = true;
 		if (match_programs(container, bprm->file, &match)) {
+			member->staged |= program | except;
+			if (!((program | except) & ~member->audited))
+				continue;
 			error = deny(container, OLL_REASON_PROGRAMS, 0, -ENOENT);
 			break;
 		}
@@ -359,7 +378,7 @@ static __always_inline int admit_all(struct oll_task *own)
 
 		if (!member->generation)
 			continue;
-		entries = member->staged | (member->foreseen & ~member->applied);
+		entries = (member->staged | (member->foreseen & ~member->applied)) & ~member->audited;
 		if (!entries)
 			continue;
 		container = container_of_member(member);
@@ -423,8 +442,9 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 			continue;
 		}
 		container = container_of_member(member);
-		if (!container && member->origin == OLL_ORIGIN_HOOK) {
-			member->generation = 0; /* what a hook left behind was never inside */
+		if (!container && (member->origin == OLL_ORIGIN_HOOK || only_audited(member->audited))) {
+			member->generation =
+				0; /* what a hook left behind was never inside; what is audited is let be */
 			continue;
 		}
 		if (!container)
@@ -479,19 +499,23 @@ int BPF_PROG(restrict_exec, struct linux_binprm *bprm, const struct file *file, 
 	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
 		struct oll_membership *member = &own->of[i];
 		struct oll_container *container;
+		__u32 entries;
 		int error;
 
 		if (!member->generation)
 			continue;
 		/* Also where nothing is wanted: what was read above must have been this container's. */
 		container = container_of_member(member);
+		if (!container && only_audited(member->audited))
+			continue;
 		if (!container)
 			return deny_stray(OLL_REASON_GONE, -ENOENT);
-		if (!member->staged)
+		entries = member->staged & ~member->audited;
+		if (!entries)
 			continue;
-		error = apply(bprm, container, member->staged);
+		error = apply(bprm, container, entries);
 		if (error) {
-			member->foreseen = member->staged; /* should it begin anew */
+			member->foreseen = entries; /* should it begin anew */
 			return error;
 		}
 		if (container->generation != member->generation)
@@ -519,15 +543,14 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 			continue;
 		member->origin = member->staged_origin;
 		member->applied |= member->staged;
-		member->owed = still_owed(member->staged);
+		member->owed = still_owed(member->staged & ~member->audited);
 		container = container_of_member(member);
 		if (!container)
 			continue;
 		if (member->origin == OLL_ORIGIN_INIT)
 			container->started = 1;
-		if (!member->staged)
-			continue;
-		__sync_fetch_and_add(&container->applied, 1);
+		if (member->staged & ~member->audited)
+			__sync_fetch_and_add(&container->applied, 1);
 		if (member->staged & ~member->owed)
 			tell(container->cgroup_id, bpf_get_current_pid_tgid(), member->staged & ~member->owed, 0, 0);
 	}

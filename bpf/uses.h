@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What `oci-landlock learn record` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
- * would be asked for them. Each is told once, by whichever task and however often it is done.
+ * would be asked for them; and `oci-landlock events`, at those that audited entries select. Each is told once, by
+ * whichever task and however often it is done, as long as the same entries are about it.
  *
  * By LSM programs, for the kernel skips others where another task was taken from the same processor at work in them.
  * They are not asked of what another module has refused; the others only tell of that, and are done at once else.
@@ -41,6 +42,8 @@ struct use {
 	__u32 round;
 	__u32 refused;
 	__u32 late;
+	__u32 entries;
+	__u32 reserved;
 };
 
 struct {
@@ -118,12 +121,12 @@ static __always_inline bool is_apart(struct vfsmount *mount, struct dentry *dent
 	       (BPF_CORE_READ((struct vfsmount___with_flags *)mount, mnt_flags) & MNT_INTERNAL);
 }
 
-/* Of the container whose restriction counts here. File systems that open files of others do so as somebody else. */
+/* The membership whose restriction counts here. File systems that open files of others do so as somebody else. */
 static __always_inline struct oll_membership *acts(struct task_struct *task)
 {
 	if (BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
 		return NULL;
-	return restricts(task);
+	return last_with(task, learning, true);
 }
 
 /* True if it has not been told yet. */
@@ -150,17 +153,27 @@ static __always_inline struct oll_seen *begin_use(struct use *use, int result)
 	use->cgroup_id = member->cgroup_id;
 	use->refused = result != 0;
 	use->late = !domain;
+	use->entries = member->applied & ~member->owed;
+	if (!learning)
+		use->entries &= member->audited;
 	if (!is_new(use))
 		return NULL;
 	event = begin(member->cgroup_id, OLL_SEEN_USED);
-	if (!event)
+	if (!event) {
+		bpf_map_delete_elem(&uses, use); /* it has not been told */
 		return NULL;
-	event->entries = member->applied & ~member->owed;
+	}
+	event->entries = use->entries;
+	event->generation = member->generation;
 	event->error = result;
 	event->about = use->about;
 	event->rights = use->rights;
 	event->port = use->port;
 	event->domain = domain ? *domain : 0;
+	if (!learning) {
+		about_task(event, task);
+		return event;
+	}
 	event->tgid = BPF_CORE_READ(task, tgid);
 	event->start_time = 0;
 	event->comm[0] = 0;
@@ -396,7 +409,7 @@ static __always_inline void used_port(struct socket *socket, const void *address
 	use.port = __builtin_bswap16(known.port);
 	event = begin_use(&use, result);
 	if (event)
-		bpf_ringbuf_submit(event, 0);
+		end(event);
 }
 
 static __always_inline void at_socket_bind(const __u64 *arguments, int result)
@@ -425,7 +438,7 @@ static __always_inline void used_scope(__u64 scope, int result)
 	struct oll_seen *event = begin_use(&use, result);
 
 	if (event)
-		bpf_ringbuf_submit(event, 0);
+		end(event);
 }
 
 /* Whoever listens: that it is one of the program's own is not looked at. */

@@ -57,8 +57,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* How much a container may tell in a second. */
 const volatile __u32 share_limit = 1000;
+const volatile __u32 use_limit = 1000; /* accesses */
 
-/* Whether it is told which domain each task is in. */
+/* Whether accesses of all restricted tasks are told, and which domain each is in; else of audited ones. */
 const volatile __u32 learning = 0;
 
 /* What found no room in the ring. */
@@ -172,8 +173,9 @@ static __always_inline void introduce(__u64 cgroup_id, struct oll_share *share)
 	if (!told)
 		return;
 	told->kind = OLL_SEEN_CONTAINER;
-	told->reserved = 0;
+	told->audited = container->audited;
 	told->cgroup_id = cgroup_id;
+	told->generation = container->generation;
 	bpf_probe_read_kernel(&told->record, sizeof(told->record), &container->record);
 	bpf_ringbuf_submit(told, 0);
 	share->introduced = 1;
@@ -194,8 +196,13 @@ static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
 	if (now - share->second >= NSEC_PER_SEC) {
 		share->second = now;
 		share->told = 0;
+		share->used = 0;
 	}
-	if (__sync_fetch_and_add(&share->told, 1) >= share_limit) {
+	if (kind == OLL_SEEN_USED && __sync_fetch_and_add(&share->used, 1) >= use_limit) {
+		__sync_fetch_and_add(&share->unjudged, 1);
+		return NULL;
+	}
+	if (kind != OLL_SEEN_USED && __sync_fetch_and_add(&share->told, 1) >= share_limit) {
 		__sync_fetch_and_add(&share->lost, 1);
 		return NULL;
 	}
@@ -216,6 +223,8 @@ static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
 	event->domain = 0;
 	event->port = 0;
 	event->exact = 0;
+	event->generation = 0;
+	event->audited = 0;
 	event->path[0] = 0;
 	event->program[0] = 0;
 	return event;
@@ -292,13 +301,16 @@ static __always_inline void begin_domain(__u32 thread)
 static __always_inline void take_told(__u64 cgroup_id, __u32 thread, __u32 entries, __u32 reason, int error)
 {
 	struct oll_seen *event = begin(cgroup_id, reason ? OLL_SEEN_FAILED_CLOSED : OLL_SEEN_APPLIED);
+	struct oll_container *container = bpf_map_lookup_elem(&containers, &cgroup_id);
+	__u32 audited = container ? container->audited : 0;
 	struct task_struct *task;
 
-	if (learning && !reason)
+	if (!reason && (learning || (entries & audited)))
 		begin_domain(thread);
 	if (!event)
 		return;
 	event->entries = entries;
+	event->audited = audited;
 	event->reason = reason;
 	event->error = error;
 	event->tgid = thread;
@@ -328,8 +340,8 @@ AT_TELL(at_commit_exec)
 AT_TELL(at_debt)
 AT_TELL(at_report_failure)
 
-/* Of the container that the current task has entered last and that restricts it; NULL: none does. */
-static __always_inline struct oll_membership *restricts(struct task_struct *task)
+/* Of the container that the task has entered last and that has such entries applied to it; NULL: none has. */
+static __always_inline struct oll_membership *last_with(struct task_struct *task, bool enforced, bool audited)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
 	struct oll_membership *last = NULL;
@@ -338,10 +350,18 @@ static __always_inline struct oll_membership *restricts(struct task_struct *task
 	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
 		struct oll_membership *member = &own->of[i];
 
-		if (member->generation && (member->applied & ~member->owed))
+		__u32 entries = member->applied & ~member->owed;
+
+		if (member->generation &&
+		    ((enforced && (entries & ~member->audited)) || (audited && (entries & member->audited))))
 			last = member;
 	}
 	return last;
+}
+
+static __always_inline struct oll_membership *restricts(struct task_struct *task)
+{
+	return last_with(task, true, false);
 }
 
 static __always_inline struct oll_seen *begin_denied(__u32 about, __u64 rights)
@@ -352,7 +372,7 @@ static __always_inline struct oll_seen *begin_denied(__u32 about, __u64 rights)
 
 	if (!event)
 		return NULL;
-	event->entries = member->applied & ~member->owed;
+	event->entries = member->applied & ~(member->owed | member->audited);
 	event->about = about;
 	event->rights = rights;
 	about_task(event, task);
@@ -769,6 +789,6 @@ int BPF_PROG(sb_pivotroot, void *old, void *new, int result)
 	return 0;
 }
 
-/* ---- What is done at all */
+/* ---- What is done at all, by who is audited or learnt from */
 
 #include "uses.h"

@@ -18,7 +18,7 @@ _oci_landlock()
         check:--applier) mapfile -t COMPREPLY < <(compgen -W 'kfunc inject launch' -- "$current") && return ;;
         load:--applier) mapfile -t COMPREPLY < <(compgen -W 'auto kfunc inject' -- "$current") && return ;;
         events:--kind)
-            words='applied created denied failedClosed lost partial removed'
+            words='applied audited created denied failedClosed lost partial removed wouldDeny'
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
             ;;
         events:--container | events:--count | events:--share) return ;;

@@ -60,6 +60,9 @@ public:
     ordered_json entry(const profile::Entry& entry) const
     {
         ordered_json out = {{"name", entry.name}, {"allowed", true}, {"layers", ordered_json::array()}};
+        if (entry.mode == profile::Mode::audit) {
+            out["audited"] = true;
+        }
         for (const profile::Layer& layer : entry.layers) {
             const profile::Verdict verdict = verdictOf(entry, layer);
             ordered_json item = {{"handled", verdict.handled}, {"allowed", verdict.allowed()}};
@@ -178,7 +181,8 @@ std::string answerText(const ordered_json& answer)
     }
     out += std::string(": ") + verdict(answer) + "\n";
     for (const ordered_json& entry : answer["entries"]) {
-        out += "  entry " + sys::printable(entry["name"].get<std::string>()) + ": " + verdict(entry) + "\n";
+        out += "  entry " + sys::printable(entry["name"].get<std::string>()) + ": " + verdict(entry) +
+               (entry.contains("audited") ? " once it is enforced; it is AUDIT, and denies nothing" : "") + "\n";
         for (std::size_t i = 0; i < entry["layers"].size(); ++i) {
             const ordered_json& layer = entry["layers"][i];
             out += "    layer " + std::to_string(i) + ": " + verdict(layer) +

@@ -142,6 +142,15 @@ std::string entryName(const json& report, unsigned index)
     return index < entries.size() ? entries[index].value("name", "") : "number " + std::to_string(index);
 }
 
+std::uint32_t auditedOf(const oll_container& entry)
+{
+    std::uint32_t all = 0;
+    for (const std::uint32_t selected : entry.selected_by) {
+        all |= selected;
+    }
+    return entry.audited & all;
+}
+
 nlohmann::ordered_json entryNames(const json& report, std::uint32_t mask)
 {
     nlohmann::ordered_json names = nlohmann::ordered_json::array();

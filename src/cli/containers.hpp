@@ -49,6 +49,9 @@ std::string entryName(const nlohmann::json& report, unsigned index);
 // Those of several: bit i of `mask` is entry i.
 nlohmann::ordered_json entryNames(const nlohmann::json& report, std::uint32_t mask);
 
+// Which entries of a container are audited, a bit each.
+std::uint32_t auditedOf(const oll_container& entry);
+
 // In status.cpp.
 nlohmann::json describeDenial(const oll_denial& denial);
 std::string denialText(const nlohmann::json& last);

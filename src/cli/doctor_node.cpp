@@ -75,6 +75,10 @@ void lookAtContainer(const json& item, Findings& found)
                          which + ": " + shown(item["denied"]) + " execs were denied; the last was of " +
                              shown(last["comm"]) + ": " + shown(last["reason"]),
                          "`oci-landlock status` and the system log say more"});
+    } else if (!item.value("audited", json::array()).empty()) {
+        found.push_back(
+            {"node.containers", Severity::note, which + ": entries of its profile are audited, and protect nothing",
+             "take \"mode\": \"audit\" out of the profile once `oci-landlock events` shows what it is to show"});
     } else if (item["started"] == true && item["applied"] == 0) {
         found.push_back({"node.containers", Severity::note,
                          which + ": nothing that its profile selects was executed so far",
@@ -222,20 +226,27 @@ Findings unitFindings(bool inject)
 
 Findings settingsFindings(const Settings& settings)
 {
+    Findings found;
+    if (settings.auditOnly) {
+        found.push_back({"node.audit", Severity::problem, auditOnlyText,
+                         std::string("take \"auditOnly\" out of ") + settingsFile + " to have profiles enforced"});
+    }
     if (!settings.baseline) {
-        return {};
+        return found;
     }
     try {
         const ProfileFile file = findProfile(settings, *settings.baseline);
         const unsigned abi = landlock::kernelAbi();
         readProfile(settings, file, profile::Origin::nodeFile, parseHere(abi > 0 ? abi : landlock::latestAbi));
-        return {{"node.baseline", Severity::ok, "every container gets the baseline " + sys::printable(file.path), ""}};
+        found.push_back(
+            {"node.baseline", Severity::ok, "every container gets the baseline " + sys::printable(file.path), ""});
     } catch (...) {
         Finding finding = sys::findingOf("node.baseline", std::current_exception(),
                                          std::string("mend it, or take \"baseline\" out of ") + settingsFile);
         finding.message = "no container starts, as the baseline cannot be had: " + finding.message;
-        return {finding};
+        found.push_back(finding);
     }
+    return found;
 }
 
 Findings nodeFindings(const Settings& settings, const std::optional<std::string>& launch)

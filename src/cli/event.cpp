@@ -97,6 +97,10 @@ const char* kindOfEvent(std::uint32_t kind)
             return "applied";
         case OLL_SEEN_FAILED_CLOSED:
             return "failedClosed";
+        case OLL_SEEN_AUDITED:
+            return "audited";
+        case OLL_SEEN_WOULD_DENY:
+            return "wouldDeny";
         default:
             return "denied";
     }
@@ -143,8 +147,11 @@ std::string objectText(const ordered_json& event)
 
 std::string whatText(const ordered_json& event, const std::string& kind)
 {
-    if (kind == "denied") {
+    if (kind == "denied" || kind == "wouldDeny") {
         std::string out = processText(event) + " " + joined(event["rights"]) + objectText(event);
+        if (kind == "wouldDeny") {
+            out += "; by " + joined(event["entries"]) + ", which is NOT ENFORCED";
+        }
         if (event.contains("allow")) {
             out += "; would be allowed by " +
                    sys::printable(event["allow"].dump(-1, ' ', true, ordered_json::error_handler_t::replace), 1000);
@@ -153,6 +160,9 @@ std::string whatText(const ordered_json& event, const std::string& kind)
     }
     if (kind == "applied") {
         return processText(event) + " by " + joined(event["entries"]);
+    }
+    if (kind == "audited") {
+        return processText(event) + " by " + joined(event["entries"]) + ", NOT ENFORCED";
     }
     if (kind == "failedClosed") {
         return processText(event) + " " + stringIn(event, "reason") + " (" + std::strerror(event["errno"].get<int>()) +
@@ -165,7 +175,12 @@ std::string whatText(const ordered_json& event, const std::string& kind)
     if (kind == "lost") {
         return event["count"].dump() + " events: " + stringIn(event, "why");
     }
-    return kind == "created" ? sys::printable(stringIn(event, "profile")) : "";
+    if (kind == "created") {
+        const std::string audited = event.contains("audited") ? joined(event["audited"]) : "";
+        return sys::printable(stringIn(event, "profile")) +
+               (audited.empty() ? "" : "; NOT ENFORCED, audit: " + audited);
+    }
+    return "";
 }
 
 }  // namespace
@@ -249,7 +264,7 @@ ordered_json describe(const oll_seen& event, const Named* container, std::int64_
         out["reason"] = why["reason"];
         out["errno"] = why["errno"];
     }
-    if (event.kind != OLL_SEEN_DENIED) {
+    if (event.kind != OLL_SEEN_DENIED && event.kind != OLL_SEEN_WOULD_DENY) {
         return out;
     }
     out["rights"] = rightsOf(event);

@@ -4,14 +4,17 @@
 
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <set>
-#include <unordered_map>
+#include <utility>
 
+#include "cli/audit.hpp"
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
 #include "cli/event.hpp"
 #include "cli/options.hpp"
 #include "cli/watching.hpp"
+#include "node/policies.hpp"
 #include "watch/watcher.hpp"
 
 namespace cli {
@@ -46,7 +49,7 @@ public:
         : wanted_(std::move(wanted)),
           watcher_(applier, wanted_.share,
                    {.event = [this](const oll_seen& event) { tell(event); },
-                    .container = [this](const oll_seen_container& told) { learn(told.cgroup_id, told.record); }})
+                    .container = [this](const oll_seen_container& told) { learn(told); }})
     {
     }
 
@@ -94,23 +97,88 @@ private:
 
     void tell(const oll_seen& event)
     {
+        if (event.kind == OLL_SEEN_USED) {
+            judge(event);
+            return;
+        }
+        oll_seen part = event;
+        if (event.kind == OLL_SEEN_APPLIED && (event.entries & event.audited) != 0) {
+            part.kind = OLL_SEEN_AUDITED;
+            part.entries = event.entries & event.audited;
+            tellOne(part);
+            part = event;
+            part.entries = event.entries & ~event.audited;
+            if (part.entries == 0) {
+                return;
+            }
+        }
+        tellOne(part);
+    }
+
+    void tellOne(const oll_seen& event)
+    {
         const auto known = containers_.find(event.cgroup_id);
         say(describe(event, known == containers_.end() ? nullptr : &known->second, offset_));
     }
 
-    // Whatever the order in which it comes to be known.
-    void learn(std::uint64_t cgroupId, const oll_record& record)
+    void judge(const oll_seen& used)
     {
-        if (containers_.contains(cgroupId)) {
+        try {
+            for (const oll_seen& one : auditOf(used.cgroup_id, used.generation).judge(used)) {
+                tellOne(one);
+            }
+        } catch (const sys::Error& error) {
+            ++unjudged_[used.cgroup_id][error.what()];
+        }
+    }
+
+    // Throws sys::Error when the container's policy is not there, or no policy to judge by.
+    Audit& auditOf(std::uint64_t cgroupId, std::uint64_t generation)
+    {
+        Judged& judged = audits_[cgroupId];
+        if (judged.generation != generation) {
+            judged = {.generation = generation, .audit = {}, .obstacle = {}};
+            try {
+                const auto policy = node::policies::read({cgroupId, generation});
+                if (!policy) {
+                    throw sys::Error("the container was gone before its policy was read");
+                }
+                judged.audit.emplace(*policy);
+            } catch (const sys::Error& error) {
+                judged.obstacle = error.what();
+            }
+        }
+        if (!judged.audit) {
+            throw sys::Error(judged.obstacle);
+        }
+        return *judged.audit;
+    }
+
+    // Whatever the order in which it comes to be known.
+    void learn(const oll_seen_container& told)
+    {
+        if (told.audited != 0) {
+            try {
+                auditOf(told.cgroup_id, told.generation);  // as long as it is there
+            } catch (const sys::Error& error) {
+                ++unjudged_[told.cgroup_id][error.what()];
+            }
+        }
+        const oll_record& record = told.record;
+        if (containers_.contains(told.cgroup_id)) {
             return;
         }
-        const Named& container = containers_.emplace(cgroupId, named(record)).first->second;
+        const Named& container = containers_.emplace(told.cgroup_id, named(record)).first->second;
         ordered_json event = begin("created", container);
         event["created"] = timeText(static_cast<std::int64_t>(record.created) * 1'000'000'000);
         event["entries"] = ordered_json::array();
         const json entries = container.report.value("entries", json::array());
         for (std::size_t i = 0; i < entries.size(); ++i) {
             event["entries"].push_back(entryName(container.report, static_cast<unsigned>(i)));
+        }
+        if (told.audited != 0) {
+            const std::uint32_t all = (1U << entries.size()) - 1;
+            event["audited"] = entryNames(container.report, entries.empty() ? told.audited : told.audited & all);
         }
         say(event);
         for (const json& entry : entries) {
@@ -150,11 +218,13 @@ private:
         }
         const std::set<std::uint64_t> there = watcher_.containers();
         for (const std::uint64_t id : there) {
-            oll_record record{};
-            if (!containers_.contains(id) && watcher_.record(id, record)) {
-                learn(id, record);
+            oll_seen_container container{};
+            if (!containers_.contains(id) && watcher_.describe(id, container)) {
+                learn(container);
             }
         }
+        std::erase_if(audits_,
+                      [&](const auto& one) { return !there.contains(one.first) && !containers_.contains(one.first); });
         // What was told of it may be on its way still: it is forgotten one look later.
         for (auto known = containers_.begin(); known != containers_.end();) {
             if (there.contains(known->first)) {
@@ -162,8 +232,10 @@ private:
             } else if (leaving_.insert(known->first).second) {
                 ++known;
             } else {
+                tellUnjudged();
                 say(begin("removed", known->second));
                 leaving_.erase(known->first);
+                audits_.erase(known->first);
                 known = containers_.erase(known);
             }
         }
@@ -182,9 +254,28 @@ private:
                 event.update(known->second.name);
             }
             event["count"] = lost.count;
-            event["why"] = lost.share ? "more than a share of " + std::to_string(wanted_.share) + " a second"
-                                      : "they came faster than they were read";
+            const std::uint32_t share = wanted_.share * (lost.accesses ? watch::accessesPerEvent : 1);
+            event["why"] = !lost.share ? "they came faster than they were read"
+                                       : std::string(lost.accesses ? "accesses to be judged, " : "") +
+                                             "more than a share of " + std::to_string(share) + " a second";
             say(event);
+        }
+        tellUnjudged();
+    }
+
+    // Accesses of audited programs of which nobody knows whether they would be denied.
+    void tellUnjudged()
+    {
+        for (const auto& [id, reasons] : std::exchange(unjudged_, {})) {
+            for (const auto& [why, count] : reasons) {
+                ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))}, {"event", "lost"}};
+                if (const auto known = containers_.find(id); known != containers_.end()) {
+                    event.update(known->second.name);
+                }
+                event["count"] = count;
+                event["why"] = "accesses that cannot be judged: " + why;
+                say(event);
+            }
         }
     }
 
@@ -225,23 +316,32 @@ private:
         }
     }
 
+    struct Judged {
+        std::uint64_t generation = 0;
+        std::optional<Audit> audit;
+        std::string obstacle;
+    };
+
     Wanted wanted_;
     std::int64_t offset_ = offsetToRealTime();
     std::map<std::uint64_t, Named> containers_;  // by cgroup id
     std::set<std::uint64_t> leaving_;
+    std::map<std::uint64_t, Judged> audits_;                                  // by cgroup id
+    std::map<std::uint64_t, std::map<std::string, std::uint64_t>> unjudged_;  // by cgroup id and reason
     std::uint64_t printed_ = 0;
     watch::Watcher watcher_;
 };
 
 Wanted wantedFrom(const po::variables_map& given)
 {
-    static const std::set<std::string> kinds = {"applied", "created", "denied", "failedClosed",
-                                                "lost",    "partial", "removed"};
+    static const std::set<std::string> kinds = {"applied", "audited", "created", "denied",   "failedClosed",
+                                                "lost",    "partial", "removed", "wouldDeny"};
     Wanted wanted{.json = given.contains("json"), .count = given["count"].as<std::uint64_t>()};
     for (const std::string& kind : given["kind"].as<Arguments>()) {
         if (!kinds.contains(kind)) {
             throw UsageError("events: no kind of event is called " + sys::printable(kind) +
-                             "; there are applied, created, denied, failedClosed, lost, partial and removed");
+                             "; there are applied, audited, created, denied, failedClosed, lost, partial, removed and "
+                             "wouldDeny");
         }
         wanted.kinds.insert(kind);
     }
@@ -274,7 +374,8 @@ int runEvents(const Arguments& arguments)
     const auto given = parseOptions(
         "events",
         "Says what happens to the containers that have a sandbox, as it happens, a line each: created, partial,\n"
-        "applied, denied (with the rule that would allow it), failedClosed, removed, lost.\n"
+        "applied, denied (with the rule that would allow it), failedClosed, removed, lost; of audited entries, which\n"
+        "are not enforced: audited, wouldDeny.\n"
         "Exit status: 0 ended by SIGINT or SIGTERM, or after as many as were asked for; 1 an error.",
         options, arguments);
     if (!given) {

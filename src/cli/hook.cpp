@@ -60,7 +60,12 @@ profile::Profile profileOf(confine::Parser& parser, const Settings& settings,
 {
     const Parse parse = parseWith(parser, abi);
     profile::Profile baseline = baselineOf(settings, parse);
-    return stacked(std::move(baseline), request ? profileAskedFor(settings, *request, parse) : profile::Profile{});
+    profile::Profile all =
+        stacked(std::move(baseline), request ? profileAskedFor(settings, *request, parse) : profile::Profile{});
+    if (settings.auditOnly) {
+        auditAll(all);
+    }
+    return all;
 }
 
 void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const container::Process& init,

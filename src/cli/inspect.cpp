@@ -91,6 +91,9 @@ std::string privilegesText(const ordered_json& entries)
     std::string with;
     std::string without;
     for (const ordered_json& entry : entries) {
+        if (entry.value("mode", "") == "audit") {
+            continue;
+        }
         std::string& list = entry["noNewPrivileges"] ? with : without;
         list += (list.empty() ? "" : ", ") + sys::printable(entry["name"].get<std::string>());
     }

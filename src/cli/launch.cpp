@@ -71,6 +71,12 @@ void limitToLaunch(profile::Profile& profile, const std::string& reason)
             throw sys::Error(which + ": selects " + (except ? "all programs but some" : "programs") +
                              ", and the launch applier covers the entrypoint only (" + reason + ")");
         }
+        if (entry.mode == profile::Mode::audit) {
+            throw sys::Error(which +
+                             ": is audited, which the launch applier cannot do; enforce it (\"mode\" and the "
+                             "node's \"auditOnly\") or leave it out (" +
+                             reason + ")");
+        }
         if (!entry.select.sessions) {
             continue;
         }

@@ -104,9 +104,9 @@ private:
         }
         const std::set<std::uint64_t> there = watcher_.containers();
         for (const std::uint64_t id : there) {
-            oll_record record{};
-            if (!met_.contains(id) && watcher_.record(id, record)) {
-                meet(id, record);
+            oll_seen_container container{};
+            if (!met_.contains(id) && watcher_.describe(id, container)) {
+                meet(id, container.record);
             }
         }
         std::erase_if(met_, [&](std::uint64_t id) { return !there.contains(id) && !chosen_.contains(id); });

@@ -110,6 +110,12 @@ const PerContainer perContainer[] = {
      [](const json& item) { return item.contains("cgroupId") ? json() : json(item.contains("failure")); }},
 };
 
+// As far as it is enforced at all.
+bool isWhole(const std::string& enforcement)
+{
+    return enforcement == "full" || enforcement == "none";
+}
+
 void addContainers(Exposition& out, const json& containers)
 {
     out.family("containers", "gauge", "Containers that have a sandbox.");
@@ -135,8 +141,18 @@ void addContainers(Exposition& out, const json& containers)
             labels.emplace_back("entry", stringIn(entry, "name"));
             // Names need not differ.
             labels.emplace_back("entry_index", std::to_string(index++));
-            out.sample(labels, stringIn(entry, "enforcement") != "full");
+            out.sample(labels, !isWhole(stringIn(entry, "enforcement")));
         }
+    }
+    bool first = true;
+    for (const json& item : containers) {
+        if (!item.contains("audited")) {
+            continue;
+        }
+        if (std::exchange(first, false)) {
+            out.family("entries_audited", "gauge", "Entries that are not enforced, but audited, and protect nothing.");
+        }
+        out.sample(labelsOf(item), item["audited"].size());
     }
 }
 

@@ -30,6 +30,12 @@ void add(json& item, const char* field, const std::vector<std::string>& list, st
     }
 }
 
+std::string_view enforcementOf(const profile::Entry& entry, bool allFound)
+{
+    const std::string_view asked = profile::enforcementOf(entry);
+    return asked == "full" && !allFound ? "partial" : asked;
+}
+
 // The same of a list that is there already; how many are missing is counted beside it.
 void shorten(nlohmann::ordered_json& item, const std::string& field, std::size_t most)
 {
@@ -52,7 +58,10 @@ std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
             const profile::Entry& entry = profile.entries[i];
             json item = {{"name", entry.name},
                          {"layers", entry.layers.size()},
-                         {"enforcement", entry.dropped.empty() && prepared.skipped[i].empty() ? "full" : "partial"}};
+                         {"enforcement", enforcementOf(entry, prepared.skipped[i].empty())}};
+            if (entry.mode == profile::Mode::audit) {
+                item["mode"] = "audit";
+            }
             std::vector<std::string> dropped;
             for (const profile::Dropped& one : entry.dropped) {
                 dropped.push_back(one.what);
@@ -60,6 +69,7 @@ std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
             add(item, "dropped", dropped, most);
             add(item, "missingPaths", prepared.skipped[i], most);
             add(item, "links", prepared.led[i], most);
+            add(item, "obstacles", prepared.obstacles[i], most);
             entries.push_back(std::move(item));
         }
         const json report = {{"profile", profile.source.substr(0, 200)}, {"entries", entries}};
@@ -112,10 +122,15 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
     for (std::size_t i = 0; i < entries.size(); ++i) {
         std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
         Ordered& entry = entries[i];
-        entry["enforcement"] = profile.entries[i].dropped.empty() && missing.empty() ? "full" : "partial";
+        entry["enforcement"] = enforcementOf(profile.entries[i], missing.empty());
         entry["skippedPaths"] = missing;
         missing.insert(prepared.absent[i].begin(), prepared.absent[i].end());
         entry["links"] = prepared.led[i];
+        const bool audited = profile.entries[i].mode == profile::Mode::audit;
+        if (audited) {
+            entry["obstacles"] = prepared.obstacles[i];
+        }
+        std::size_t rulesBefore = 0;
         for (Ordered& layer : entry["layers"]) {
             for (const char* field : {"pathBeneath", "netPort"}) {
                 const auto found = layer.find(field);
@@ -124,6 +139,9 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
                 }
                 Ordered rules = Ordered::array();
                 for (Ordered& rule : *found) {
+                    if (audited && rule.contains("path")) {
+                        rule["leads"] = prepared.leads[i].at(rulesBefore++);
+                    }
                     if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
                         rule.erase("pointer");
                         rules.push_back(std::move(rule));
@@ -137,6 +155,7 @@ std::string policyOf(const profile::Profile& profile, const Prepared& prepared, 
         for (Ordered& entry : entries) {
             shorten(entry, "skippedPaths", most);
             shorten(entry, "links", most);
+            shorten(entry, "obstacles", most);
             for (Ordered& layer : entry["layers"]) {
                 shorten(layer, "pathBeneath", most);
                 shorten(layer, "netPort", most);
@@ -171,12 +190,32 @@ std::string partialLine(const profile::Entry& entry, const std::vector<std::stri
     for (const std::string& path : skipped) {
         what += (what.empty() ? "" : ", ") + sys::printable(path) + " (missing)";
     }
-    return what.empty() ? "" : "entry " + sys::printable(entry.name) + " is enforced partially, without " + what;
+    return what.empty()
+               ? ""
+               : "entry " + sys::printable(entry.name) + (entry.mode == profile::Mode::audit ? " would be" : " is") +
+                     " enforced partially, without " + what;
+}
+
+std::string auditLine(const profile::Entry& entry)
+{
+    return entry.mode == profile::Mode::audit
+               ? "entry " + sys::printable(entry.name) +
+                     " is NOT ENFORCED (audit): it protects nothing, and what it would deny is told by "
+                     "`oci-landlock events`, while that runs"
+               : "";
 }
 
 void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared)
 {
     for (std::size_t i = 0; i < profile.entries.size(); ++i) {
+        if (const std::string audit = auditLine(profile.entries[i]); !audit.empty()) {
+            sys::tell(LOG_WARNING, label, audit);
+        }
+        for (const std::string& obstacle : prepared.obstacles[i]) {
+            sys::tell(LOG_WARNING, label,
+                      "entry " + sys::printable(profile.entries[i].name) +
+                          ", enforced, would keep the container from starting: " + obstacle);
+        }
         const std::string partial = partialLine(profile.entries[i], prepared.skipped[i]);
         if (!partial.empty()) {
             sys::tell(LOG_NOTICE, label, partial);

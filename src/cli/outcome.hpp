@@ -30,8 +30,11 @@ std::string labelOf(const std::string& id, const oci::Names& names);
 // nothing.
 std::string partialLine(const profile::Entry& entry, const std::vector<std::string>& skipped);
 
-// What best effort or missingPaths: skip left out must not go unnoticed, nor where an image's links lead: lines in the
-// log for each entry.
+// "entry web is NOT ENFORCED (audit): ..."; empty: it is no audited one.
+std::string auditLine(const profile::Entry& entry);
+
+// What is not enforced, or was left out by best effort or missingPaths: skip, must not go unnoticed, nor where an
+// image's links lead: lines in the log for each entry.
 void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared);
 
 }  // namespace cli

@@ -26,7 +26,7 @@ namespace node {
 template <typename Archive>
 void fields(Archive& archive, Entry& entry)
 {
-    archive(entry.selector, entry.sessions);
+    archive(entry.selector, entry.sessions, entry.audited);
 }
 
 template <typename Archive>
@@ -81,11 +81,17 @@ public:
         prepared_.skipped.emplace_back();
         prepared_.absent.emplace_back();
         prepared_.led.emplace_back();
-        prepared_.entries.push_back({selectorOf(entry_.select.kind), entry_.select.sessions});
+        prepared_.leads.emplace_back();
+        prepared_.obstacles.emplace_back();
+        prepared_.entries.push_back({selectorOf(entry_.select.kind), entry_.select.sessions, audited()});
         std::vector<std::vector<Found>> layers;
         for (const profile::Layer& layer : entry_.layers) {
             layers.emplace_back();
-            prepared_.rulesets.push_back(build(layer, layers.back()));
+            sys::Fd ruleset = build(layer, layers.back());
+            if (audited()) {
+                continue;
+            }
+            prepared_.rulesets.push_back(std::move(ruleset));
             prepared_.layers.push_back(
                 {prepared_.rulesets.back().get(), index_,
                  entry_.restrictFlags | (entry_.noNewPrivileges ? OLL_RESTRICT_NO_NEW_PRIVS : 0)});
@@ -94,11 +100,28 @@ public:
             resolveProgram(program);
         }
         if (entry_.select.kind == profile::Selector::except) {
-            requireStrict(rootfs_, entry_, layers, abi);
+            unlessAudited([&] { requireStrict(rootfs_, entry_, layers, abi); });
         }
     }
 
 private:
+    bool audited() const { return entry_.mode == profile::Mode::audit; }
+
+    // What keeps a container from starting is only told where nothing would be applied.
+    template <typename Step>
+    void unlessAudited(Step step)
+    {
+        try {
+            step();
+        } catch (const sys::Error& error) {
+            if (!audited()) {
+                throw;
+            }
+            prepared_.obstacles.back().emplace_back(error.what());
+        }
+    }
+
+    // As it will be enforced, also where it is not: so it is known that it could be.
     sys::Fd build(const profile::Layer& layer, std::vector<Found>& all)
     {
         landlock::Ruleset ruleset({.handledFs = layer.handledFs,
@@ -108,35 +131,46 @@ private:
                                    .quietNet = layer.quietNet,
                                    .quietScoped = layer.quietScoped});
         for (const profile::PathRule& rule : layer.paths) {
-            try {
-                sys::Fd file;
-                all.push_back(lookUp(rootfs_, rule, cwd_, file));
-                ruleset.allowPath(file.get(), rule.access, rule.quiet);
-            } catch (const container::NotFound& error) {
-                if (!profile::mayBeMissing(entry_, rule)) {
-                    throw sys::Error(where(rule.pointer) + error.what() +
-                                     "; mend the path, or set \"missingPaths\": "
-                                     "\"skip\"");
-                }
-                (rule.optional ? prepared_.absent : prepared_.skipped).back().push_back(rule.path);
-            } catch (const sys::Error& error) {
-                throw sys::Error(where(rule.pointer) + sys::printable(rule.path) + ": " + error.what());
+            const std::size_t before = all.size();
+            unlessAudited([&] { allowPath(ruleset, rule, all); });
+            if (audited()) {
+                prepared_.leads.back().push_back(all.size() > before ? all.back().name : "");
             }
         }
         if (entry_.origin == profile::Origin::nodeFile) {
-            requireListed(all, cwd_);
+            unlessAudited([&] { requireListed(all, cwd_); });
         }
         for (const Found* found : ledAstray(all, cwd_)) {
             prepared_.led.back().push_back(describe(*found));
         }
         for (const profile::PortRule& rule : layer.ports) {
-            try {
-                ruleset.allowPort(rule.port, rule.access, rule.quiet);
-            } catch (const sys::Error& error) {
-                throw sys::Error(where(rule.pointer) + error.what());
-            }
+            unlessAudited([&] {
+                try {
+                    ruleset.allowPort(rule.port, rule.access, rule.quiet);
+                } catch (const sys::Error& error) {
+                    throw sys::Error(where(rule.pointer) + error.what());
+                }
+            });
         }
         return ruleset.take();
+    }
+
+    void allowPath(landlock::Ruleset& ruleset, const profile::PathRule& rule, std::vector<Found>& all)
+    {
+        try {
+            sys::Fd file;
+            all.push_back(lookUp(rootfs_, rule, cwd_, file));
+            ruleset.allowPath(file.get(), rule.access, rule.quiet);
+        } catch (const container::NotFound& error) {
+            if (!profile::mayBeMissing(entry_, rule)) {
+                throw sys::Error(where(rule.pointer) + error.what() +
+                                 "; mend the path, or set \"missingPaths\": "
+                                 "\"skip\"");
+            }
+            (rule.optional ? prepared_.absent : prepared_.skipped).back().push_back(rule.path);
+        } catch (const sys::Error& error) {
+            throw sys::Error(where(rule.pointer) + sys::printable(rule.path) + ": " + error.what());
+        }
     }
 
     std::string where(const std::string& pointer) const
@@ -151,13 +185,19 @@ private:
             sys::Fd file = rootfs_.resolve(path, "/");
             const std::string resolved = rootfs_.nameOf(file.get());
             if (entry_.select.kind == profile::Selector::except && entry_.origin == profile::Origin::nodeFile) {
-                requireListed(entry_.select, path, resolved);
+                unlessAudited([&] { requireListed(entry_.select, path, resolved); });
             }
             prepared_.files.push_back(std::move(file));
             addProgram(path, prepared_.files.back().get());
             addProgram(resolved, prepared_.files.back().get());
         } catch (const container::NotFound&) {
             addProgram(path, -1);  // it may appear later
+        } catch (const sys::Error& error) {
+            if (!audited()) {
+                throw;
+            }
+            prepared_.obstacles.back().emplace_back(error.what());
+            addProgram(path, -1);
         }
     }
 
@@ -199,6 +239,8 @@ struct Answer {
     std::vector<std::vector<std::string>> skipped;
     std::vector<std::vector<std::string>> absent;
     std::vector<std::vector<std::string>> led;
+    std::vector<std::vector<std::string>> leads;
+    std::vector<std::vector<std::string>> obstacles;
     std::uint64_t files = 0;
 };
 
@@ -206,7 +248,7 @@ template <typename Archive>
 void fields(Archive& archive, Answer& answer)
 {
     archive(answer.error, answer.entries, answer.layers, answer.programs, answer.skipped, answer.absent, answer.led,
-            answer.files);
+            answer.leads, answer.obstacles, answer.files);
 }
 
 // The place of a descriptor in a list.
@@ -240,6 +282,8 @@ int placeOf(int fd, const std::vector<int>& all)
         answer.skipped = prepared.skipped;
         answer.absent = prepared.absent;
         answer.led = prepared.led;
+        answer.leads = prepared.leads;
+        answer.obstacles = prepared.obstacles;
         answer.files = prepared.files.size();
         for (applier::Layer& layer : answer.layers) {
             layer.ruleset = placeOf(layer.ruleset, descriptors);
@@ -279,6 +323,8 @@ Prepared assembled(Answer answer, std::vector<sys::Fd> descriptors)
     prepared.skipped = std::move(answer.skipped);
     prepared.absent = std::move(answer.absent);
     prepared.led = std::move(answer.led);
+    prepared.leads = std::move(answer.leads);
+    prepared.obstacles = std::move(answer.obstacles);
     prepared.files = std::move(descriptors);
     return prepared;
 }

@@ -24,6 +24,9 @@ struct Prepared {
     std::vector<std::vector<std::string>> skipped;  // paths that do not exist, by entry
     std::vector<std::vector<std::string>> absent;   // the same of fragments, which nobody needs to hear of
     std::vector<std::vector<std::string>> led;  // by entry: what the image's links lead elsewhere than the policy says
+    // Of audited entries. By entry: where the path of each rule leads, in the order of the layers; "": nowhere.
+    std::vector<std::vector<std::string>> leads;
+    std::vector<std::vector<std::string>> obstacles;  // for which the container would not have started
 };
 
 // Looks up all paths as the container will see them: in a child, because a volume that does not answer would keep

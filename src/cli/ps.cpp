@@ -56,10 +56,14 @@ void addVerdict(ordered_json& item, const Known& known, const std::optional<oll_
         }
     }
     // Owed: it stands before its first instruction until its tracer has seen to it.
-    const std::uint32_t applied = member == nullptr ? 0 : member->applied & ~member->owed;
+    const std::uint32_t selected = member == nullptr ? 0 : member->applied & ~member->owed;
+    const std::uint32_t applied = member == nullptr ? 0 : selected & ~member->audited;
     item["from"] = cameAs(member == nullptr ? std::uint32_t{OLL_ORIGIN_NONE} : member->origin);
     item["restricted"] = applied != 0 ? "yes" : "no";
     item["entries"] = entryNames(known.report, applied);
+    if (selected != applied) {
+        item["audited"] = entryNames(known.report, selected & ~applied);
+    }
     if (member != nullptr && member->owed != 0) {
         item["owed"] = entryNames(known.report, member->owed);
     }
@@ -172,6 +176,7 @@ std::string verdictText(const ordered_json& process)
     }
     const std::string entries = listOf(process["entries"]);
     return (entries.empty() ? "nothing" : entries) +
+           (process.contains("audited") ? "; NOT ENFORCED, audit: " + listOf(process["audited"]) : "") +
            (process.contains("owed") ? "; waits for " + listOf(process["owed"]) : "");
 }
 

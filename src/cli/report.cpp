@@ -110,6 +110,7 @@ ordered_json logReport(const profile::Entry& entry)
 ordered_json entryReport(const profile::Entry& entry)
 {
     ordered_json out = {{"name", entry.name},
+                        {"mode", entry.mode == profile::Mode::audit ? "audit" : "enforce"},
                         {"select", selectReport(entry.select)},
                         {"sessions", entry.select.sessions},
                         {"compat", entry.compat == profile::Compat::require ? "require" : "best-effort"},
@@ -191,11 +192,20 @@ std::string selectText(const ordered_json& select)
     return (except ? "every program except " : "") + words(select[except ? "except" : "program"]);
 }
 
+constexpr const char* auditWords =
+    ": AUDIT, it protects nothing; what it would deny is told by `oci-landlock events`, while that runs";
+
 std::string entryText(const ordered_json& entry)
 {
     std::string out = "  entry " + words(ordered_json::array({entry["name"]})) + ": " + selectText(entry["select"]) +
                       (entry["sessions"] ? "" : ", not in exec sessions") + "\n";
-    out += "    enforcement: " + entry["enforcement"].get<std::string>() + "\n";
+    const bool audited = entry.value("mode", "") == "audit";
+    out += "    enforcement: " + entry["enforcement"].get<std::string>() + (audited ? auditWords : "") + "\n";
+    for (const ordered_json& obstacle : entry.value("obstacles", ordered_json::array())) {
+        out +=
+            "    enforced, it would keep the container from starting: " + words(ordered_json::array({obstacle})) + "\n";
+    }
+    out += leftOutText(entry, "obstacles", "    enforced, it would keep the container from starting:");
     for (const ordered_json& dropped : entry["dropped"]) {
         out += "    without " + dropped["what"].get<std::string>() +
                (dropped.contains("why")   ? ": " + dropped["why"].get<std::string>()
@@ -212,7 +222,7 @@ std::string entryText(const ordered_json& entry)
         out += "    link " + words(ordered_json::array({link})) + "\n";
     }
     out += leftOutText(entry, "links", "    link");
-    if (!entry["noNewPrivileges"]) {
+    if (!entry["noNewPrivileges"] && !audited) {
         out += "    may gain privileges by an exec (noNewPrivileges: false)\n";
     }
     for (std::size_t i = 0; i < entry["layers"].size(); ++i) {

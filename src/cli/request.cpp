@@ -101,6 +101,13 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
     return own;
 }
 
+void auditAll(profile::Profile& profile)
+{
+    for (profile::Entry& entry : profile.entries) {
+        entry.mode = profile::Mode::audit;
+    }
+}
+
 profile::Profile stacked(profile::Profile baseline, profile::Profile own)
 {
     for (profile::Profile* part : {&baseline, &own}) {

@@ -35,6 +35,9 @@ profile::Profile baselineOf(const Settings& settings, const Parse& parse);
 // Throws sys::Error, also when the document is another than the one that is pinned.
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse);
 
+// As the node's setting auditOnly has it: nothing of it is enforced.
+void auditAll(profile::Profile& profile);
+
 // Both, the baseline first; either may be without entries.
 profile::Profile stacked(profile::Profile baseline, profile::Profile own);
 

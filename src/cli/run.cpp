@@ -159,11 +159,20 @@ profile::Profile profileFor(const Executable& command, const std::optional<std::
     const Parse parse = parseHere(abi);
     const container::Rootfs rootfs = container::Rootfs::here();
     profile::Profile baseline = baselineOf(settings, parse);
-    std::erase_if(baseline.entries, [&](const profile::Entry& one) { return !selects(one.select, rootfs, command); });
+    std::erase_if(baseline.entries, [&](const profile::Entry& one) {
+        return one.mode == profile::Mode::audit || !selects(one.select, rootfs, command);
+    });
     profile::Profile own;
     if (given) {
         own = ownProfile(settings, *given, parse);
         choose(own, entry, rootfs, command);
+        for (const profile::Entry& one : own.entries) {
+            if (one.mode == profile::Mode::audit) {
+                throw sys::Error(sys::printable(own.source) + ": entry " + sys::printable(one.name) +
+                                 " is audited, which is for containers: `run` restricts, or does not run; take "
+                                 "\"mode\" out, or choose another entry");
+            }
+        }
     } else if (baseline.entries.empty()) {
         throw sys::Error(sys::printable(baseline.source) + ": no entry selects " + sys::printable(command.path) +
                          "; name a profile with --profile");

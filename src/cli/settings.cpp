@@ -120,6 +120,8 @@ Settings readFile(const std::string& path)
             settings.baseline = value.get<std::string>();
         } else if (key == "allowInline" && value.is_boolean()) {
             settings.allowInline = value.get<bool>();
+        } else if (key == "auditOnly" && value.is_boolean()) {
+            settings.auditOnly = value.get<bool>();
         } else if (key == "applier" && value == "launch") {
             settings.launch = true;
         } else if (key == "runtime" && isAbsolutePath(value)) {
@@ -127,8 +129,8 @@ Settings readFile(const std::string& path)
         } else {
             throw sys::Error(where +
                              ": unknown or of the wrong type; there are profileDirectories (array of absolute "
-                             "paths), baseline (string), allowInline (boolean), applier (\"launch\") and runtime "
-                             "(absolute path)");
+                             "paths), baseline (string), allowInline (boolean), auditOnly (boolean), applier "
+                             "(\"launch\") and runtime (absolute path)");
         }
     }
     return settings;

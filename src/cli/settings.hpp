@@ -14,6 +14,7 @@ struct Settings {
     std::vector<std::string> profileDirectories{"/etc/oci-landlock/profiles", "/usr/share/oci-landlock/profiles"};
     std::optional<std::string> baseline;  // name of the profile stacked under every container's own
     bool allowInline = true;
+    bool auditOnly = false;              // every entry is audited, whoever has written it
     bool launch = false;                 // use the launch applier, whatever else there may be
     std::optional<std::string> runtime;  // that oci-landlock-runtime executes; absolute
 };

@@ -100,6 +100,8 @@ json describe(const node::Standing& standing)
                  {"applied", standing.entry.applied},
                  {"denied", standing.entry.denied.count}};
     addAbout(item, {record.about, strnlen(record.about, sizeof record.about)});
+    item["audited"] = entryNames(report, auditedOf(standing.entry));
+    item["enforces"] = standing.entry.audited != OLL_ALL_AUDITED;
     if (standing.entry.denied.count > 0) {
         item["lastDenial"] = describeDenial(standing.entry.denied.last);
     }
@@ -162,6 +164,7 @@ json collectStatus(const Settings& settings)
     }
     json status = {{"version", versionString},
                    {"kernel", describeKernel(launch.has_value())},
+                   {"auditOnly", settings.auditOnly},
                    {"loaded", node::Node::loaded()}};
     if (launch) {
         status["applier"] = "launch";
@@ -226,6 +229,8 @@ std::string attentionOf(const json& containers)
         const char* why = !item["intact"].get<bool>()                       ? "broken"
                           : !item["held"].get<bool>()                       ? "rulesets lost"
                           : item["denied"] != 0                             ? "execs denied"
+                          : !item["enforces"].get<bool>()                   ? "NOT ENFORCED: audit"
+                          : !item["audited"].empty()                        ? "entries NOT ENFORCED: audit"
                           : item["started"] == true && item["applied"] == 0 ? "nothing restricted so far"
                                                                             : nullptr;
         if (why != nullptr) {
@@ -245,7 +250,8 @@ std::string entriesText(const json& entries)
 {
     std::string out;
     for (const json& entry : entries) {
-        out += "  entry    " + word(entry["name"]) + ": " + word(entry["enforcement"]);
+        out += "  entry    " + word(entry["name"]) + ": " +
+               (entry.value("mode", "") == "audit" ? "NOT ENFORCED, audit" : word(entry["enforcement"]));
         for (const char* list : {"dropped", "missingPaths"}) {
             for (const json& what : entry.value(list, json::array())) {
                 out += ", without " + word(what);
@@ -255,6 +261,18 @@ std::string entriesText(const json& entries)
         for (const json& link : entry.value("links", json::array())) {
             out += "  link     " + word(link) + "\n";
         }
+        for (const json& obstacle : entry.value("obstacles", json::array())) {
+            out += "  obstacle " + word(obstacle) + "\n";
+        }
+    }
+    return out;
+}
+
+std::string namesText(const json& names)
+{
+    std::string out;
+    for (const json& name : names) {
+        out += (out.empty() ? "" : ", ") + word(name);
     }
     return out;
 }
@@ -282,6 +300,9 @@ void print(const json& status)
     std::string out = "kernel      " + word(kernel["release"]) + " (Landlock ABI " + word(kernel["landlockAbi"]) +
                       ", BPF LSM " + yesNo(kernel["bpfLsm"]) + ", bridge " + yesNo(kernel["bridge"]) + ", inject " +
                       yesNo(kernel["inject"]) + ")\n";
+    if (status["auditOnly"]) {
+        out += std::string("AUDIT ONLY  ") + auditOnlyText + "\n";
+    }
     if (status.contains("applier") && status["applier"] == "launch") {
         std::fputs((out + launchText(status)).c_str(), stdout);
         return;
@@ -316,6 +337,10 @@ void print(const json& status)
         for (const json& item : status["containers"]) {
             out += "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n";
             out += entriesText(item["entries"]);
+            if (!item["audited"].empty()) {
+                out += "  AUDIT    " + namesText(item["audited"]) + (item["enforces"] ? "" : ", all that it has,") +
+                       " is not enforced, and protects nothing\n";
+            }
             if (!item["intact"]) {
                 out +=
                     "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
@@ -325,7 +350,7 @@ void print(const json& status)
             }
             if (!item["started"]) {
                 out += "  created  not started yet\n";
-            } else if (item["applied"] == 0) {
+            } else if (item["applied"] == 0 && item["enforces"]) {
                 out += "  never    nothing that it selects was executed so far\n";
             }
             out += "  execs    " + word(item["applied"]) + " restricted, " + word(item["denied"]) + " denied\n";

@@ -11,6 +11,10 @@ namespace cli {
 inline constexpr const char* oneLayer =
     "an exec can have one layer: this kernel would keep the last one only, so that what needs more is denied";
 
+// What `auditOnly: true` in the settings means.
+inline constexpr const char* auditOnlyText =
+    "the node's settings say so: nothing is enforced for containers that start now, whoever wrote their profiles";
+
 // What `status --json` prints. Takes away what belongs to no living container. Throws sys::Error.
 nlohmann::json collectStatus(const Settings& settings);
 

@@ -21,6 +21,8 @@ inline constexpr auto lastOf<profile::Origin> = profile::Origin::inlined;
 template <>
 inline constexpr auto lastOf<profile::Selector> = profile::Selector::except;
 template <>
+inline constexpr auto lastOf<profile::Mode> = profile::Mode::audit;
+template <>
 inline constexpr auto lastOf<profile::Compat> = profile::Compat::require;
 template <>
 inline constexpr auto lastOf<profile::MissingPaths> = profile::MissingPaths::skip;
@@ -80,7 +82,7 @@ void fields(Archive& archive, Dropped& dropped)
 template <typename Archive>
 void fields(Archive& archive, Entry& entry)
 {
-    archive(entry.name, entry.select, entry.layers, entry.compat, entry.missingPaths, entry.noNewPrivileges,
+    archive(entry.name, entry.select, entry.mode, entry.layers, entry.compat, entry.missingPaths, entry.noNewPrivileges,
             entry.restrictFlags, entry.logRequested, entry.dropped);
 }
 

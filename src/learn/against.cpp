@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "learn/against.hpp"
 
-#include <map>
+#include <algorithm>
 
 #include "profile/path.hpp"
 #include "profile/verdict.hpp"
@@ -12,25 +12,7 @@ namespace {
 
 using landlock::Kind;
 
-// Names in the place of files.
-class Places {
-public:
-    profile::Object at(const std::string& path) { return {0, known_.try_emplace(path, known_.size()).first->second}; }
-
-    // The path and the directories above it.
-    std::vector<profile::Object> wayTo(std::string path)
-    {
-        std::vector<profile::Object> way{at(path)};
-        while (path != "/") {
-            path = profile::parentOf(path);
-            way.push_back(at(path));
-        }
-        return way;
-    }
-
-private:
-    std::map<std::string, std::uint64_t> known_;
-};
+const std::uint64_t referRight = landlock::maskOf(Kind::fs, "refer");
 
 std::uint64_t deniedBits(std::uint64_t rights, const std::function<bool(std::uint64_t right)>& allowed)
 {
@@ -44,53 +26,83 @@ std::uint64_t deniedBits(std::uint64_t rights, const std::function<bool(std::uin
 
 }  // namespace
 
+Judge::Judge(const profile::Entry& entry, const Leads& leads) : entry_(&entry)
+{
+    for (const profile::Layer& layer : entry.layers) {
+        std::vector<profile::PlacedRule>& rules = placed_.emplace_back();
+        for (std::size_t i = 0; i < layer.paths.size(); ++i) {
+            if (const std::string path = leads(entry, layer.paths[i]); !path.empty()) {
+                places_.try_emplace(path, places_.size() + 1);
+                rules.push_back({i, objectAt(path), layer.paths[i].access});
+            }
+        }
+    }
+}
+
+// What no rule is about is nowhere.
+profile::Object Judge::objectAt(const std::string& path) const
+{
+    const auto place = places_.find(path);
+    return {0, place == places_.end() ? 0 : place->second};
+}
+
+std::uint64_t Judge::deniedAt(std::string path, std::uint64_t rights) const
+{
+    std::vector<profile::Object> way{objectAt(path)};
+    while (path != "/") {
+        path = profile::parentOf(path);
+        way.push_back(objectAt(path));
+    }
+    return deniedBits(rights, [&](std::uint64_t right) {
+        for (std::size_t i = 0; i < entry_->layers.size(); ++i) {
+            const profile::Layer& layer = entry_->layers[i];
+            // Denied wherever files are restricted at all, unless a layer handles it and a rule allows it.
+            const bool everDenied = right == referRight && layer.handledFs != 0 && (layer.handledFs & referRight) == 0;
+            if (everDenied || !profile::fileVerdict(layer, right, placed_[i], way).allowed()) {
+                return false;
+            }
+        }
+        return true;
+    });
+}
+
+std::uint64_t Judge::deniedPort(std::uint64_t port, std::uint64_t rights) const
+{
+    return deniedBits(rights, [&](std::uint64_t right) {
+        return std::ranges::all_of(entry_->layers, [&](const profile::Layer& layer) {
+            return profile::portVerdict(layer, right, port).allowed();
+        });
+    });
+}
+
+std::uint64_t Judge::deniedScopes(std::uint64_t scopes) const
+{
+    return deniedBits(scopes, [&](std::uint64_t right) {
+        return std::ranges::all_of(entry_->layers, [&](const profile::Layer& layer) {
+            return profile::scopeVerdict(layer, right).allowed();
+        });
+    });
+}
+
 std::vector<Denied> deniedBy(const profile::Profile& profile, const Recording& recording, const Leads& leads)
 {
     std::vector<Denied> found;
-    Places places;
     for (const profile::Entry& entry : profile.entries) {
-        std::vector<std::vector<profile::PlacedRule>> placed;
-        for (const profile::Layer& layer : entry.layers) {
-            std::vector<profile::PlacedRule>& rules = placed.emplace_back();
-            for (std::size_t i = 0; i < layer.paths.size(); ++i) {
-                if (const std::string path = leads(entry, layer.paths[i]); !path.empty()) {
-                    rules.push_back({i, places.at(path), layer.paths[i].access});
-                }
-            }
-        }
-        const auto everywhere = [&entry](const auto& judge) {
-            for (std::size_t i = 0; i < entry.layers.size(); ++i) {
-                if (!judge(i).allowed()) {
-                    return false;
-                }
-            }
-            return true;
-        };
+        const Judge judge(entry, leads);
         for (const auto& [path, used] : recording.paths) {
-            const std::vector<profile::Object> way = places.wayTo(path);
             for (const bool beneath : {false, true}) {
-                const std::uint64_t denied = deniedBits(beneath ? used.beneath : used.rights, [&](std::uint64_t right) {
-                    return everywhere(
-                        [&](std::size_t i) { return profile::fileVerdict(entry.layers[i], right, placed[i], way); });
-                });
-                if (denied != 0) {
+                if (const std::uint64_t denied = judge.deniedAt(path, beneath ? used.beneath : used.rights)) {
                     found.push_back({entry.name, Kind::fs, path, beneath, 0, denied});
                 }
             }
         }
         for (const auto& [port, rights] : recording.ports) {
-            const std::uint64_t denied = deniedBits(rights, [&, at = port](std::uint64_t right) {
-                return everywhere([&](std::size_t i) { return profile::portVerdict(entry.layers[i], right, at); });
-            });
-            if (denied != 0) {
+            if (const std::uint64_t denied = judge.deniedPort(port, rights)) {
                 found.push_back({entry.name, Kind::net, "", false, port, denied});
             }
         }
-        const std::uint64_t scopes = deniedBits(recording.scopes, [&](std::uint64_t right) {
-            return everywhere([&](std::size_t i) { return profile::scopeVerdict(entry.layers[i], right); });
-        });
-        if (scopes != 0) {
-            found.push_back({entry.name, Kind::scope, "", false, 0, scopes});
+        if (const std::uint64_t denied = judge.deniedScopes(recording.scopes)) {
+            found.push_back({entry.name, Kind::scope, "", false, 0, denied});
         }
     }
     return found;

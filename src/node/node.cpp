@@ -78,6 +78,18 @@ void requireFits(const Container& container)
     }
 }
 
+std::uint32_t auditedOf(const std::vector<Entry>& entries)
+{
+    if (!entries.empty() && std::ranges::all_of(entries, &Entry::audited)) {
+        return OLL_ALL_AUDITED;
+    }
+    std::uint32_t mask = 0;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        mask |= entries[i].audited ? 1U << i : 0;
+    }
+    return mask;
+}
+
 }  // namespace
 
 bool Node::loaded()
@@ -184,6 +196,9 @@ Reservation::Reservation(const Container& container) : cgroupId_(container.cgrou
         loaded_ = node.loadedAs();
         keeper_ = std::move(node.keeper_);
     }
+    if (container.layers.empty()) {
+        return;  // all is audited: there is nothing to keep, and nobody is asked to
+    }
     kept_ = keeper_->keep({.generation = generation_,
                            .cgroupId = container.cgroupId,
                            .label = container.label,
@@ -193,6 +208,9 @@ Reservation::Reservation(const Container& container) : cgroupId_(container.cgrou
 
 void Reservation::confirm() const
 {
+    if (!kept_) {
+        return;
+    }
     try {
         kept_->confirm();
     } catch (const sys::Error&) {
@@ -243,6 +261,7 @@ void Node::mark(const Container& container, std::uint64_t generation, const oll_
     place->generation = generation;
     place->cgroup_id = container.cgroupId;
     place->origin = OLL_ORIGIN_INIT_PENDING;
+    place->audited = auditedOf(container.entries);
     init.exec_under_way = 0;
     update(tasks_, &container.init, &init, BPF_ANY, "mark the container's init");
 }
@@ -257,6 +276,7 @@ void Node::writeEntry(const Container& container, std::uint64_t generation, cons
     entry.host_mount_ns = where.host_mount_ns;
     entry.layer_count = static_cast<std::uint32_t>(container.layers.size());
     entry.program_count = static_cast<std::uint32_t>(container.programs.size());
+    entry.audited = auditedOf(container.entries);
     for (std::size_t i = 0; i < container.entries.size(); ++i) {
         entry.selected_by[container.entries[i].selector] |= 1U << i;
         entry.sessions |= container.entries[i].sessions ? 1U << i : 0;
@@ -290,7 +310,8 @@ void Node::put(const Container& container, const Reservation& reservation, const
         policies::write({container.cgroupId, generation}, container.policy);
         writePrograms(container, generation);
         mark(container, generation, before);
-        writeEntry(container, generation, where, reservation.kept_->place());
+        writeEntry(container, generation, where,
+                   reservation.kept_ ? reservation.kept_->place() : std::vector<std::uint32_t>());
     } catch (...) {
         policies::remove({container.cgroupId, generation});
         bpf_map_delete_elem(containers_.get(), &container.cgroupId);
@@ -434,7 +455,7 @@ bool Node::isAlive(std::uint32_t tgid, std::uint64_t startTime) const
 // nobody is in.
 bool Node::held(const Standing& standing) const
 {
-    if (!tracers_ || !container::cgroupPopulated(standing.cgroupId)) {
+    if (!tracers_ || standing.entry.audited == OLL_ALL_AUDITED || !container::cgroupPopulated(standing.cgroupId)) {
         return true;
     }
     oll_tracer tracer{};

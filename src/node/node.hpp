@@ -21,6 +21,7 @@ namespace node {
 struct Entry {
     oll_selector selector = OLL_SELECT_ENTRYPOINT;
     bool sessions = true;
+    bool audited = false;  // nothing of it is applied
 };
 
 struct Program {
@@ -83,7 +84,7 @@ private:
     std::uint64_t generation_ = 0;
     std::uint32_t loaded_ = 0;  // of which node: it may be loaded anew meanwhile
     std::unique_ptr<applier::Keeper> keeper_;
-    std::unique_ptr<applier::Kept> kept_;
+    std::unique_ptr<applier::Kept> kept_;  // null: nothing is enforced
 };
 
 // The pinned objects, opened. Throws sys::Error when they are not there or of another version.

@@ -157,6 +157,7 @@ private:
         entry.origin = origin_;
         checkName(entry.name, at);
         readSelect(item, at, entry.select);
+        entry.mode = item.value("mode", "") == "audit" ? Mode::audit : Mode::enforce;
         entry.compat = item.value("compat", "") == "require" ? Compat::require : Compat::bestEffort;
         entry.missingPaths = item.value("missingPaths", "") == "skip" ? MissingPaths::skip : MissingPaths::error;
         entry.noNewPrivileges = item.value("noNewPrivileges", true);
@@ -412,7 +413,7 @@ Profile loadFile(std::string_view text, std::string path, Origin origin, unsigne
 
 std::string_view enforcementOf(const Entry& entry)
 {
-    return entry.dropped.empty() ? "full" : "partial";
+    return entry.mode == Mode::audit ? "none" : entry.dropped.empty() ? "full" : "partial";
 }
 
 Profile loadDocument(const json& document, std::string source, Origin origin, unsigned abi,

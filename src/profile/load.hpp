@@ -53,8 +53,8 @@ Profile load(std::string_view text, std::string source, Origin origin, unsigned 
 Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi,
                  const std::vector<Fragment>& fragments = {});
 
-// How much of what the entry asks for its kernel enforces: "full", or "partial" when something was dropped. There is no
-// "none": load() refuses that.
+// How much of what the entry asks for its kernel enforces: "full", or "partial" when something was dropped; "none": it
+// is audited. What would leave nothing to enforce, load() refuses.
 std::string_view enforcementOf(const Entry& entry);
 
 // io.landlock.program: one absolute path, or a JSON array of them. Throws Error.

@@ -69,6 +69,9 @@ struct Selection {
     bool sessions = true;
 };
 
+// audit: nothing is applied, and what would be denied is told (`events`).
+enum class Mode : std::uint8_t { enforce, audit };
+
 enum class Compat : std::uint8_t { bestEffort, require };
 enum class MissingPaths : std::uint8_t { error, skip };
 
@@ -85,6 +88,7 @@ struct Entry {
     std::string source = {};  // that of its profile, once several are stacked
     Origin origin = Origin::inlined;
     Selection select;
+    Mode mode = Mode::enforce;
     std::vector<Layer> layers;  // at least one, each restricts something
     Compat compat = Compat::bestEffort;
     MissingPaths missingPaths = MissingPaths::error;

@@ -201,13 +201,13 @@ struct Watcher::Programs {
     std::vector<Owned<bpf_link>> links;
     Owned<ring_buffer> ring;
     std::uint64_t lostBefore = 0;
-    std::map<std::uint64_t, std::uint64_t> lostOf;  // by cgroup id, as told already
+    std::map<std::uint64_t, std::uint64_t> lostOf, unjudgedOf;  // by cgroup id, as told already
 
     void open(std::uint32_t share, Sight sight);
     void choose(Sight sight);
     void chooseDenials(const Types& types);
-    void chooseAccesses(const Types& types);
-    void cannotSee(const char* what);
+    void chooseAccesses(const Types& types, Sight sight);
+    void cannotSee(const std::string& what);
     sys::Fd aimAt(const applier::Telling& telling);
     void enable(const char* name);
     void attach();
@@ -222,8 +222,8 @@ void Watcher::Programs::open(std::uint32_t share, Sight sight)
         throw sys::errnoError("open BPF object");
     }
     skeleton->rodata->share_limit = share;
+    skeleton->rodata->use_limit = sight == Sight::accesses ? share : share * accessesPerEvent;
     skeleton->rodata->learning = sight == Sight::accesses ? 1 : 0;
-    bpf_map__set_autocreate(skeleton->maps.uses, sight == Sight::accesses);
     for (const char* name : unusedMaps) {
         bpf_map__set_autocreate(mapOf(*skeleton, name), false);
     }
@@ -240,21 +240,26 @@ void Watcher::Programs::enable(const char* name)
     bpf_program__set_autoload(programOf(*skeleton, name), true);
 }
 
-void Watcher::Programs::cannotSee(const char* what)
+void Watcher::Programs::cannotSee(const std::string& what)
 {
     if (std::ranges::find(blind, what) == blind.end()) {
-        blind.emplace_back(what);
+        blind.push_back(what);
     }
 }
 
 void Watcher::Programs::choose(Sight sight)
 {
     const Types types;
-    sight == Sight::accesses ? chooseAccesses(types) : chooseDenials(types);
+    if (sight == Sight::denials) {
+        chooseDenials(types);
+    }
+    chooseAccesses(types, sight);
 }
 
-void Watcher::Programs::chooseAccesses(const Types& types)
+void Watcher::Programs::chooseAccesses(const Types& types, Sight sight)
 {
+    const bool all = sight == Sight::accesses;
+    const std::string whose = all ? "" : "audited ";
     const auto have = [&types](const char* before, const Use& use) {
         return types.haveFunction((before + std::string(use.hook)).c_str());
     };
@@ -262,14 +267,17 @@ void Watcher::Programs::chooseAccesses(const Types& types)
         enable((before + std::string(use.hook)).c_str());
     };
     for (const Use& use : uses) {
-        if (have("bpf_lsm_", use) && have("security_", use)) {
+        // What somebody else has refused, no entry had to deny.
+        if (have("bpf_lsm_", use) && (!all || have("security_", use))) {
             enableAt("use_", use);
-            enableAt("refused_", use);
+            if (all) {
+                enableAt("refused_", use);
+            }
         } else {
-            cannotSee(use.sees);
+            cannotSee(whose + use.sees);
         }
     }
-    have("bpf_lsm_", family) ? enableAt("use_", family) : cannotSee(family.sees);
+    have("bpf_lsm_", family) ? enableAt("use_", family) : cannotSee(whose + family.sees);
 }
 
 void Watcher::Programs::chooseDenials(const Types& types)
@@ -427,16 +435,22 @@ std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
         }
         std::uint64_t& told = programs_->lostOf[id];
         if (share.lost > told) {
-            found.push_back({id, share.lost - told, true});
+            found.push_back({id, share.lost - told, true, false});
             told = share.lost;
+        }
+        std::uint64_t& unjudged = programs_->unjudgedOf[id];
+        if (share.unjudged > unjudged) {
+            found.push_back({id, share.unjudged - unjudged, true, true});
+            unjudged = share.unjudged;
         }
         if (!kept) {
             programs_->lostOf.erase(id);
+            programs_->unjudgedOf.erase(id);
         }
     }
     const std::uint64_t full = programs_->skeleton->bss->lost + programs_->missed();
     if (full > programs_->lostBefore) {
-        found.push_back({0, full - programs_->lostBefore, false});
+        found.push_back({0, full - programs_->lostBefore, false, false});
         programs_->lostBefore = full;
     }
     return found;
@@ -447,13 +461,17 @@ std::set<std::uint64_t> Watcher::containers() const
     return keysOf(programs_->containers.get());
 }
 
-bool Watcher::record(std::uint64_t cgroupId, oll_record& record) const
+bool Watcher::describe(std::uint64_t cgroupId, oll_seen_container& container) const
 {
     oll_container entry{};
     if (bpf_map_lookup_elem(programs_->containers.get(), &cgroupId, &entry) != 0) {
         return false;
     }
-    record = entry.record;
+    container = {.kind = OLL_SEEN_CONTAINER,
+                 .audited = entry.audited,
+                 .cgroup_id = cgroupId,
+                 .generation = entry.generation,
+                 .record = entry.record};
     return true;
 }
 

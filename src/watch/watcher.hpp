@@ -24,7 +24,8 @@ enum class Source : std::uint8_t {
 
 std::string_view nameOf(Source source);
 
-// What is told: denials, or every access that restricted processes make (OLL_SEEN_USED), each of them once.
+// What is told: denials, and the accesses of those whom audited entries select (OLL_SEEN_USED); or the accesses of all
+// restricted processes. Each access is told once.
 enum class Sight : std::uint8_t { denials, accesses };
 
 struct Listener {
@@ -37,8 +38,12 @@ struct Listener {
 struct Lost {
     std::uint64_t cgroupId = 0;  // 0: of no container that is there, or whose it was is not known
     std::uint64_t count = 0;
-    bool share = false;  // it was more than a share; else there was no room for it
+    bool share = false;     // it was more than a share; else there was no room for it
+    bool accesses = false;  // of accesses, which have a share of their own
 };
+
+// A container's share of accesses, which are judged one by one, where it has another of what is told of it.
+inline constexpr std::uint32_t accessesPerEvent = 4;
 
 class Watcher {
 public:
@@ -62,8 +67,8 @@ public:
 
     // The cgroup ids of the containers that have an entry.
     std::set<std::uint64_t> containers() const;
-    // Its record; false: it has none any more.
-    bool record(std::uint64_t cgroupId, oll_record& record) const;
+    // What `container` of the listener is told of it; false: it has no entry any more.
+    bool describe(std::uint64_t cgroupId, oll_seen_container& container) const;
     // False: somebody has unloaded the selector meanwhile, or loaded it anew.
     bool current() const;
 

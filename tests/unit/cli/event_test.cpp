@@ -114,6 +114,24 @@ TEST(Event, ProposesNothingThatCannotBeAllowed)
     }
 }
 
+TEST(Event, SaysOfWhatIsAuditedThatItIsNotEnforced)
+{
+    const cli::Named web = webServer();
+    oll_seen would = deniedAt("/etc", 1 << 8, true);
+    would.kind = OLL_SEEN_WOULD_DENY;
+    const ordered_json event = cli::describe(would, &web, offset);
+    EXPECT_EQ(event["event"], "wouldDeny");
+    EXPECT_EQ(event["allow"], json::parse(R"({"pathBeneath":[{"allowedAccess":["make_reg"],"parent":["/etc"]}]})"));
+    EXPECT_TRUE(fitsSchema(event));
+    EXPECT_TRUE(cli::eventText(event).contains(
+        "wouldDeny shop/web: /usr/sbin/nginx[77] make_reg /etc; by one, which is NOT ENFORCED; would be allowed by "))
+        << cli::eventText(event);
+    const ordered_json chosen = cli::describe(seenEvent(OLL_SEEN_AUDITED), &web, offset);
+    EXPECT_TRUE(fitsSchema(chosen));
+    EXPECT_TRUE(cli::eventText(chosen).ends_with("audited shop/web: /usr/sbin/nginx[77] by one, NOT ENFORCED"))
+        << cli::eventText(chosen);
+}
+
 TEST(Event, ProposesAPort)
 {
     oll_seen event = seenEvent(OLL_SEEN_DENIED);

@@ -31,6 +31,8 @@ cli::Prepared prepared(std::vector<std::string> skipped, std::vector<std::string
     prepared.skipped.push_back(std::move(skipped));
     prepared.absent.emplace_back();
     prepared.led.push_back(std::move(led));
+    prepared.leads.emplace_back();
+    prepared.obstacles.emplace_back();
     return prepared;
 }
 
@@ -85,6 +87,28 @@ TEST(Policy, IsWhatIsEnforced)
               json::parse(
                   R"([{"path":"/p0","allowedAccess":["read_file"]},{"path":"/p2","allowedAccess":["read_file"]}])"));
     EXPECT_FALSE(entry["layers"][0].contains("netPort"));
+}
+
+TEST(Policy, SaysWhatIsNotEnforced)
+{
+    profile::Profile profile = withPaths(2, "/p");
+    profile.entries[0].mode = profile::Mode::audit;
+    cli::Prepared found = prepared({});
+    found.leads[0] = {"/q", ""};
+    found.obstacles[0] = {"/p1: no such file"};
+    const json entry = json::parse(cli::policyOf(profile, found, 6))["entries"][0];
+    EXPECT_EQ(entry["mode"], "audit");
+    EXPECT_EQ(entry["enforcement"], "none");
+    EXPECT_EQ(entry["obstacles"], json::parse(R"(["/p1: no such file"])"));
+    EXPECT_EQ(entry["layers"][0]["pathBeneath"][0]["leads"], "/q");
+    EXPECT_EQ(entry["layers"][0]["pathBeneath"][1]["leads"], "");
+    const json item = json::parse(cli::outcomeOf(profile, found))["entries"][0];
+    EXPECT_EQ(item["mode"], "audit");
+    EXPECT_EQ(item["enforcement"], "none");
+    EXPECT_EQ(cli::partialLine(profile.entries[0], {"/x"}),
+              "entry one would be enforced partially, without /x (missing)");
+    EXPECT_TRUE(cli::auditLine(profile.entries[0]).starts_with("entry one is NOT ENFORCED (audit)"));
+    EXPECT_EQ(cli::auditLine(withPaths(1, "/p").entries[0]), "");
 }
 
 // What a fragment has for other images is neither enforced nor missed.

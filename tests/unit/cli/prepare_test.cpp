@@ -68,6 +68,36 @@ TEST_F(Prepare, BringsItAllOver)
         R"("name":"entry-0"}],"profile":"test"})");
 }
 
+// Nothing is handed over to be applied, and what would keep the container from starting is told.
+TEST_F(Prepare, WhatIsAuditedIsLookedUpAlone)
+{
+    profile_ = profile::load(R"({"entries":[
+        {"mode":"audit","select":{"program":["/bin/target"]},"policy":{"abi":1,"ruleset":[{"handledAccessFs":["abi.all"]}],
+         "pathBeneath":[{"allowedAccess":["read_file"],"parent":["/absent","/data","/tmp"]}]}},
+        {"policy":{"abi":1,"ruleset":[{"handledAccessFs":["abi.all"]}]}}]})",
+                             "test", profile::Origin::nodeFile, 1);
+    const auto got =
+        cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}});
+    ASSERT_EQ(got.entries.size(), 2U);
+    EXPECT_TRUE(got.entries[0].audited);
+    EXPECT_FALSE(got.entries[1].audited);
+    ASSERT_EQ(got.layers.size(), 1U);
+    EXPECT_EQ(got.layers[0].entry, 1U);
+    EXPECT_EQ(got.leads[0], (std::vector<std::string>{"", "/", "/tmp"}));
+    EXPECT_TRUE(got.leads[1].empty());
+    ASSERT_EQ(got.obstacles[0].size(), 2U);
+    EXPECT_TRUE(got.obstacles[0][0].contains("/absent")) << got.obstacles[0][0];
+    EXPECT_TRUE(got.obstacles[0][1].contains("/data leads to / by a symbolic link")) << got.obstacles[0][1];
+    EXPECT_TRUE(got.obstacles[1].empty());
+    ASSERT_EQ(got.programs.size(), 1U);
+    profile_.entries[0].mode = profile::Mode::enforce;
+    support::expectError(
+        [&] {
+            cli::prepare(profile_, container::Process(getpid()), {base_.path(), base_.path("root"), "/bin", {}});
+        },
+        "/absent");
+}
+
 TEST_F(Prepare, SaysWhatIsWrong)
 {
     support::expectError([&] { prepare(R"("entrypoint")", R"("/data")", profile::Origin::nodeFile); },

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "temporary.hpp"
 
 namespace {
@@ -62,6 +64,11 @@ TEST_F(Request, TheBaselineComesFirst)
     EXPECT_EQ(both.entries[0].origin, profile::Origin::nodeFile);
     EXPECT_EQ(both.entries[1].origin, profile::Origin::inlined);
     EXPECT_TRUE(both.source.ends_with("plain.json + annotation io.landlock.profile")) << both.source;
+    profile::Profile audited = both;
+    cli::auditAll(audited);
+    EXPECT_TRUE(std::ranges::all_of(audited.entries, [](const profile::Entry& entry) {
+        return entry.mode == profile::Mode::audit;
+    })) << "whoever has written it";
     settings_.baseline = "excepting";
     support::expectError([&] { cli::baselineOf(settings_, parse()); }, "a baseline cannot except programs");
     EXPECT_EQ(askedFor("excepting").entries.size(), 1U);

@@ -47,6 +47,9 @@ TEST_F(SettingsTest, AllOfThem)
     EXPECT_TRUE(settings.launch);
     EXPECT_FALSE(read("{}").launch);
     EXPECT_TRUE(read("{}").allowInline);
+    EXPECT_FALSE(read("{}").auditOnly);
+    EXPECT_TRUE(read(R"({"auditOnly":true})").auditOnly);
+    support::expectError([&] { read(R"({"auditOnly":"true"})"); }, "auditOnly (boolean)");
     EXPECT_EQ(read(R"({"profileDirectories":[]})").profileDirectories, Directories{});
 }
 

@@ -292,4 +292,21 @@ TEST(Against, SaysWhatEachEntryWouldDeny)
     EXPECT_EQ(all[5].path, "/tmp");
 }
 
+// As Landlock has it: who is restricted in files at all may move none elsewhere, unless a rule says so.
+TEST(Against, MovesAreDeniedThatNoRuleAllows)
+{
+    const auto deniedWith = [](const char* ruleset, const char* rules) {
+        const profile::Profile profile =
+            profile::load(std::string(R"({"abi": 6, "ruleset": [)") + ruleset + "]" + rules + "}", "profile",
+                          profile::Origin::nodeFile, 6);
+        return denied(profile, recording({{"/srv", {"refer"}}})).size();
+    };
+    EXPECT_EQ(deniedWith(R"({"handledAccessFs": ["read_file"]})", ""), 1u);
+    EXPECT_EQ(deniedWith(R"({"handledAccessFs": ["refer"]})", ""), 1u);
+    EXPECT_EQ(deniedWith(R"({"handledAccessFs": ["refer"]})",
+                         R"(, "pathBeneath": [{"allowedAccess": ["refer"], "parent": ["/srv"]}])"),
+              0u);
+    EXPECT_EQ(deniedWith(R"({"handledAccessNet": ["bind_tcp"]})", ""), 0u);
+}
+
 }  // namespace

@@ -76,6 +76,29 @@ TEST(Load, EntryFields)
     EXPECT_EQ(load(entry(R"("select":{"entrypoint":true})")).entries[0].select.kind, Selector::entrypoint);
 }
 
+// Whose entries are audited is no matter of trust: each is a tenant's own, or the node's.
+TEST(Load, AuditedEntries)
+{
+    for (const Origin origin : {Origin::nodeFile, Origin::inlined}) {
+        const profile::Profile profile = profile::load(R"({"entries":[
+            {"mode":"audit","policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}},
+            {"mode":"enforce","policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}},
+            {"policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}}]})",
+                                                       "test", origin, 1);
+        EXPECT_EQ(profile.entries[0].mode, profile::Mode::audit);
+        EXPECT_EQ(profile::enforcementOf(profile.entries[0]), "none");
+        EXPECT_EQ(profile.entries[1].mode, profile::Mode::enforce);
+        EXPECT_EQ(profile.entries[2].mode, profile::Mode::enforce);
+    }
+    for (const char* mode : {R"("Audit")", R"("")", "true", "null", R"("enforced")"}) {
+        EXPECT_THROW(profile::load(std::string(R"({"entries":[{"mode":)") + mode +
+                                       R"(,"policy":{"abi":1,"ruleset":[{"handledAccessFs":["execute"]}]}}]})",
+                                   "test", Origin::nodeFile, 1),
+                     profile::Invalid)
+            << mode;
+    }
+}
+
 TEST(Load, BadEntries)
 {
     const Reject cases[] = {

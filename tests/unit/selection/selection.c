@@ -360,6 +360,10 @@ void selection_mark_init(int task, __u64 cgroup, __u64 generation)
 	member->generation = generation;
 	member->cgroup_id = cgroup;
 	member->origin = OLL_ORIGIN_INIT_PENDING;
+	for (int i = 0; i < SELECTION_CONTAINERS; i++) {
+		if (container_table[i].generation == generation)
+			member->audited = container_table[i].audited;
+	}
 }
 
 int selection_fork(int parent, int child)
@@ -410,4 +414,16 @@ __u32 selection_applied(__u64 generation)
 			entries |= applied[i].entries;
 	}
 	return entries;
+}
+
+struct oll_membership selection_member(int task, __u64 generation)
+{
+	struct oll_membership none = {};
+	int i;
+
+	for (i = 0; i < OLL_MAX_MEMBERSHIPS; i++) {
+		if (storage[task].used && storage[task].value.of[i].generation == generation)
+			return storage[task].value.of[i];
+	}
+	return none;
 }

@@ -54,6 +54,9 @@ struct selection_exec {
 /* 0, or why it is denied. */
 int selection_run(int task, const struct selection_exec *exec);
 
+/* What a task is in a container; of none, if it does not belong to it. */
+struct oll_membership selection_member(int task, __u64 generation);
+
 /* Which entries of a container the last exec got. */
 __u32 selection_applied(__u64 generation);
 

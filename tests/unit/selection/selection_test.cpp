@@ -106,6 +106,73 @@ TEST_F(Selection, TheEntrypointIsTheFirstExecOfTheInitInside)
     EXPECT_EQ(entry.applied, 1U);
 }
 
+// What is audited is selected, remembered, inherited, and never applied; what is enforced beside it, as ever.
+TEST_F(Selection, WhatIsAuditedIsNotApplied)
+{
+    oll_container& entry = *selection_add(101, 7);
+    entry.hook_mount_ns = entry.host_mount_ns = host;
+    entry.audited = 1U | 4U;
+    selection_mark_init(0, 101, 7);
+    entry.selected_by[OLL_SELECT_ENTRYPOINT] = 3;
+    entry.selected_by[OLL_SELECT_PROGRAM] = 4;
+    entry.sessions = 5;
+    list(entry, {{.path = "/bin/target", .entries = 4}});
+    enter();
+    EXPECT_EQ(exec(0, "/sbin/init"), 0);
+    EXPECT_EQ(applied(), 2U);
+    EXPECT_EQ(selection_member(0, 7).applied, 3U);
+    EXPECT_EQ(entry.applied, 1U);
+    ASSERT_EQ(selection_fork(0, 1), 0);
+    EXPECT_EQ(exec(1, "/bin/target"), 0);
+    EXPECT_EQ(applied(), 0U);
+    EXPECT_EQ(selection_member(1, 7).applied, 7U);
+    EXPECT_EQ(selection_member(1, 7).audited, 5U);
+    EXPECT_EQ(entry.applied, 1U) << "an exec that got nothing is not counted";
+    enter(2);
+    EXPECT_EQ(exec(2, "/bin/sh"), 0);
+    EXPECT_EQ(applied(), 0U);
+    EXPECT_EQ(selection_member(2, 7).applied, 5U) << "a session";
+}
+
+// Where nothing is enforced nothing is denied, whatever cannot be told; where something is, as ever.
+TEST_F(Selection, NothingIsDeniedForTheSakeOfAnAudit)
+{
+    for (const bool audited : {true, false}) {
+        selection_reset();
+        oll_container& entry = *selection_add(101, 7);
+        entry.hook_mount_ns = entry.host_mount_ns = host;
+        entry.audited = audited ? OLL_ALL_AUDITED : 0;
+        selection_mark_init(0, 101, 7);
+        entry.selected_by[OLL_SELECT_PROGRAM] = 1;
+        enter();
+        EXPECT_EQ(exec(0, "/sbin/init"), 0);
+        entry.program_count = 1;  // which is not there
+        EXPECT_EQ(exec(0, "/bin/target"), audited ? 0 : -EPERM);
+        EXPECT_EQ(selection_member(0, 7).applied, audited ? 1U : 0U) << "in doubt it is one of them";
+        selection_remove(101);
+        enter(0, elsewhere, {100});
+        EXPECT_EQ(exec(0, "/bin/target"), audited ? 0 : -EPERM) << "it has left its container, which is gone";
+    }
+}
+
+TEST_F(Selection, AnAuditTakesNoNamespaceFromAnother)
+{
+    running();
+    oll_container& other = *selection_add(201, 8);
+    other.hook_mount_ns = other.host_mount_ns = host;
+    other.selected_by[OLL_SELECT_ENTRYPOINT] = 1;
+    for (const bool audited : {false, true}) {
+        other.audited = audited ? OLL_ALL_AUDITED : 0;
+        const int task = audited ? 3 : 2;
+        selection_mark_init(task, 201, 8);
+        enter(task, inside, {100, 201});
+        EXPECT_EQ(exec(task, "/sbin/init"), audited ? 0 : -EPERM);
+    }
+    EXPECT_EQ(applied(8), 0U);
+    enter(4);
+    EXPECT_EQ(exec(4, "/bin/sh"), 0) << "the first one's sessions, as ever";
+}
+
 TEST_F(Selection, WhoComesFromOutsideIsASession)
 {
     oll_container& entry = running();
