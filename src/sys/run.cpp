@@ -96,7 +96,7 @@ private:
 
 }  // namespace
 
-Answer run(const std::vector<std::string>& words, std::size_t limit)
+Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono::seconds patience)
 {
     std::array<int, 2> ends{};
     if (pipe2(ends.data(), O_CLOEXEC) != 0) {
@@ -107,9 +107,9 @@ Answer run(const std::vector<std::string>& words, std::size_t limit)
     Child child(words, writer.get());
     writer.reset();
     Answer answer;
-    const Clock::time_point end = Clock::now() + std::chrono::seconds(10);
+    const Clock::time_point end = Clock::now() + patience;
     std::array<char, 4096> buffer{};
-    const auto tooLong = [&] { return Error(words[0] + " has not ended within 10 s"); };
+    const auto tooLong = [&] { return Error(words[0] + " has not ended within " + std::to_string(patience.count()) + " s"); };
     for (ssize_t count = 1; count != 0;) {
         if (!await(reader.get(), end)) {
             throw tooLong();
