@@ -66,7 +66,8 @@ std::string withHandler(std::string_view settings, const std::string& runtime, c
     } else if (!before.ends_with('\n')) {
         before += '\n';
     }
-    const json& version = at(sys::readTomlTable(before, "containerd's settings"), "version");
+    const json written = sys::readTomlTable(before, "containerd's settings");
+    const json& version = at(written, "version");
     if (version != 2 && version != 3) {
         throw sys::Error("containerd's settings have no version = 2 or 3, and others are not looked at");
     }
@@ -74,7 +75,8 @@ std::string withHandler(std::string_view settings, const std::string& runtime, c
     const json known = sys::readTomlTable(dump(before), "containerd's settings");
     const json& handlers = at(engineIn(known), "runtimes");
     if (objectIn(handlers).contains(handlerName)) {
-        throw sys::Error(std::string("containerd has a handler ") + handlerName + " already; take it out of its settings");
+        throw sys::Error(std::string("containerd has a handler ") + handlerName +
+                         " already; take it out of its settings");
     }
     const json& usual = at(engineIn(known), "default_runtime_name");
     const json& usualOptions =

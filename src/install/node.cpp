@@ -132,9 +132,9 @@ Contents readProfiles(const std::string& directory)
 void requirePlain(const std::string& path, const char* option)
 {
     const bool plain = path.starts_with('/') && std::ranges::all_of(path, [](unsigned char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '.' ||
-               c == '-' || c == '_';
-    });
+                           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                  c == '/' || c == '.' || c == '-' || c == '_';
+                       });
     if (!plain || fs::path(path).lexically_normal() != path || path.ends_with('/')) {
         throw sys::Error(std::string(option) + " wants a plain absolute path, of letters, digits and /.-_ alone");
     }
@@ -154,14 +154,16 @@ void enter(const Place& place)
     }
     for (const char* unit : foreignUnits) {
         if (engine::Files().exists(unit)) {
-            throw sys::Error(std::string(unit) + ": a package of oci-landlock is installed here; remove one of the two");
+            throw sys::Error(std::string(unit) +
+                             ": a package of oci-landlock is installed here; remove one of the two");
         }
     }
 }
 
 std::string programOfNode(const std::string& name)
 {
-    for (const char* directory : {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
+    for (const char* directory :
+         {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
         if (engine::Files().executable(directory + name).value_or(false)) {
             return directory + name;
         }
@@ -211,7 +213,8 @@ void runOnNode(const std::string& command, const std::string& alsoGood)
 class Containerd {
 public:
     explicit Containerd(const Place& place)
-        : file_(place.containerd), due_(place.directory + "/restart-containerd"),
+        : file_(place.containerd),
+          due_(place.directory + "/restart-containerd"),
           program_(programOfNode("containerd"))
     {
     }

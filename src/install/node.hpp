@@ -8,7 +8,7 @@
 namespace install {
 
 struct Place {
-    std::string root = "/host";                // the node's own, seen from the pod
+    std::string root = "/host";                   // the node's own, seen from the pod
     std::string directory = "/opt/oci-landlock";  // where programs go; on the node, as the next one
     std::string containerd = "/etc/containerd/config.toml";
 };

@@ -109,7 +109,9 @@ Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono
     Answer answer;
     const Clock::time_point end = Clock::now() + patience;
     std::array<char, 4096> buffer{};
-    const auto tooLong = [&] { return Error(words[0] + " has not ended within " + std::to_string(patience.count()) + " s"); };
+    const auto tooLong = [&] {
+        return Error(words[0] + " has not ended within " + std::to_string(patience.count()) + " s");
+    };
     for (ssize_t count = 1; count != 0;) {
         if (!await(reader.get(), end)) {
             throw tooLong();

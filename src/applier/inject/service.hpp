@@ -17,8 +17,8 @@ struct NamedDescriptor {
 };
 
 // Without systemd, or another service manager that speaks its protocol, everything here does nothing. The protocol is
-// written out, as sd_notify(3) and sd_listen_fds(3) describe it: a program that is linked statically as a whole can load
-// no library.
+// written out, as sd_notify(3) and sd_listen_fds(3) describe it: a program that is linked statically as a whole can
+// load no library.
 class Service {
 public:
     // Looks at $NOTIFY_SOCKET. Throws sys::Error when that is none.
