@@ -171,17 +171,19 @@ std::string programOfNode(const std::string& name)
     throw sys::Error("this node has no " + name + " in the usual directories of programs");
 }
 
-bool systemctlSays(std::vector<std::string> words)
+sys::Answer systemctlAnswer(std::vector<std::string> words)
 {
     words.insert(words.begin(), programOfNode("systemctl"));
-    return sys::run(words, maxTextBytes, patience).status == 0;
+    return sys::run(words, maxTextBytes, patience, true);
 }
 
 void systemctl(const std::vector<std::string>& words)
 {
-    if (!systemctlSays(words)) {
-        throw sys::Error("`systemctl " + words[0] + (words.size() > 1 ? " " + words.back() : "") +
-                         "` has failed on the node; its journal says why");
+    const sys::Answer answer = systemctlAnswer(words);
+    if (answer.status != 0) {
+        throw sys::Error(
+            "`systemctl " + words[0] + (words.size() > 1 ? " " + words.back() : "") +
+            "` has failed on the node: " + sys::printable(answer.output.substr(0, answer.output.find('\n')), 1000));
     }
 }
 
@@ -194,11 +196,11 @@ void runOnNode(const std::string& command, const std::string& alsoGood)
                          "\nStandardError=file:" + taskSays + "\n",
                      {});
     systemctl({"daemon-reload"});
-    const bool good = systemctlSays({"start", task});
+    const bool good = systemctlAnswer({"start", task}).status == 0;
     std::string said = contentOf(taskSays, maxTextBytes).value_or("");
     take(taskFile);
     take(taskSays);
-    systemctlSays({"reset-failed", task});
+    systemctlAnswer({"reset-failed", task});
     systemctl({"daemon-reload"});
     if (!good) {
         while (said.ends_with('\n')) {

@@ -412,12 +412,15 @@ class Node(Tenants, unittest.TestCase):
         return {item["name"]: item for key in ("initContainerStatuses", "containerStatuses")
                 for item in found.get(key, ())}
 
-    def wait_until_done(self, name):
-        try:
-            wait_for(lambda: self.state(name).get("wait", {}).get("ready"), f"{name} is Ready")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {kubectl('describe', 'pod', name, '--namespace', OURS).stdout[-3000:]}") \
-                from None
+    def wait_until_done(self, name, patient=False):
+        """`patient`: it may have to be tried again."""
+        def done():
+            complaint = self.complaint(name)
+            if complaint and not patient:
+                journal = command("journalctl", "--no-pager", "--lines=30").stdout
+                raise AssertionError(f"{name}: {complaint}\n{journal}")
+            return self.state(name).get("wait", {}).get("ready")
+        wait_for(done, f"{name} is Ready")
 
     def complaint(self, name):
         """What its first container has ended with, when it has failed."""
@@ -493,7 +496,7 @@ class Node(Tenants, unittest.TestCase):
                  "no new pod begins")
         self.assertEqual(self.known(), ["default/meanwhile/web", "default/shop/web"])
         self.end_of_tenants("shop", "meanwhile", "late")
-        self.wait_until_done("third")
+        self.wait_until_done("third", patient=True)
         self.assertEqual(read(containerd.SETTINGS), before)
         for path in (DIRECTORY, PINS, "/run/oci-landlock", containerd.PROFILES,
                      *("/etc/systemd/system/" + unit for unit in UNITS)):
