@@ -435,6 +435,13 @@ class Node(Tenants, unittest.TestCase):
         self.end(*names)
         wait_for(lambda: not status()["containers"], "the pods are gone")
 
+    def test_same(self):
+        """What kustomize lets nobody share is the same elsewhere."""
+        (_, text, _), = guide("json /", GUIDE)
+        self.assertEqual(json.loads(text), json.loads(read(KUSTOMIZATION + "/profiles/programs.json")))
+        self.assertEqual(read(KUSTOMIZATION + "/runtimeclass.yaml"),
+                         read(os.path.join(SOURCE, "hooks", "kubernetes", "runtimeclass.yaml")))
+
     def test_life(self):
         """Installed, replaced by the next version, and taken away, with a restricted pod there all the while that it
         may be there."""
@@ -447,8 +454,7 @@ class Node(Tenants, unittest.TestCase):
             self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o7777), (0, 0, 0o755), path)
         self.assertEqual(command("systemctl", "is-enabled", *UNITS).stdout.split(), ["enabled"] * 2)
         self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["active"] * 2)
-        profiles = f"{KUSTOMIZATION}/profiles"
-        self.assertEqual(read(containerd.PROFILES + "/programs.json"), read(profiles + "/programs.json"))
+        self.assertEqual(read(containerd.PROFILES + "/programs.json"), read(KUSTOMIZATION + "/profiles/programs.json"))
         self.assertEqual(os.stat(containerd.PROFILES + "/programs.json").st_mode & 0o7777, 0o644)
         self.assertEqual(problems({name: item for name, item in doctor()[1].items() if name.startswith("containerd")}),
                          [])
