@@ -31,6 +31,7 @@ constexpr std::array commands = {
     Command{"learn", cli::runLearn, "make a profile of what a program does"},
     Command{"metrics", cli::runMetrics, "print what status knows for monitoring"},
     Command{"doctor", cli::runDoctor, "find what is wrong on this node, and say what mends it"},
+    Command{"node", cli::runNode, "install on a node of Kubernetes, from a pod"},
     Command{"nri", cli::runNri, "give containers their hooks by containerd's or CRI-O's NRI"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };

@@ -5,7 +5,7 @@ _oci_landlock()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='hook check run schema load unload status inspect ps events learn metrics doctor nri supervise'
+        words='hook check run schema load unload status inspect ps events learn metrics doctor node nri supervise'
         words+=' --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
@@ -22,6 +22,10 @@ _oci_landlock()
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
             ;;
         events:--container | events:--count | events:--share) return ;;
+        node:--containerd) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+        node:--directory | node:--profiles | node:--root)
+            mapfile -t COMPREPLY < <(compgen -d -- "$current") && return
+            ;;
         nri:--index) return ;;
         nri:--socket) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         metrics:--output) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
@@ -52,6 +56,10 @@ _oci_landlock()
             fi
             ;;
         metrics) words='--help --output' ;;
+        node)
+            words='--containerd --directory --help --profiles --root'
+            [ "$COMP_CWORD" -ne 2 ] || words+=' install remove wait'
+            ;;
         nri) words='--help --index --socket' ;;
         unload) words='--force --help' ;;
         doctor | inspect | ps | status) words='--help --json' ;;

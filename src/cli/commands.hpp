@@ -35,6 +35,7 @@ int runDoctor(const Arguments& arguments);
 int runRun(const Arguments& arguments);
 int runCheck(const Arguments& arguments);
 int runSchema(const Arguments& arguments);
+int runNode(const Arguments& arguments);
 int runNri(const Arguments& arguments);
 int runSupervise(const Arguments& arguments);
 

@@ -43,7 +43,7 @@ bool await(int fd, Clock::time_point end)
 // Ends with its owner, however that ends.
 class Child {
 public:
-    Child(const std::vector<std::string>& words, int output)
+    Child(const std::vector<std::string>& words, int output, bool complaints)
     {
         std::vector<char*> arguments;
         for (const std::string& word : words) {
@@ -55,7 +55,11 @@ public:
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        if (complaints) {
+            posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+        } else {
+            posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        }
         const int error = posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environment.data());
         posix_spawn_file_actions_destroy(&actions);
         if (error != 0) {
@@ -96,7 +100,7 @@ private:
 
 }  // namespace
 
-Answer run(const std::vector<std::string>& words, std::size_t limit)
+Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono::seconds patience, bool complaints)
 {
     std::array<int, 2> ends{};
     if (pipe2(ends.data(), O_CLOEXEC) != 0) {
@@ -104,12 +108,14 @@ Answer run(const std::vector<std::string>& words, std::size_t limit)
     }
     const Fd reader(ends[0]);
     Fd writer(ends[1]);
-    Child child(words, writer.get());
+    Child child(words, writer.get(), complaints);
     writer.reset();
     Answer answer;
-    const Clock::time_point end = Clock::now() + std::chrono::seconds(10);
+    const Clock::time_point end = Clock::now() + patience;
     std::array<char, 4096> buffer{};
-    const auto tooLong = [&] { return Error(words[0] + " has not ended within 10 s"); };
+    const auto tooLong = [&] {
+        return Error(words[0] + " has not ended within " + std::to_string(patience.count()) + " s");
+    };
     for (ssize_t count = 1; count != 0;) {
         if (!await(reader.get(), end)) {
             throw tooLong();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,9 @@ struct Answer {
 };
 
 // Runs a program of the node, found by its absolute path, with nothing on standard input and no environment; returns
-// what it printed on standard output. Throws Error when it cannot be run, prints more than `limit` bytes, or has not
-// ended after 10 s, and then it is killed.
-Answer run(const std::vector<std::string>& words, std::size_t limit);
+// what it printed on standard output, and with `complaints` on standard error too. Throws Error when it cannot be run,
+// prints more than `limit` bytes, or has not ended after `patience`, and then it is killed.
+Answer run(const std::vector<std::string>& words, std::size_t limit,
+           std::chrono::seconds patience = std::chrono::seconds(10), bool complaints = false);
 
 }  // namespace sys

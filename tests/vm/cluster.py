@@ -23,8 +23,8 @@ STORE = "http://127.0.0.1:2379"
 TOKEN = "administrator"
 PODS = "/api/v1/namespaces/default/pods"
 # What kubectl and kubelet want of the server: it is up in a third of the time without the rest.
-APIS = ("api/v1", "node.k8s.io/v1", "coordination.k8s.io/v1", "storage.k8s.io/v1", "apiregistration.k8s.io/v1",
-        "apiextensions.k8s.io/v1")
+APIS = ("api/v1", "apps/v1", "node.k8s.io/v1", "coordination.k8s.io/v1", "storage.k8s.io/v1",
+        "apiregistration.k8s.io/v1", "apiextensions.k8s.io/v1")
 ADMISSION_OFF = ("CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction", "DefaultIngressClass",
                  "DefaultStorageClass", "LimitRanger", "MutatingAdmissionWebhook", "PersistentVolumeClaimResize",
                  "Priority", "ResourceQuota", "ServiceAccount", "StorageObjectInUseProtection",

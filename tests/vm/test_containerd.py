@@ -114,6 +114,11 @@ def set_up(more=()):
         command("bash", "-euo", "pipefail", "-c", text, timeout=600, check=True)
     write(SETTINGS, read(SETTINGS) + "".join(text for _, text, _ in [*guide("toml append"), *more]))
     Daemon.start()
+    import_images()
+
+
+def import_images():
+    """The probe's, and what a pod's sandbox runs."""
     directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
     rootfs = Bundle(directory).rootfs
     write(rootfs + "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -44,25 +45,8 @@ def verdict(wanted):
 CANNOT, CAN = (verdict(code) for code in (42, 43))
 
 
-@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
-@unittest.skipIf(SYSTEMD, "systemd is the init; here the cgroups of pods are kubelet's")
-@applier.inject_only("what containerd does with others is in test_containerd")
-class Kubernetes(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        # As systemd starts it.
-        cls.store = FdStore()
-        cls.addClassCleanup(cls.store.close)
-        cls.store.start(applier.supervisor)
-        cls.addClassCleanup(applier.supervisor.stop)
-        containerd.set_up()
-        cls.addClassCleanup(containerd.Daemon.stop)
-        cls.cluster = cluster.Cluster()
-        cls.addClassCleanup(cls.cluster.stop)
-        cls.cluster.start()
-        for _, text, _ in guide("yaml administrator", GUIDE):
-            done = kubectl("create", "--filename", "-", input=text)
-            assert done.returncode == 0, done.stderr
+class Tenants:
+    """Pods of the namespace `default`, and what is seen of them."""
 
     def begin(self, name, annotations, *containers, handler="landlock", **spec):
         """A pod; nothing is left of it after the test."""
@@ -77,12 +61,6 @@ class Kubernetes(TestCase):
                 api("DELETE", f"{PODS}/{name}", {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
             except cluster.Failed as error:
                 self.assertIn('"reason":"NotFound"', str(error))
-
-    def tearDown(self):
-        super().tearDown()
-        self.doCleanups()
-        wait_for(lambda: not status()["containers"], "the pods are gone")
-        self.assertNothingLeft()
 
     def wait_for(self, name, condition, what):
         """Until this holds of the containers of a pod."""
@@ -125,6 +103,33 @@ class Kubernetes(TestCase):
         wait_for(failed, f"{item} of {name} has failed")
         self.assertEqual((state["reason"], state["exitCode"]), ("StartError", 128), state)
         return state["message"]
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipIf(SYSTEMD, "systemd is the init; here the cgroups of pods are kubelet's")
+@applier.inject_only("what containerd does with others is in test_containerd")
+class Kubernetes(Tenants, TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # As systemd starts it.
+        cls.store = FdStore()
+        cls.addClassCleanup(cls.store.close)
+        cls.store.start(applier.supervisor)
+        cls.addClassCleanup(applier.supervisor.stop)
+        containerd.set_up()
+        cls.addClassCleanup(containerd.Daemon.stop)
+        cls.cluster = cluster.Cluster()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.start()
+        for _, text, _ in guide("yaml administrator", GUIDE):
+            done = kubectl("create", "--filename", "-", input=text)
+            assert done.returncode == 0, done.stderr
+
+    def tearDown(self):
+        super().tearDown()
+        self.doCleanups()
+        wait_for(lambda: not status()["containers"], "the pods are gone")
+        self.assertNothingLeft()
 
     def test_pod(self):
         """Each container has what is meant for it: by a profile's name, by a whole one, an init container too."""
@@ -333,3 +338,174 @@ class Kubernetes(TestCase):
             self.assertRegex(described, "(?m)^" + re.escape(line).replace(r"\[\.\.\.\]", ".*") + "$")
         shipped = read(os.path.join(SOURCE, "hooks", "kubernetes", "runtimeclass.yaml"))
         self.assertEqual(re.sub("^#.*\n", "", shipped, flags=re.M), files["administrator"])
+
+
+PINS = "/sys/fs/bpf/oci-landlock"
+DIRECTORY = "/opt/oci-landlock"
+PROGRAMS = [f"{DIRECTORY}/{name}" for name in ("oci-landlock", "oci-landlock-runtime")]
+UNITS = ("oci-landlock.service", "oci-landlock-supervisor.service")
+ARCHIVE = os.path.join(SOURCE, "build", "kubernetes", "oci-landlock.tar")
+KUSTOMIZATION = os.path.join(SOURCE, "packaging", "kubernetes", "node")
+OURS = "oci-landlock"
+NEXT = "localhost/oci-landlock:next"
+
+
+def import_image(path):
+    command("ctr", "--namespace", "k8s.io", "images", "import", path, check=True)
+
+
+def image_with_other_programs(directory):
+    """As the one that is shipped, of programs that are some bytes longer. Returns what those are."""
+    files = os.path.join(directory, "files")
+    os.mkdir(files)
+    command("tar", "-C", directory, "-xf", ARCHIVE, check=True)
+    blobs = os.path.join(directory, "blobs", "sha256")
+    layer = max((os.path.join(blobs, name) for name in os.listdir(blobs)), key=os.path.getsize)
+    command("tar", "-C", files, "--strip-components=3", "-xf", layer, "./usr/bin", check=True)
+    command("tar", "-C", files, "--strip-components=5", "-xf", layer, "./usr/lib/systemd/system", check=True)
+    for name in ("oci-landlock", "oci-landlock-runtime"):
+        with open(os.path.join(files, name), "ab") as file:
+            file.write(b"the next version")
+    output = os.path.join(directory, "next.tar")
+    command(os.path.join(SOURCE, "packaging", "kubernetes", "image"), "--files", files, "--name", NEXT, output,
+            check=True)
+    import_image(output)
+    return {name: containerd.digest(os.path.join(files, name)) for name in ("oci-landlock", "oci-landlock-runtime")}
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("it is the one whose supervisor must outlive the pod")
+class Node(Tenants, unittest.TestCase):
+    """The DaemonSet that installs us, by the manifest that is shipped. What its controller does, is done here."""
+
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        # Debian's runtimes want it to be there once AppArmor is.
+        containerd.write("/etc/apparmor/parser.conf", "")
+        command("systemctl", "start", "containerd.service", check=True)
+        wait_for(lambda: command("ctr", "version").returncode == 0, "containerd answers")
+        containerd.import_images()
+        import_image(ARCHIVE)
+        cls.cluster = cluster.Cluster()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.start()
+
+    def api(self, method, path, body=None):
+        return api(method, f"/api/v1/namespaces/{OURS}/pods{path}", body)
+
+    def roll_out(self, name):
+        """As the controller does it: the pod of before goes, and then comes one of what is wanted now."""
+        for pod in self.api("GET", "")["items"]:
+            self.api("DELETE", "/" + pod["metadata"]["name"])
+        wait_for(lambda: not self.api("GET", "")["items"], "the pod of before is gone")
+        template = api("GET", f"/apis/apps/v1/namespaces/{OURS}/daemonsets/{OURS}")["spec"]["template"]
+        self.api("POST", "", {"apiVersion": "v1", "kind": "Pod",
+                              "metadata": {"name": name, "labels": template["metadata"]["labels"]},
+                              "spec": {**template["spec"], "nodeName": cluster.NODE}})
+
+    def state(self, name):
+        """Of its containers, by their names."""
+        found = self.api("GET", "/" + name)["status"]
+        return {item["name"]: item for key in ("initContainerStatuses", "containerStatuses")
+                for item in found.get(key, ())}
+
+    def wait_until_done(self, name, patient=False):
+        """`patient`: it may have to be tried again."""
+        def done():
+            complaint = self.complaint(name)
+            if complaint and not patient:
+                journal = command("journalctl", "--no-pager", "--lines=30").stdout
+                raise AssertionError(f"{name}: {complaint}\n{journal}")
+            return self.state(name).get("wait", {}).get("ready")
+        wait_for(done, f"{name} is Ready")
+
+    def complaint(self, name):
+        """What its first container has ended with, when it has failed."""
+        found = self.state(name).get("node", {})
+        ended = found.get("state", {}).get("terminated") or found.get("lastState", {}).get("terminated") or {}
+        return ended.get("message", "") if ended.get("exitCode") else ""
+
+    def supervisor(self):
+        return command("systemctl", "show", "--property=MainPID", "--value", UNITS[1], check=True).stdout.strip()
+
+    def end_of_tenants(self, *names):
+        self.end(*names)
+        wait_for(lambda: not status()["containers"], "the pods are gone")
+
+    def test_same(self):
+        """What kustomize lets nobody share is the same elsewhere."""
+        (_, text, _), = guide("json /", GUIDE)
+        self.assertEqual(json.loads(text), json.loads(read(KUSTOMIZATION + "/profiles/programs.json")))
+        self.assertEqual(read(KUSTOMIZATION + "/runtimeclass.yaml"),
+                         read(os.path.join(SOURCE, "hooks", "kubernetes", "runtimeclass.yaml")))
+
+    def test_life(self):
+        """Installed, replaced by the next version, and taken away, with a restricted pod there all the while that it
+        may be there."""
+        before = read(containerd.SETTINGS)
+        kubectl("apply", "--kustomize", KUSTOMIZATION, check=True)
+        self.roll_out("first")
+        self.wait_until_done("first")
+        for path in PROGRAMS:
+            found = os.stat(path)
+            self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o7777), (0, 0, 0o755), path)
+        self.assertEqual(command("systemctl", "is-enabled", *UNITS).stdout.split(), ["enabled"] * 2)
+        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["active"] * 2)
+        self.assertEqual(read(containerd.PROFILES + "/programs.json"), read(KUSTOMIZATION + "/profiles/programs.json"))
+        self.assertEqual(os.stat(containerd.PROFILES + "/programs.json").st_mode & 0o7777, 0o644)
+        self.assertEqual(problems({name: item for name, item in doctor()[1].items() if name.startswith("containerd")}),
+                         [])
+        self.begin("shop", {KEY + "/web": "programs"}, container("web"), container("helper"))
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in ("web", "helper")], [RESTRICTED, FREE])
+
+        # Another version. Meanwhile sessions come and go, and a pod begins.
+        directory = tempfile.mkdtemp(prefix="next-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, directory)
+        wanted = image_with_other_programs(directory)
+        old, identity = self.supervisor(), self.identity("shop", "web")
+        seen, over = [], threading.Event()
+
+        def look():
+            while not over.is_set():
+                done = command("runc", "--root", "/run/containerd/runc/k8s.io", "exec", identity, *READS)
+                seen.append(done.stdout.strip() or done.stderr)
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            kubectl("--namespace", OURS, "set", "image", "daemonset/" + OURS, "node=" + NEXT, "wait=" + NEXT, check=True)
+            self.roll_out("second")
+            self.begin("meanwhile", {KEY: "programs"}, container("web"))
+            self.wait_until_done("second")
+            self.assertEqual(self.first("meanwhile", "web"), [RESTRICTED])
+        finally:
+            over.set()
+            looking.join()
+        self.assertEqual(set(seen), {RESTRICTED}, len(seen))
+        self.assertEqual({os.path.basename(path): containerd.digest(path) for path in PROGRAMS}, wanted)
+        self.assertNotEqual(self.supervisor(), old)
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        self.assertEqual([item["restartCount"] for item in statuses("shop").values()], [0, 0])
+        self.assertEqual(self.known(), ["default/meanwhile/web", "default/shop/web"])
+
+        # Away with it: not before its containers are, and no new ones come.
+        (_, remove, _), = guide("sh remove", GUIDE)
+        command("bash", "-euo", "pipefail", "-c", remove.splitlines()[0], check=True)
+        self.roll_out("third")
+        wait_for(lambda: "of the handler landlock" in self.complaint("third"), "it waits for the pods")
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        self.begin("late", {KEY: "programs"}, container("web"))
+        wait_for(lambda: 'no runtime for "landlock" is configured' in kubectl("describe", "pod", "late").stdout,
+                 "no new pod begins")
+        self.assertEqual(self.known(), ["default/meanwhile/web", "default/shop/web"])
+        self.end_of_tenants("shop", "meanwhile", "late")
+        self.wait_until_done("third", patient=True)
+        self.assertEqual(read(containerd.SETTINGS), before)
+        for path in (DIRECTORY, PINS, "/run/oci-landlock", containerd.PROFILES,
+                     *("/etc/systemd/system/" + unit for unit in UNITS)):
+            self.assertFalse(os.path.exists(path), path)
+        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["inactive"] * 2)
+        kubectl("delete", "--kustomize", KUSTOMIZATION, check=True)

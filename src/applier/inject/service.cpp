@@ -1,62 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "applier/inject/service.hpp"
 
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <systemd/sd-daemon.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <string_view>
 
 #include "sys/error.hpp"
 
 namespace applier::inject {
 
-struct Service::Library {
-    struct Close {
-        void operator()(void* handle) const { dlclose(handle); }
-    };
+namespace {
 
-    Library() : handle(dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL))
-    {
-        if (!handle) {
-            throw sys::Error(std::string("cannot load libsystemd, which is needed under systemd: ") +
-                             sys::printable(dlerror()));
-        }
-        find(notify, "sd_pid_notify_with_fds");
-        find(listen, "sd_listen_fds_with_names");
-        find(watchdog, "sd_watchdog_enabled");
-    }
+constexpr int firstHanded = 3;  // SD_LISTEN_FDS_START
+constexpr int mostHanded = 1 << 20;
 
-    template <typename Function>
-    void find(Function*& function, const char* name)
-    {
-        function = reinterpret_cast<Function*>(dlsym(handle.get(), name));
-        if (function == nullptr) {
-            throw sys::Error(std::string("libsystemd lacks ") + name);
-        }
-    }
-
-    std::unique_ptr<void, Close> handle;
-    decltype(sd_pid_notify_with_fds)* notify = nullptr;
-    decltype(sd_listen_fds_with_names)* listen = nullptr;
-    decltype(sd_watchdog_enabled)* watchdog = nullptr;
-};
-
-Service::Service() : present_(std::getenv("NOTIFY_SOCKET") != nullptr)
+// std::nullopt: the variable is not set. Throws what is no number.
+std::optional<std::uint64_t> numberIn(const char* variable)
 {
-    if (present_ || std::getenv("LISTEN_FDS") != nullptr) {
-        library_ = std::make_unique<Library>();
+    const char* text = std::getenv(variable);
+    if (text == nullptr) {
+        return std::nullopt;
+    }
+    std::uint64_t number = 0;
+    const char* end = text + std::strlen(text);
+    if (const auto read = std::from_chars(text, end, number); read.ec != std::errc() || read.ptr != end) {
+        throw sys::Error(std::string("$") + variable + " is no number: " + sys::printable(text));
+    }
+    return number;
+}
+
+// What is meant for us may have come down to us from somebody else's environment.
+bool isMeant(const char* variable)
+{
+    return numberIn(variable).value_or(static_cast<std::uint64_t>(getpid())) == static_cast<std::uint64_t>(getpid());
+}
+
+}  // namespace
+
+Service::Service()
+{
+    const char* where = std::getenv("NOTIFY_SOCKET");
+    if (where == nullptr) {
+        return;
+    }
+    address_ = where;
+    if ((!address_.starts_with('/') && !address_.starts_with('@')) || address_.size() < 2 ||
+        address_.size() >= sizeof(sockaddr_un::sun_path)) {
+        throw sys::Error("$NOTIFY_SOCKET is no address of a socket: " + sys::printable(address_));
     }
 }
 
-Service::~Service() = default;
-
-void Service::tell(const std::string& state)
+bool Service::send(const std::string& state, int descriptor) const
 {
-    if (present_) {
-        library_->notify(0, 0, state.c_str(), nullptr, 0);
+    const sys::Fd sender(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    address_.copy(to.sun_path, address_.size());
+    if (address_.starts_with('@')) {
+        to.sun_path[0] = '\0';
+    }
+    iovec text{const_cast<char*>(state.data()), state.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_name = &to;
+    message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
+    message.msg_iov = &text;
+    message.msg_iovlen = 1;
+    if (descriptor >= 0) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    return sender && sendmsg(sender.get(), &message, MSG_NOSIGNAL) >= 0;
+}
+
+void Service::tell(const std::string& state) const
+{
+    if (present()) {
+        static_cast<void>(send(state, -1));
+    }
+}
+
+void Service::handOver(const std::string& state, int descriptor) const
+{
+    if (present() && !send(state, descriptor)) {
+        throw sys::errnoError("give a descriptor to systemd");
     }
 }
 
@@ -77,11 +119,11 @@ void Service::status(const std::string& line)
 
 std::optional<std::chrono::microseconds> Service::watchdogPeriod() const
 {
-    std::uint64_t microseconds = 0;
-    if (!present_ || library_->watchdog(0, &microseconds) <= 0) {
+    const auto microseconds = numberIn("WATCHDOG_USEC");
+    if (!present() || !microseconds || *microseconds == 0 || !isMeant("WATCHDOG_PID")) {
         return std::nullopt;
     }
-    return std::chrono::microseconds(microseconds);
+    return std::chrono::microseconds(*microseconds);
 }
 
 void Service::watchdog()
@@ -92,33 +134,33 @@ void Service::watchdog()
 std::vector<NamedDescriptor> Service::takeDescriptors()
 {
     std::vector<NamedDescriptor> all;
-    if (!library_) {
+    const std::uint64_t count = numberIn("LISTEN_FDS").value_or(0);
+    if (count == 0 || !std::getenv("LISTEN_PID") || !isMeant("LISTEN_PID")) {
         return all;
     }
-    char** names = nullptr;
-    const int count = library_->listen(1, &names);
-    if (count < 0) {
-        throw sys::errnoError("take descriptors back from systemd", -count);
+    if (count > mostHanded) {
+        throw sys::Error("$LISTEN_FDS: too many");
     }
-    for (int i = 0; i < count; ++i) {
-        all.push_back({names[i] != nullptr ? names[i] : "", sys::Fd(SD_LISTEN_FDS_START + i)});
-        std::free(names[i]);
+    const char* given = std::getenv("LISTEN_FDNAMES");
+    std::string_view names = given != nullptr ? given : "";
+    for (int fd = firstHanded; fd < firstHanded + static_cast<int>(count); ++fd) {
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+            throw sys::errnoError("take descriptors back from systemd");
+        }
+        const std::size_t end = std::min(names.find(':'), names.size());
+        all.push_back({std::string(names.substr(0, end)), sys::Fd(fd)});
+        names.remove_prefix(std::min(end + 1, names.size()));
     }
-    std::free(static_cast<void*>(names));
+    for (const char* variable : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
+        unsetenv(variable);
+    }
     return all;
 }
 
 void Service::storeDescriptor(const std::string& name, int descriptor)
 {
-    if (!present_) {
-        return;
-    }
     // Without FDPOLL=0 systemd lets go of descriptors that report an error.
-    const std::string state = "FDSTORE=1\nFDPOLL=0\nFDNAME=" + name;
-    const int sent = library_->notify(0, 0, state.c_str(), &descriptor, 1);
-    if (sent <= 0) {
-        throw sys::errnoError("give a descriptor to systemd", -sent);
-    }
+    handOver("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, descriptor);
 }
 
 void Service::removeDescriptor(const std::string& name) noexcept
@@ -138,13 +180,7 @@ sys::Fd Service::barrier()
     }
     sys::Fd readEnd(ends[0]);
     const sys::Fd writeEnd(ends[1]);
-    const int end = writeEnd.get();
-    if (present_) {
-        const int sent = library_->notify(0, 0, "BARRIER=1", &end, 1);
-        if (sent <= 0) {
-            throw sys::errnoError("synchronise with systemd", -sent);
-        }
-    }
+    handOver("BARRIER=1", writeEnd.get());
     return readEnd;
 }
 

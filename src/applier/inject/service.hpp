@@ -3,7 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,17 +16,17 @@ struct NamedDescriptor {
     sys::Fd descriptor;
 };
 
-// Without systemd, or another service manager that speaks its protocol, everything here does nothing. libsystemd is
-// loaded only where it is needed: the hook is the same program, and has to start fast.
+// Without systemd, or another service manager that speaks its protocol, everything here does nothing. The protocol is
+// written out, as sd_notify(3) and sd_listen_fds(3) describe it: a program that is linked statically as a whole can
+// load no library.
 class Service {
 public:
-    // Looks at $NOTIFY_SOCKET and $LISTEN_FDS. Throws sys::Error when libsystemd is needed and missing.
+    // Looks at $NOTIFY_SOCKET. Throws sys::Error when that is none.
     Service();
-    ~Service();
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
-    bool present() const { return present_; }
+    bool present() const { return !address_.empty(); }
 
     void ready();
     void stopping();
@@ -46,11 +45,13 @@ public:
     sys::Fd barrier();
 
 private:
-    struct Library;
-    void tell(const std::string& state);
+    // What cannot be told is told again, or does not matter.
+    void tell(const std::string& state) const;
+    // Throws sys::Error.
+    void handOver(const std::string& state, int descriptor) const;
+    bool send(const std::string& state, int descriptor) const;
 
-    std::unique_ptr<Library> library_;
-    bool present_ = false;
+    std::string address_;
 };
 
 }  // namespace applier::inject
