@@ -32,7 +32,7 @@ constexpr std::array commands = {
     Command{"metrics", cli::runMetrics, "print what status knows for monitoring"},
     Command{"doctor", cli::runDoctor, "find what is wrong on this node, and say what mends it"},
     Command{"node", cli::runNode, "install on a node of Kubernetes, from a pod"},
-    Command{"nri", cli::runNri, "give containers their hooks by containerd's or CRI-O's NRI"},
+    Command{"nri", cli::runNri, "give containers their hooks, as a plugin of containerd or CRI-O"},
     Command{"supervise", cli::runSupervise, "run the supervisor, where the kernel lacks the bridge"},
 };
 
