@@ -28,13 +28,13 @@ constexpr std::size_t maxPiece = 4096;
 
 enum : std::uint8_t { typeRequest = 1, typeResponse = 2 };
 
-namespace requestField {
+namespace request_field {
 enum : protozero::pbf_tag_type { service = 1, method = 2, payload = 3 };
 }
-namespace responseField {
+namespace response_field {
 enum : protozero::pbf_tag_type { status = 1, payload = 2 };
 }
-namespace statusField {
+namespace status_field {
 enum : protozero::pbf_tag_type { code = 1, message = 2 };
 }
 constexpr std::int32_t codeUnknown = 2;
@@ -66,13 +66,13 @@ Call readCall(protozero::pbf_reader reader, std::uint32_t stream)
     call.stream = stream;
     while (reader.next()) {
         switch (reader.tag()) {
-            case requestField::service:
+            case request_field::service:
                 call.service = bytesOf(reader);
                 break;
-            case requestField::method:
+            case request_field::method:
                 call.method = bytesOf(reader);
                 break;
-            case requestField::payload:
+            case request_field::payload:
                 call.payload = bytesOf(reader);
                 break;
             default:
@@ -86,15 +86,15 @@ Answer readAnswer(protozero::pbf_reader reader)
 {
     Answer answer;
     while (reader.next()) {
-        if (reader.tag() != responseField::status) {
+        if (reader.tag() != response_field::status) {
             reader.skip();
             continue;
         }
         const std::string status = bytesOf(reader);
         for (protozero::pbf_reader inner(status); inner.next();) {
-            if (inner.tag() == statusField::code && inner.wire_type() == protozero::pbf_wire_type::varint) {
+            if (inner.tag() == status_field::code && inner.wire_type() == protozero::pbf_wire_type::varint) {
                 answer.code = inner.get_int32();
-            } else if (inner.tag() == statusField::message) {
+            } else if (inner.tag() == status_field::message) {
                 answer.message = bytesOf(inner);
             } else {
                 inner.skip();
@@ -225,16 +225,16 @@ void Connection::call(std::string_view service, std::string_view method, std::st
     lastStream_ += lastStream_ == 0 ? 1 : 2;
     std::string message;
     protozero::pbf_writer writer(message);
-    writer.add_string(requestField::service, service.data(), service.size());
-    writer.add_string(requestField::method, method.data(), method.size());
-    writer.add_bytes(requestField::payload, payload.data(), payload.size());
+    writer.add_string(request_field::service, service.data(), service.size());
+    writer.add_string(request_field::method, method.data(), method.size());
+    writer.add_bytes(request_field::payload, payload.data(), payload.size());
     send(toEngine, lastStream_, typeRequest, message);
 }
 
 void Connection::answer(std::uint32_t stream, std::string_view payload)
 {
     std::string message;
-    protozero::pbf_writer(message).add_bytes(responseField::payload, payload.data(), payload.size());
+    protozero::pbf_writer(message).add_bytes(response_field::payload, payload.data(), payload.size());
     send(toPlugin, stream, typeResponse, message);
 }
 
@@ -243,9 +243,9 @@ void Connection::refuse(std::uint32_t stream, std::string_view why)
     std::string message;
     {
         protozero::pbf_writer writer(message);
-        protozero::pbf_writer status(writer, responseField::status);
-        status.add_int32(statusField::code, codeUnknown);
-        status.add_string(statusField::message, why.data(), why.size());
+        protozero::pbf_writer status(writer, response_field::status);
+        status.add_int32(status_field::code, codeUnknown);
+        status.add_string(status_field::message, why.data(), why.size());
     }
     send(toPlugin, stream, typeResponse, message);
 }

@@ -32,7 +32,7 @@ enum : protozero::pbf_tag_type { id = 1, name = 2, nameSpace = 4, annotations = 
 namespace container {
 enum : protozero::pbf_tag_type { id = 1, podId = 2, name = 3, annotations = 6, hooks = 10 };
 }
-namespace stateChange {
+namespace state_change {
 enum : protozero::pbf_tag_type { event = 1, pod = 2, container = 3 };
 }
 namespace request {
@@ -41,16 +41,16 @@ enum : protozero::pbf_tag_type { pod = 1, container = 2 };
 namespace synchronize {
 enum : protozero::pbf_tag_type { pods = 1, containers = 2, more = 3 };
 }
-namespace synchronizeAnswer {
+namespace synchronize_answer {
 enum : protozero::pbf_tag_type { more = 2 };
 }
-namespace registerPlugin {
+namespace register_plugin {
 enum : protozero::pbf_tag_type { name = 1, index = 2 };
 }
-namespace configureAnswer {
+namespace configure_answer {
 enum : protozero::pbf_tag_type { events = 2 };
 }
-namespace createAnswer {
+namespace create_answer {
 enum : protozero::pbf_tag_type { adjust = 1 };
 }
 namespace adjust {
@@ -207,7 +207,7 @@ Happening readHappening(pbf_reader reader, Event event, protozero::pbf_tag_type 
             result.pod = readPod(inner(reader));
         } else if (reader.tag() == containerField) {
             result.container = readContainer(inner(reader));
-        } else if (event == Event::none && reader.tag() == stateChange::event) {
+        } else if (event == Event::none && reader.tag() == state_change::event) {
             const std::int64_t told = number(reader);
             result.event = told > 0 && told < 256 ? static_cast<Event>(told) : Event::none;
         } else {
@@ -249,7 +249,7 @@ Happening happeningIn(Event event, std::string_view message)
 Happening stateChangeIn(std::string_view message)
 {
     return reading(message, [](const pbf_reader& reader) {
-        return readHappening(reader, Event::none, stateChange::pod, stateChange::container);
+        return readHappening(reader, Event::none, state_change::pod, state_change::container);
     });
 }
 
@@ -280,8 +280,8 @@ std::string registration(std::string_view name, std::string_view index)
 {
     std::string out;
     pbf_writer writer(out);
-    writer.add_string(registerPlugin::name, name.data(), name.size());
-    writer.add_string(registerPlugin::index, index.data(), index.size());
+    writer.add_string(register_plugin::name, name.data(), name.size());
+    writer.add_string(register_plugin::index, index.data(), index.size());
     return out;
 }
 
@@ -292,7 +292,7 @@ std::string subscription(const std::vector<Event>& events)
         mask |= 1 << (static_cast<int>(event) - 1);
     }
     std::string out;
-    pbf_writer(out).add_int32(configureAnswer::events, mask);
+    pbf_writer(out).add_int32(configure_answer::events, mask);
     return out;
 }
 
@@ -300,7 +300,7 @@ std::string synchronized(bool more)
 {
     std::string out;
     if (more) {
-        pbf_writer(out).add_bool(synchronizeAnswer::more, true);
+        pbf_writer(out).add_bool(synchronize_answer::more, true);
     }
     return out;
 }
@@ -309,7 +309,7 @@ std::string adjusted(const Adjustment& adjustment)
 {
     std::string out;
     pbf_writer answer(out);
-    pbf_writer writer(answer, createAnswer::adjust);
+    pbf_writer writer(answer, create_answer::adjust);
     writeAnnotations(writer, adjustment.annotations);
     if (!adjustment.hooks.empty()) {
         pbf_writer stages(writer, adjust::hooks);
