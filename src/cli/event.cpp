@@ -148,9 +148,9 @@ std::string objectText(const ordered_json& event)
 std::string whatText(const ordered_json& event, const std::string& kind)
 {
     if (kind == "denied" || kind == "wouldDeny") {
-        std::string out = processText(event) + " " + joined(event["rights"]) + objectText(event);
+        std::string out = processText(event) + " " + joined(event.at("rights")) + objectText(event);
         if (kind == "wouldDeny") {
-            out += "; by " + joined(event["entries"]) + ", which is NOT ENFORCED";
+            out += "; by " + joined(event.at("entries")) + ", which is NOT ENFORCED";
         }
         if (event.contains("allow")) {
             out += "; would be allowed by " +
@@ -159,21 +159,21 @@ std::string whatText(const ordered_json& event, const std::string& kind)
         return out;
     }
     if (kind == "applied") {
-        return processText(event) + " by " + joined(event["entries"]);
+        return processText(event) + " by " + joined(event.at("entries"));
     }
     if (kind == "audited") {
-        return processText(event) + " by " + joined(event["entries"]) + ", NOT ENFORCED";
+        return processText(event) + " by " + joined(event.at("entries")) + ", NOT ENFORCED";
     }
     if (kind == "failedClosed") {
-        return processText(event) + " " + stringIn(event, "reason") + " (" + std::strerror(event["errno"].get<int>()) +
-               ")";
+        return processText(event) + " " + stringIn(event, "reason") + " (" +
+               std::strerror(event.at("errno").get<int>()) + ")";
     }
     if (kind == "partial") {
         return "entry " + sys::printable(stringIn(event, "entry")) + " is enforced without " +
-               sys::printable(joined(event["without"]), 1000);
+               sys::printable(joined(event.at("without")), 1000);
     }
     if (kind == "lost") {
-        return event["count"].dump() + " events: " + stringIn(event, "why");
+        return event.at("count").dump() + " events: " + stringIn(event, "why");
     }
     if (kind == "created") {
         const std::string audited = event.contains("audited") ? joined(event["audited"]) : "";

@@ -12,6 +12,7 @@
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
 #include "cli/event.hpp"
+#include "cli/events_kept.hpp"
 #include "cli/options.hpp"
 #include "cli/watching.hpp"
 #include "node/policies.hpp"
@@ -41,6 +42,22 @@ struct Wanted {
 std::int64_t offsetToRealTime()
 {
     return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME);
+}
+
+bool isWanted(const Wanted& wanted, const ordered_json& event)
+{
+    const std::string kind = event["event"].get<std::string>();
+    // Without them nobody could tell that there was nothing.
+    if (!wanted.kinds.empty() && !wanted.kinds.contains(kind) && kind != "lost") {
+        return false;
+    }
+    if (wanted.container.empty()) {
+        return true;
+    }
+    if (!event.contains("container")) {
+        return kind == "lost";
+    }
+    return isNamed(event, wanted.container);
 }
 
 class Stream {
@@ -279,25 +296,9 @@ private:
         }
     }
 
-    bool isWanted(const ordered_json& event) const
-    {
-        const std::string kind = event["event"].get<std::string>();
-        // Without them nobody could tell that there was nothing.
-        if (!wanted_.kinds.empty() && !wanted_.kinds.contains(kind) && kind != "lost") {
-            return false;
-        }
-        if (wanted_.container.empty()) {
-            return true;
-        }
-        if (!event.contains("container")) {
-            return kind == "lost";
-        }
-        return isNamed(event, wanted_.container);
-    }
-
     void say(const ordered_json& event)
     {
-        if (!isWanted(event) || enough()) {
+        if (!isWanted(wanted_, event) || enough()) {
             return;
         }
         ++printed_;
@@ -331,6 +332,39 @@ private:
     std::uint64_t printed_ = 0;
     watch::Watcher watcher_;
 };
+
+// One that another version has written may not be what this one knows by its name.
+std::string keptText(const KeptEvent& kept)
+{
+    try {
+        return eventText(kept.event);
+    } catch (const json::exception&) {
+        return sys::printable(kept.line, kept.line.size());
+    }
+}
+
+// What the service has kept. Where it began to look anew there may be something missing before.
+void printKept(const Wanted& wanted, const std::string& since)
+{
+    std::uint64_t printed = 0;
+    forEachKept(since, [&](const KeptEvent& kept) {
+        const bool began = kept.event["event"] == "watching";
+        if ((!began && !isWanted(wanted, kept.event)) || (wanted.count != 0 && printed == wanted.count)) {
+            return;
+        }
+        printed += began ? 0 : 1;
+        if (wanted.json) {
+            std::puts(kept.line.c_str());
+        } else if (began) {
+            std::fprintf(stderr, "%s watching\n", sys::printable(kept.event["time"].get<std::string>()).c_str());
+        } else {
+            std::puts(keptText(kept).c_str());
+        }
+    });
+    if (std::fflush(stdout) != 0) {
+        throw sys::errnoError("write events");
+    }
+}
 
 Wanted wantedFrom(const po::variables_map& given)
 {
@@ -371,6 +405,8 @@ int runEvents(const Arguments& arguments)
                           "end after N events");
     options.add_options()("share", po::value<std::uint32_t>()->value_name("N")->default_value(usualShare),
                           "events of each container in a second; what is more is counted");
+    options.add_options()("since", po::value<std::string>()->value_name("TIME"),
+                          "instead of what happens, what the service has kept in the journal since then");
     const auto given = parseOptions(
         "events",
         "Says what happens to the containers that have a sandbox, as it happens, a line each: created, partial,\n"
@@ -382,6 +418,10 @@ int runEvents(const Arguments& arguments)
         return exitOk;
     }
     const Wanted wanted = wantedFrom(*given);
+    if (given->contains("since")) {
+        printKept(wanted, (*given)["since"].as<std::string>());
+        return exitOk;
+    }
     const oll_applier applier = requireSelector();
     endOnSignals();
     Stream(wanted, applier).run();

@@ -100,6 +100,48 @@ private:
 
 }  // namespace
 
+int runForLines(const std::vector<std::string>& words, std::size_t longest,
+                const std::function<void(std::string_view line)>& each)
+{
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw errnoError("make a pipe");
+    }
+    const Fd reader(ends[0]);
+    Fd writer(ends[1]);
+    Child child(words, writer.get(), true);
+    writer.reset();
+    std::string text;
+    std::array<char, 65536> buffer{};
+    for (ssize_t count = 1; count != 0;) {
+        count = read(reader.get(), buffer.data(), buffer.size());
+        if (count < 0) {
+            if (errno != EINTR) {
+                throw errnoError("read what " + words[0] + " says");
+            }
+            continue;
+        }
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+        std::size_t at = 0;
+        for (std::size_t end = 0; end != std::string::npos;) {
+            end = text.find('\n', at);
+            const std::string_view line = std::string_view(text).substr(at, end - at);
+            if (line.size() > longest) {
+                throw Error(words[0] + " says a line of more than " + std::to_string(longest) + " bytes");
+            }
+            if (end != std::string::npos) {
+                each(line);
+                at = end + 1;
+            }
+        }
+        text.erase(0, at);
+    }
+    if (!text.empty()) {
+        each(text);
+    }
+    return child.wait();
+}
+
 Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono::seconds patience, bool complaints)
 {
     std::array<int, 2> ends{};

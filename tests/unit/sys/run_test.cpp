@@ -31,4 +31,34 @@ TEST(Run, Bounds)
     support::expectError([] { shell("exec >&-; exec sleep 1000"); }, "has not ended within 10 s");
 }
 
+TEST(Run, LineByLine)
+{
+    const auto lines = [](const std::string& script, std::size_t longest = 10) {
+        std::string out;
+        const int status = sys::runForLines({"/bin/sh", "-c", script}, longest,
+                                            [&](std::string_view line) { out += "<" + std::string(line) + ">"; });
+        return std::to_string(status) + ":" + out;
+    };
+    EXPECT_EQ(lines("echo a; echo; printf b"), "0:<a><><b>");
+    EXPECT_EQ(lines("echo a >&2; exit 7"), "7:<a>");
+    EXPECT_EQ(lines("exec >&-; exec 2>&-; exit 3"), "3:");
+    // More than is read at once.
+    std::size_t count = 0;
+    EXPECT_EQ(sys::runForLines({"/bin/sh", "-c", "yes 123456789 | head -n 100000"}, 10,
+                               [&](std::string_view line) { count += line == "123456789" ? 1 : 0; }),
+              0);
+    EXPECT_EQ(count, 100000u);
+    for (const char* end : {"", "\\n"}) {
+        support::expectError([&] { lines(std::string("printf '12345678901") + end + "'; exec sleep 1000"); },
+                             "says a line of more than 10 bytes");
+    }
+    // What is thrown ends the program, too.
+    support::expectError(
+        [] {
+            sys::runForLines({"/bin/sh", "-c", "echo a; exec sleep 1000"}, 10,
+                             [](std::string_view) { throw sys::Error("enough"); });
+        },
+        "enough");
+}
+
 }  // namespace
