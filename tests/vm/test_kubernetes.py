@@ -385,7 +385,7 @@ class Node(Tenants, unittest.TestCase):
     def setUpClass(cls):
         # Debian's runtimes want it to be there once AppArmor is.
         containerd.write("/etc/apparmor/parser.conf", "")
-        command("systemctl", "start", "containerd.service", check=True)
+        command("systemctl", "start", "containerd.service", timeout=600, check=True)
         wait_for(lambda: command("ctr", "version").returncode == 0, "containerd answers")
         containerd.import_images()
         import_image(ARCHIVE)
@@ -484,7 +484,9 @@ class Node(Tenants, unittest.TestCase):
         finally:
             over.set()
             looking.join()
-        self.assertEqual(set(seen), {RESTRICTED}, len(seen))
+        # One that has to wait for the new supervisor for more than 5 s is denied, and an emulated node may be so slow.
+        self.assertLessEqual(set(seen), {RESTRICTED, "exec /bin/probe: operation not permitted"})
+        self.assertEqual((seen[0], self.session("shop", "web")), (RESTRICTED, RESTRICTED))
         self.assertEqual({os.path.basename(path): containerd.digest(path) for path in PROGRAMS}, wanted)
         self.assertNotEqual(self.supervisor(), old)
         self.assertEqual(self.session("shop", "web"), RESTRICTED)
@@ -508,4 +510,5 @@ class Node(Tenants, unittest.TestCase):
                      *("/etc/systemd/system/" + unit for unit in UNITS)):
             self.assertFalse(os.path.exists(path), path)
         self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["inactive"] * 2)
-        kubectl("delete", "--kustomize", KUSTOMIZATION, check=True)
+        # Nobody here takes away what a namespace holds, and with it the namespace.
+        kubectl("delete", "--wait=false", "--kustomize", KUSTOMIZATION, check=True)
