@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import tempfile
 import unittest
 
@@ -15,6 +16,8 @@ from containers import BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landloc
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
 EVENTS = "oci-landlock-events.service"
+NRI = "oci-landlock-nri.service"
+SOCKET = "/run/nri/nri.sock"
 PROBE = os.path.join(BUILD, "tests", "vm", "supervisor-probe")
 DROP_IN = f"/run/systemd/system/{UNIT}.d"
 
@@ -56,7 +59,7 @@ def process_status(name):
 def install():
     # /usr is writable, and lost with the VM.
     shutil.copy(OCI_LANDLOCK, "/usr/bin/oci-landlock")
-    for unit in (UNIT, LOADER, EVENTS):
+    for unit in (UNIT, LOADER, EVENTS, NRI):
         shutil.copy(os.path.join(BUILD, "packaging", "systemd", unit), "/run/systemd/system/")
     systemctl("daemon-reload")
 
@@ -158,6 +161,31 @@ class Events(unittest.TestCase):
             wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 120)
         except AssertionError as error:
             raise AssertionError(f"{error}: {active(EVENTS)} {self.said()}") from error
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+class Nri(unittest.TestCase):
+    """The plugin's service. Its engine is imitated: a real one is in test_nri."""
+
+    def test_reaches_its_engine(self):
+        """What the unit leaves it is enough, and it comes back to an engine that was restarted."""
+        install()
+        self.addCleanup(systemctl, "stop", NRI, check=False)
+        systemctl("start", NRI)
+        wait_for(lambda: "NRI: waiting for an engine at " + SOCKET in
+                 command("journalctl", "--unit", NRI, "--output", "cat", "--no-pager").stdout, "it waits", 60)
+        for _ in range(2):
+            os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.bind(SOCKET)
+                os.chmod(SOCKET, 0o600)
+                engine.listen()
+                engine.settimeout(60)
+                connection, _ = engine.accept()
+                with connection:
+                    self.assertIn(b"RegisterPlugin", connection.recv(4096))
+                os.unlink(SOCKET)
+        self.assertEqual(active(NRI), ("active", "running"))
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
