@@ -44,17 +44,26 @@ public:
         });
     }
 
+    // What it has for the next one: names and descriptors. Not in that one's process: this one's thread may have had
+    // the lock when that was forked.
+    std::vector<std::pair<std::string, int>> held() const
+    {
+        const std::lock_guard guard(mutex_);
+        std::vector<std::pair<std::string, int>> all;
+        for (const auto& [name, descriptor] : store_) {
+            all.emplace_back(name, descriptor.get());
+        }
+        return all;
+    }
+
     // In the supervisor's process.
-    void prepare() const
+    void prepare(const std::vector<std::pair<std::string, int>>& held = {}) const
     {
         std::vector<int> descriptors;
         std::string names;
-        {
-            const std::lock_guard guard(mutex_);
-            for (const auto& [name, descriptor] : store_) {
-                descriptors.push_back(fcntl(descriptor.get(), F_DUPFD, 1000));
-                names += (names.empty() ? "" : ":") + name;
-            }
+        for (const auto& [name, descriptor] : held) {
+            descriptors.push_back(fcntl(descriptor, F_DUPFD, 1000));
+            names += (names.empty() ? "" : ":") + name;
         }
         int next = 3;
         for (const int descriptor : descriptors) {
@@ -158,7 +167,7 @@ protected:
     std::unique_ptr<Daemon> start()
     {
         systemd_.forget();
-        return std::make_unique<Daemon>(options_, [this] { systemd_.prepare(); });
+        return std::make_unique<Daemon>(options_, [this, held = systemd_.held()] { systemd_.prepare(held); });
     }
     bool isReady() const
     {
