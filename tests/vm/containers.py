@@ -16,7 +16,7 @@ import unittest
 
 import applier
 from applier import BUILD, OCI_LANDLOCK, SOURCE  # noqa: F401
-from cases import PATIENCE
+from cases import PATIENCE, wait_for
 
 PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
@@ -95,15 +95,21 @@ def node_log():
             time.sleep(0.01)
     # What was sent before this line is written before it.
     mark = f"read up to here {os.getpid()} {next(MARKS)}\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.connect("/dev/log")
-        sender.send(f"<14>mark: {mark}".encode())
-    end = time.monotonic() + 30
-    while mark not in (text := written(NODE_LOG)):
-        if time.monotonic() > end:
-            raise AssertionError(f"nobody writes what is sent to /dev/log to {NODE_LOG}")
-        time.sleep(0.01)
+    wait_for(lambda: sent_to_log(f"<14>mark: {mark}"), "there is a log")
+    wait_for(lambda: mark in written(NODE_LOG), f"what is sent to /dev/log is written to {NODE_LOG}")
+    text = written(NODE_LOG)
     return "".join(line for line in text.splitlines(keepends=True) if "mark: read up to here" not in line)
+
+
+def sent_to_log(line):
+    """Not yet, where its socket has a name and nobody behind it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.connect("/dev/log")
+            sender.send(line.encode())
+        except ConnectionRefusedError:
+            return False
+    return True
 
 
 def written(path):
