@@ -419,7 +419,11 @@ void remove(const Place& place)
     fs::remove(profileDirectory, none);  // unless others have files there
     fs::remove(fs::path(profileDirectory).parent_path(), none);
     fs::remove_all("/run/oci-landlock", none);
-    fs::remove_all(place.directory);
+    for (const char* program : programs) {
+        take(directory + program);
+    }
+    take(list);
+    fs::remove(place.directory, none);  // likewise
 }
 
 }  // namespace install

@@ -493,7 +493,8 @@ class Node(Tenants, unittest.TestCase):
         self.assertEqual([item["restartCount"] for item in statuses("shop").values()], [0, 0])
         self.assertEqual(self.known(), ["default/meanwhile/web", "default/shop/web"])
 
-        # Away with it: not before its containers are, and no new ones come.
+        # Away with it: not before its containers are, and no new ones come. What is not ours stays.
+        containerd.write(DIRECTORY + "/of-others", "")
         (_, remove, _), = guide("sh remove", GUIDE)
         command("bash", "-euo", "pipefail", "-c", remove.splitlines()[0], check=True)
         self.roll_out("third")
@@ -506,7 +507,8 @@ class Node(Tenants, unittest.TestCase):
         self.end_of_tenants("shop", "meanwhile", "late")
         self.wait_until_done("third", patient=True)
         self.assertEqual(read(containerd.SETTINGS), before)
-        for path in (DIRECTORY, PINS, "/run/oci-landlock", containerd.PROFILES,
+        self.assertEqual(os.listdir(DIRECTORY), ["of-others"])
+        for path in (PINS, "/run/oci-landlock", containerd.PROFILES,
                      *("/etc/systemd/system/" + unit for unit in UNITS)):
             self.assertFalse(os.path.exists(path), path)
         self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["inactive"] * 2)
