@@ -83,27 +83,50 @@ bool everyContainer(const std::string& program)
     return readSettings().baseline.has_value();
 }
 
-[[noreturn]] void serveForEver(nri::Plugin& plugin, const std::string& path)
-{
-    bool told = false;
-    for (;;) {
-        if (sys::Fd socket = connected(path)) {
-            told = false;
-            try {
-                sys::tell(LOG_INFO, "NRI: connected to " + sys::printable(path));
-                plugin.serve(std::move(socket));
-                sys::tell(LOG_INFO, "NRI: the engine is gone");
-            } catch (const sys::Error& error) {
-                sys::tell(LOG_ERR, std::string("NRI: ") + error.what());
-                sleep(1);
-            }
-        } else if (!told) {
-            told = true;
-            sys::tell(LOG_INFO, "NRI: waiting for an engine at " + sys::printable(path));
-        }
-        usleep(pause);
+// What fails again and again is said once.
+class Service {
+public:
+    Service(nri::Options options, std::string path) : path_(std::move(path)), plugin_(withConnected(std::move(options)))
+    {
     }
-}
+
+    [[noreturn]] void run()
+    {
+        for (;; usleep(pause)) {
+            sys::Fd socket = connected(path_);
+            if (!socket) {
+                say(LOG_INFO, "waiting for an engine at " + sys::printable(path_));
+                continue;
+            }
+            try {
+                plugin_.serve(std::move(socket));
+                say(LOG_INFO, "the engine is gone");
+            } catch (const sys::Error& error) {
+                say(LOG_ERR, error.what());
+                sleep(1);  // it would not take us any sooner
+            }
+        }
+    }
+
+private:
+    nri::Options withConnected(nri::Options options)
+    {
+        options.connected = [this] { say(LOG_INFO, "connected to " + sys::printable(path_)); };
+        return options;
+    }
+
+    void say(int priority, const std::string& line)
+    {
+        if (line != said_) {
+            said_ = line;
+            sys::tell(priority, "NRI: " + line);
+        }
+    }
+
+    std::string path_;
+    std::string said_;
+    nri::Plugin plugin_;
+};
 
 }  // namespace
 
@@ -132,12 +155,11 @@ int runNri(const Arguments& arguments)
     if (plugin.index.size() != 2 || plugin.index.find_first_not_of("0123456789") != std::string::npos) {
         throw UsageError("--index takes two digits");
     }
-    nri::Plugin served(std::move(plugin));
     if (sys::Fd socket = inheritedSocket()) {
-        served.serve(std::move(socket));
+        nri::Plugin(std::move(plugin)).serve(std::move(socket));
         return exitOk;
     }
-    serveForEver(served, (*given)["socket"].as<std::string>());
+    Service(std::move(plugin), (*given)["socket"].as<std::string>()).run();
 }
 
 }  // namespace cli

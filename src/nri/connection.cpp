@@ -10,6 +10,7 @@
 #include <protozero/pbf_reader.hpp>
 #include <protozero/pbf_writer.hpp>
 
+#include "nri/field.hpp"
 #include "sys/error.hpp"
 
 namespace nri {
@@ -52,14 +53,6 @@ void appendToNetwork(std::string& out, std::uint32_t value)
     out.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-std::string bytesOf(protozero::pbf_reader& reader)
-{
-    if (reader.wire_type() != protozero::pbf_wire_type::length_delimited) {
-        throw sys::Error("what came is no ttrpc");
-    }
-    return reader.get_string();
-}
-
 Call readCall(protozero::pbf_reader reader, std::uint32_t stream)
 {
     Call call;
@@ -67,13 +60,13 @@ Call readCall(protozero::pbf_reader reader, std::uint32_t stream)
     while (reader.next()) {
         switch (reader.tag()) {
             case request_field::service:
-                call.service = bytesOf(reader);
+                call.service = text(reader);
                 break;
             case request_field::method:
-                call.method = bytesOf(reader);
+                call.method = text(reader);
                 break;
             case request_field::payload:
-                call.payload = bytesOf(reader);
+                call.payload = text(reader);
                 break;
             default:
                 reader.skip();
@@ -90,12 +83,12 @@ Answer readAnswer(protozero::pbf_reader reader)
             reader.skip();
             continue;
         }
-        const std::string status = bytesOf(reader);
+        const std::string status = text(reader);
         for (protozero::pbf_reader inner(status); inner.next();) {
-            if (inner.tag() == status_field::code && inner.wire_type() == protozero::pbf_wire_type::varint) {
-                answer.code = inner.get_int32();
+            if (inner.tag() == status_field::code) {
+                answer.code = static_cast<std::int32_t>(number(inner));
             } else if (inner.tag() == status_field::message) {
-                answer.message = bytesOf(inner);
+                answer.message = text(inner);
             } else {
                 inner.skip();
             }

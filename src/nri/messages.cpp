@@ -6,6 +6,7 @@
 #include <protozero/pbf_writer.hpp>
 #include <utility>
 
+#include "nri/field.hpp"
 #include "oci/bundle.hpp"
 #include "sys/error.hpp"
 
@@ -61,34 +62,12 @@ constexpr protozero::pbf_tag_type optionalValue = 1;
 constexpr std::array hookStages = {std::pair{"createRuntime", hooks::createRuntime},
                                    std::pair{"poststart", hooks::poststart}, std::pair{"poststop", hooks::poststop}};
 
-bool isText(const pbf_reader& reader)
-{
-    return reader.wire_type() == protozero::pbf_wire_type::length_delimited;
-}
-
-// A field of another type than ours is no such message.
-std::string text(pbf_reader& reader)
-{
-    if (!isText(reader)) {
-        throw sys::Error("a field is no text");
-    }
-    return reader.get_string();
-}
-
 pbf_reader inner(pbf_reader& reader)
 {
-    if (!isText(reader)) {
+    if (reader.wire_type() != protozero::pbf_wire_type::length_delimited) {
         throw sys::Error("a field is no message");
     }
     return reader.get_message();
-}
-
-std::int64_t number(pbf_reader& reader)
-{
-    if (reader.wire_type() != protozero::pbf_wire_type::varint) {
-        throw sys::Error("a field is no number");
-    }
-    return reader.get_int64();
 }
 
 void readAnnotation(pbf_reader reader, Annotations& annotations)

@@ -91,6 +91,7 @@ void Plugin::serve(sys::Fd socket)
 void Plugin::handle(Connection& connection, const Call& call)
 {
     std::string answer;
+    bool synchronizedNow = false;
     try {
         const auto known = std::ranges::find(calls, call.method, &decltype(calls)::value_type::first);
         if (call.method == "Configure") {
@@ -100,6 +101,7 @@ void Plugin::handle(Connection& connection, const Call& call)
             const Known all = knownIn(call.payload);
             synchronize(all);
             answer = synchronized(all.more);
+            synchronizedNow = !all.more;
         } else if (call.method == "StateChange") {
             see(stateChangeIn(call.payload));
         } else if (known != calls.end()) {
@@ -118,6 +120,9 @@ void Plugin::handle(Connection& connection, const Call& call)
         return;
     }
     connection.answer(call.stream, answer);
+    if (synchronizedNow) {
+        options_.connected();
+    }
 }
 
 std::string Plugin::create(const Happening& creation)

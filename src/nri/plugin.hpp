@@ -26,6 +26,7 @@ struct Options {
     // the container.
     std::function<bool()> everyone;
     std::function<void(const std::string& line)> warn;
+    std::function<void()> connected = [] {};  // the engine has taken the plugin, and shows it what it creates
 };
 
 class Plugin {

@@ -10,7 +10,7 @@ import unittest
 
 from cases import wait_for
 from containers import PROGRAM, command, node_log
-from test_containerd import (FREE, HERE, IMAGE, LOG, RESTRICTED, SYSTEMD, Daemon, PodTestCase, guide, read, set_up)
+from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SYSTEMD, Daemon, PodTestCase, guide, read, set_up)
 
 if HERE:
     import cri
@@ -43,15 +43,10 @@ class Nri(PodTestCase):
         process = subprocess.Popen([PROGRAM, "nri"], stdin=subprocess.DEVNULL)
         try:
             wait_for(lambda: node_log().count("NRI: connected") > before, "the plugin is connected", 60)
-            self.registered()
             yield process
         finally:
             process.kill()
             process.wait()
-
-    def registered(self):
-        """Containers that are created from here on are shown to it."""
-        wait_for(lambda: "90-oci-landlock" in read(LOG), "containerd has the plugin", 60)
 
     def test_pod(self):
         """Whom it is meant for, by names and whole profiles, without a runtime class and without containerd's

@@ -124,7 +124,8 @@ public:
                                         }
                                         return everyone;
                                     },
-                                .warn = [this](const std::string& line) { warnings.push_back(line); }});
+                                .warn = [this](const std::string& line) { warnings.push_back(line); },
+                                .connected = [this] { ++connected; }});
             try {
                 plugin.serve(sys::Fd(theirs));
             } catch (const sys::Error& error) {
@@ -202,6 +203,7 @@ public:
     std::string registered;
     std::vector<std::string> warnings;  // to be read after finish()
     std::string failure;
+    int connected = 0;
     bool everyone = false;
     bool everyoneFails = false;
 
@@ -383,7 +385,9 @@ TEST(NriTest, TellsOfThoseThatHadAsked)
     }
     // More will come.
     EXPECT_EQ(engine.ask("Synchronize", known), std::string("\x10\x01"));
+    EXPECT_EQ(engine.ask("Synchronize", ""), "");
     engine.finish();
+    EXPECT_EQ(engine.connected, 1);
     ASSERT_EQ(engine.warnings.size(), 11u);
     EXPECT_TRUE(engine.warnings[0].starts_with("pod default/shop, container c0: asks for a sandbox"));
     EXPECT_EQ(engine.warnings[10], "… and 2 more");
