@@ -43,8 +43,14 @@ bool await(int fd, Clock::time_point end)
 // Ends with its owner, however that ends.
 class Child {
 public:
-    Child(const std::vector<std::string>& words, int output, bool complaints)
+    Child(const std::vector<std::string>& words, bool complaints)
     {
+        std::array<int, 2> ends{};
+        if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+            throw errnoError("make a pipe");
+        }
+        reader_ = Fd(ends[0]);
+        const Fd writer(ends[1]);
         std::vector<char*> arguments;
         for (const std::string& word : words) {
             arguments.push_back(const_cast<char*>(word.c_str()));
@@ -54,9 +60,9 @@ public:
         posix_spawn_file_actions_t actions{};
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, writer.get(), STDOUT_FILENO);
         if (complaints) {
-            posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+            posix_spawn_file_actions_adddup2(&actions, writer.get(), STDERR_FILENO);
         } else {
             posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
         }
@@ -75,6 +81,9 @@ public:
             static_cast<void>(wait());
         }
     }
+
+    // What it prints; at its end, when nobody has that open any more.
+    int output() const { return reader_.get(); }
 
     bool awaitEnd(Clock::time_point end) const
     {
@@ -95,6 +104,7 @@ public:
     }
 
 private:
+    Fd reader_;
     pid_t pid_ = -1;
 };
 
@@ -103,18 +113,11 @@ private:
 int runForLines(const std::vector<std::string>& words, std::size_t longest,
                 const std::function<void(std::string_view line)>& each)
 {
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-        throw errnoError("make a pipe");
-    }
-    const Fd reader(ends[0]);
-    Fd writer(ends[1]);
-    Child child(words, writer.get(), true);
-    writer.reset();
+    Child child(words, true);
     std::string text;
     std::array<char, 65536> buffer{};
     for (ssize_t count = 1; count != 0;) {
-        count = read(reader.get(), buffer.data(), buffer.size());
+        count = read(child.output(), buffer.data(), buffer.size());
         if (count < 0) {
             if (errno != EINTR) {
                 throw errnoError("read what " + words[0] + " says");
@@ -144,14 +147,7 @@ int runForLines(const std::vector<std::string>& words, std::size_t longest,
 
 Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono::seconds patience, bool complaints)
 {
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-        throw errnoError("make a pipe");
-    }
-    const Fd reader(ends[0]);
-    Fd writer(ends[1]);
-    Child child(words, writer.get(), complaints);
-    writer.reset();
+    Child child(words, complaints);
     Answer answer;
     const Clock::time_point end = Clock::now() + patience;
     std::array<char, 4096> buffer{};
@@ -159,10 +155,10 @@ Answer run(const std::vector<std::string>& words, std::size_t limit, std::chrono
         return Error(words[0] + " has not ended within " + std::to_string(patience.count()) + " s");
     };
     for (ssize_t count = 1; count != 0;) {
-        if (!await(reader.get(), end)) {
+        if (!await(child.output(), end)) {
             throw tooLong();
         }
-        count = read(reader.get(), buffer.data(), buffer.size());
+        count = read(child.output(), buffer.data(), buffer.size());
         if (count < 0 && errno != EINTR) {
             throw errnoError("read what " + words[0] + " says");
         }

@@ -44,10 +44,10 @@ TEST(Run, LineByLine)
     EXPECT_EQ(lines("exec >&-; exec 2>&-; exit 3"), "3:");
     // More than is read at once.
     std::size_t count = 0;
-    EXPECT_EQ(sys::runForLines({"/bin/sh", "-c", "yes 123456789 | head -n 100000"}, 10,
-                               [&](std::string_view line) { count += line == "123456789" ? 1 : 0; }),
+    EXPECT_EQ(sys::runForLines({"/bin/sh", "-c", "head -c 300000 /dev/zero | tr '\\0' '\\n'"}, 10,
+                               [&](std::string_view line) { count += line.empty() ? 1 : 0; }),
               0);
-    EXPECT_EQ(count, 100000u);
+    EXPECT_EQ(count, 300000u);
     for (const char* end : {"", "\\n"}) {
         support::expectError([&] { lines(std::string("printf '12345678901") + end + "'; exec sleep 1000"); },
                              "says a line of more than 10 bytes");
