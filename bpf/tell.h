@@ -6,10 +6,10 @@
 #include "kernel.h"
 
 /*
- * `thread`: in the initial pid namespace. `reason` 0: these entries were applied to it,
- * but for audited ones, which select it; else an exec of its failed
- * closed for one of them. Does nothing: programs that are attached to it do, while there are any, and nothing that
- * they do comes back. Not static, so that it stays a function of its own, and one that has a name.
+ * `thread`: in the initial pid namespace. `reason` 0: these entries were applied to it, but for audited ones, which
+ * select it; else an exec of its failed closed for one of them. Does nothing: programs that are attached to it do,
+ * while there are any, and nothing that they do comes back. Not static, so that it stays a function of its own, and
+ * one that has a name.
  */
 __noinline int tell(__u64 cgroup_id, __u32 thread, __u32 entries, __u32 reason, int error)
 {
