@@ -11,6 +11,7 @@
 #include "cli/containers.hpp"
 #include "landlock/access.hpp"
 #include "sys/error.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -106,11 +107,6 @@ const char* kindOfEvent(std::uint32_t kind)
     }
 }
 
-std::string stringIn(const ordered_json& item, const char* member)
-{
-    return item.contains(member) && item[member].is_string() ? item[member].get<std::string>() : "";
-}
-
 std::string joined(const ordered_json& names)
 {
     std::string out;
@@ -122,7 +118,7 @@ std::string joined(const ordered_json& names)
 
 std::string whoText(const ordered_json& event)
 {
-    const std::string id = stringIn(event, "container");
+    const std::string id = sys::stringIn(event, "container");
     if (id.empty()) {
         return "-";
     }
@@ -132,8 +128,8 @@ std::string whoText(const ordered_json& event)
 
 std::string processText(const ordered_json& event)
 {
-    const std::string program = stringIn(event, "program");
-    return sys::printable(program.empty() ? stringIn(event, "command") : program) + "[" +
+    const std::string program = sys::stringIn(event, "program");
+    return sys::printable(program.empty() ? sys::stringIn(event, "command") : program) + "[" +
            (event.contains("pid") ? event["pid"].dump() : "?") + "]";
 }
 
@@ -165,19 +161,19 @@ std::string whatText(const ordered_json& event, const std::string& kind)
         return processText(event) + " by " + joined(event.at("entries")) + ", NOT ENFORCED";
     }
     if (kind == "failedClosed") {
-        return processText(event) + " " + stringIn(event, "reason") + " (" +
+        return processText(event) + " " + sys::stringIn(event, "reason") + " (" +
                std::strerror(event.at("errno").get<int>()) + ")";
     }
     if (kind == "partial") {
-        return "entry " + sys::printable(stringIn(event, "entry")) + " is enforced without " +
+        return "entry " + sys::printable(sys::stringIn(event, "entry")) + " is enforced without " +
                sys::printable(joined(event.at("without")), 1000);
     }
     if (kind == "lost") {
-        return event.at("count").dump() + " events: " + stringIn(event, "why");
+        return event.at("count").dump() + " events: " + sys::stringIn(event, "why");
     }
     if (kind == "created") {
         const std::string audited = event.contains("audited") ? joined(event["audited"]) : "";
-        return sys::printable(stringIn(event, "profile")) +
+        return sys::printable(sys::stringIn(event, "profile")) +
                (audited.empty() ? "" : "; NOT ENFORCED, audit: " + audited);
     }
     return "";
@@ -206,7 +202,7 @@ Named named(const oll_record& record)
 bool isNamed(const ordered_json& event, const std::string& wanted)
 {
     const std::string name = nameOf(json(event));
-    return stringIn(event, "container").starts_with(wanted) || name == wanted || name.ends_with("/" + wanted);
+    return sys::stringIn(event, "container").starts_with(wanted) || name == wanted || name.ends_with("/" + wanted);
 }
 
 std::string timeText(std::int64_t nanoseconds)
@@ -288,9 +284,9 @@ ordered_json describe(const oll_seen& event, const Named* container, std::int64_
 
 std::string eventText(const ordered_json& event)
 {
-    const std::string kind = stringIn(event, "event");
+    const std::string kind = sys::stringIn(event, "event");
     const std::string what = whatText(event, kind);
-    return stringIn(event, "time") + " " + kind + " " + whoText(event) + (what.empty() ? "" : ": " + what);
+    return sys::stringIn(event, "time") + " " + kind + " " + whoText(event) + (what.empty() ? "" : ": " + what);
 }
 
 }  // namespace cli

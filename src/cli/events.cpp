@@ -12,10 +12,15 @@
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
 #include "cli/event.hpp"
+#include "cli/event_counts.hpp"
 #include "cli/events_kept.hpp"
+#include "cli/metrics.hpp"
 #include "cli/options.hpp"
+#include "cli/settings.hpp"
+#include "cli/status.hpp"
 #include "cli/watching.hpp"
 #include "node/policies.hpp"
+#include "serve/page.hpp"
 #include "watch/watcher.hpp"
 
 namespace cli {
@@ -36,6 +41,7 @@ struct Wanted {
     std::string container;        // empty: all
     std::uint64_t count = 0;      // 0: no end
     std::uint32_t share = usualShare;
+    std::string address;  // where metrics are served; empty: nowhere
 };
 
 // The kernel counts from the boot.
@@ -60,10 +66,54 @@ bool isWanted(const Wanted& wanted, const ordered_json& event)
     return isNamed(event, wanted.container);
 }
 
+// What `--listen` serves: what `status` knows, and what was told meanwhile.
+class Counters {
+public:
+    explicit Counters(const std::string& address) : page_(address, {"/metrics", openMetrics}) {}
+
+    void begin(watch::Source source)
+    {
+        counts_.emplace(std::string(watch::nameOf(source)));
+        show();
+    }
+    void count(std::uint64_t cgroupId, const ordered_json& event) { counts_->count(cgroupId, event); }
+    void forget(std::uint64_t cgroupId) { counts_->forget(cgroupId); }
+
+    // Every few seconds, however often it is called.
+    void show()
+    {
+        if (Clock::now() < next_) {
+            return;
+        }
+        next_ = Clock::now() + renewal;
+        std::string text, why;
+        try {
+            const json status = collectStatus(settings_, kernel_);
+            kernel_ = status.at("kernel");
+            text = metricsOf(status, &*counts_);
+        } catch (const sys::Error& error) {
+            why = error.what();
+        }
+        why.empty() ? page_.show(text) : page_.show(why + "\n", false);
+    }
+
+private:
+    static constexpr const char* openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    static constexpr std::chrono::seconds renewal{5};
+
+    serve::Page page_;
+    Settings settings_ = readSettings();
+    json kernel_;
+    std::optional<EventCounts> counts_;
+    Clock::time_point next_;
+};
+
 class Stream {
 public:
-    Stream(Wanted wanted, oll_applier applier)
+    // `counters` null: nothing is counted.
+    Stream(Wanted wanted, oll_applier applier, Counters* counters)
         : wanted_(std::move(wanted)),
+          counters_(counters),
           watcher_(applier, wanted_.share,
                    {.event = [this](const oll_seen& event) { tell(event); },
                     .container = [this](const oll_seen_container& told) { learn(told); }})
@@ -73,6 +123,9 @@ public:
     void run()
     {
         head();
+        if (counters_ != nullptr) {
+            counters_->begin(watcher_.source());
+        }
         lookAtContainers();
         Clock::time_point last = Clock::now();
         while (!ended() && !enough()) {
@@ -82,6 +135,9 @@ public:
                 offset_ = offsetToRealTime();
                 lookAtContainers();
                 tellLost();
+                if (counters_ != nullptr) {
+                    counters_->show();
+                }
             }
             flush();
         }
@@ -135,7 +191,7 @@ private:
     void tellOne(const oll_seen& event)
     {
         const auto known = containers_.find(event.cgroup_id);
-        say(describe(event, known == containers_.end() ? nullptr : &known->second, offset_));
+        say(describe(event, known == containers_.end() ? nullptr : &known->second, offset_), event.cgroup_id);
     }
 
     void judge(const oll_seen& used)
@@ -197,13 +253,13 @@ private:
             const std::uint32_t all = (1U << entries.size()) - 1;
             event["audited"] = entryNames(container.report, entries.empty() ? told.audited : told.audited & all);
         }
-        say(event);
+        say(event, told.cgroup_id);
         for (const json& entry : entries) {
             if (entry.value("enforcement", "") == "partial") {
                 ordered_json partial = begin("partial", container);
                 partial["entry"] = entry.value("name", "");
                 partial["without"] = withoutWhat(entry);
-                say(partial);
+                say(partial, told.cgroup_id);
             }
         }
     }
@@ -250,7 +306,10 @@ private:
                 ++known;
             } else {
                 tellUnjudged();
-                say(begin("removed", known->second));
+                say(begin("removed", known->second), known->first);
+                if (counters_ != nullptr) {
+                    counters_->forget(known->first);
+                }
                 leaving_.erase(known->first);
                 audits_.erase(known->first);
                 known = containers_.erase(known);
@@ -275,7 +334,7 @@ private:
             event["why"] = !lost.share ? "they came faster than they were read"
                                        : std::string(lost.accesses ? "accesses to be judged, " : "") +
                                              "more than a share of " + std::to_string(share) + " a second";
-            say(event);
+            say(event, known == containers_.end() ? 0 : lost.cgroupId);
         }
         tellUnjudged();
     }
@@ -291,13 +350,17 @@ private:
                 }
                 event["count"] = count;
                 event["why"] = "accesses that cannot be judged: " + why;
-                say(event);
+                say(event, containers_.contains(id) ? id : 0);
             }
         }
     }
 
-    void say(const ordered_json& event)
+    // `cgroupId` 0: of no container that is known.
+    void say(const ordered_json& event, std::uint64_t cgroupId)
     {
+        if (counters_ != nullptr) {
+            counters_->count(cgroupId, event);
+        }
         if (!isWanted(wanted_, event) || enough()) {
             return;
         }
@@ -324,6 +387,7 @@ private:
     };
 
     Wanted wanted_;
+    Counters* counters_;
     std::int64_t offset_ = offsetToRealTime();
     std::map<std::uint64_t, Named> containers_;  // by cgroup id
     std::set<std::uint64_t> leaving_;
@@ -385,6 +449,12 @@ Wanted wantedFrom(const po::variables_map& given)
             throw UsageError("events: --container needs an id or a name");
         }
     }
+    if (given.contains("listen")) {
+        wanted.address = given["listen"].as<std::string>();
+        if (wanted.address.empty() || given.contains("since")) {
+            throw UsageError("events: --listen needs an address, and goes not with --since");
+        }
+    }
     wanted.share = given["share"].as<std::uint32_t>();
     if (wanted.share == 0 || wanted.share > largestShare) {
         throw UsageError("events: --share must be between 1 and " + std::to_string(largestShare));
@@ -407,6 +477,8 @@ int runEvents(const Arguments& arguments)
                           "events of each container in a second; what is more is counted");
     options.add_options()("since", po::value<std::string>()->value_name("TIME"),
                           "instead of what happens, what the service has kept in the journal since then");
+    options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"),
+                          "serve metrics there, over HTTP, at /metrics");
     const auto given = parseOptions(
         "events",
         "Says what happens to the containers that have a sandbox, as it happens, a line each: created, partial,\n"
@@ -423,8 +495,12 @@ int runEvents(const Arguments& arguments)
         return exitOk;
     }
     const oll_applier applier = requireSelector();
+    std::optional<Counters> counters;
+    if (!wanted.address.empty()) {
+        counters.emplace(wanted.address);
+    }
     endOnSignals();
-    Stream(wanted, applier).run();
+    Stream(wanted, applier, counters ? &*counters : nullptr).run();
     return exitOk;
 }
 

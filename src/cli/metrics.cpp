@@ -3,13 +3,15 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
-#include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/event_counts.hpp"
+#include "cli/exposition.hpp"
 #include "cli/metrics.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -17,65 +19,6 @@ namespace {
 
 namespace po = boost::program_options;
 using nlohmann::json;
-using Labels = std::vector<std::pair<const char*, std::string>>;
-
-// Samples stand behind the head of their family, which may come once only.
-class Exposition {
-public:
-    void family(const char* name, const char* type, const char* help)
-    {
-        name_ = std::string("oci_landlock_") + name;
-        text_ += "# TYPE " + name_ + " " + type + "\n# HELP " + name_ + " " + help + "\n";
-    }
-
-    void sample(const Labels& labels, const json& value, const char* suffix = "")
-    {
-        std::string list;
-        for (const auto& [label, text] : labels) {
-            list += (list.empty() ? "" : ",") + std::string(label) + "=\"" + quoted(text) + "\"";
-        }
-        text_ += name_ + suffix + (list.empty() ? "" : "{" + list + "}") + " ";
-        text_ += value.is_boolean() ? (value.get<bool>() ? "1" : "0") : value.dump();
-        text_ += "\n";
-    }
-
-    std::string finish() const { return text_ + "# EOF\n"; }
-
-private:
-    // Names come from outside: what is no text is escaped twice, as a value of a label wants it.
-    static std::string quoted(const std::string& text)
-    {
-        std::string out;
-        for (const char byte : sys::printable(text)) {
-            out += byte == '"' || byte == '\\' ? std::string("\\") + byte : std::string(1, byte);
-        }
-        return out;
-    }
-
-    std::string name_;
-    std::string text_;
-};
-
-std::string stringIn(const json& item, const char* member)
-{
-    const auto found = item.find(member);
-    return found == item.end() || !found->is_string() ? "" : found->get<std::string>();
-}
-
-// Several runtimes may give the same id: the cgroup's makes it one, and launch keeps one record an id.
-Labels labelsOf(const json& item)
-{
-    const json names = item.value("names", json::object());
-    Labels labels = {{"namespace", stringIn(names, "namespace")},
-                     {"pod", stringIn(names, "pod")},
-                     {"container", stringIn(names, "container")},
-                     {"container_id", stringIn(item, "id")},
-                     {"profile", stringIn(item, "profile")}};
-    if (item.contains("cgroupId")) {
-        labels.emplace_back("cgroup_id", item["cgroupId"].dump());
-    }
-    return labels;
-}
 
 struct PerContainer {
     const char* name;
@@ -138,10 +81,10 @@ void addContainers(Exposition& out, const json& containers)
         unsigned index = 0;
         for (const json& entry : item["entries"]) {
             Labels labels = labelsOf(item);
-            labels.emplace_back("entry", stringIn(entry, "name"));
+            labels.emplace_back("entry", sys::stringIn(entry, "name"));
             // Names need not differ.
             labels.emplace_back("entry_index", std::to_string(index++));
-            out.sample(labels, !isWhole(stringIn(entry, "enforcement")));
+            out.sample(labels, !isWhole(sys::stringIn(entry, "enforcement")));
         }
     }
     bool first = true;
@@ -158,13 +101,13 @@ void addContainers(Exposition& out, const json& containers)
 
 }  // namespace
 
-std::string metricsOf(const json& status)
+std::string metricsOf(const json& status, const EventCounts* counts)
 {
     Exposition out;
     out.family("build", "info", "This program, and what it found.");
-    out.sample({{"version", stringIn(status, "version")},
-                {"applier", stringIn(status, "applier")},
-                {"kernel", stringIn(status["kernel"], "release")}},
+    out.sample({{"version", sys::stringIn(status, "version")},
+                {"applier", sys::stringIn(status, "applier")},
+                {"kernel", sys::stringIn(status["kernel"], "release")}},
                1, "_info");
     out.family("landlock_abi", "gauge", "The kernel's Landlock ABI.");
     out.sample({}, status["kernel"]["landlockAbi"]);
@@ -190,6 +133,9 @@ std::string metricsOf(const json& status)
     }
     if (status.contains("containers")) {
         addContainers(out, status["containers"]);
+    }
+    if (counts != nullptr) {
+        counts->addTo(out, status.value("containers", json::array()));
     }
     return out.finish();
 }

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/event_counts.hpp"
+
 namespace cli {
 
-// What `status --json` prints (collectStatus) as OpenMetrics 1.0 text.
-std::string metricsOf(const nlohmann::json& status);
+// What `status --json` prints (collectStatus) as OpenMetrics 1.0 text; with what `events` has counted.
+std::string metricsOf(const nlohmann::json& status, const EventCounts* counts = nullptr);
 
 }  // namespace cli

@@ -156,14 +156,14 @@ json describeLaunched()
 
 }  // namespace
 
-json collectStatus(const Settings& settings)
+json collectStatus(const Settings& settings, const json& kernel)
 {
     const std::optional<std::string> launch = reasonForLaunch(settings);
     if (!launch) {
         node::requireAccess();
     }
     json status = {{"version", versionString},
-                   {"kernel", describeKernel(launch.has_value())},
+                   {"kernel", kernel.is_null() ? describeKernel(launch.has_value()) : kernel},
                    {"auditOnly", settings.auditOnly},
                    {"loaded", node::Node::loaded()}};
     if (launch) {

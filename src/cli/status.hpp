@@ -15,7 +15,8 @@ inline constexpr const char* oneLayer =
 inline constexpr const char* auditOnlyText =
     "the node's settings say so: nothing is enforced for containers that start now, whoever wrote their profiles";
 
-// What `status --json` prints. Takes away what belongs to no living container. Throws sys::Error.
-nlohmann::json collectStatus(const Settings& settings);
+// What `status --json` prints. Takes away what belongs to no living container. `kernel`: what an earlier answer had, so
+// that it is not tried again; null: it is. Throws sys::Error.
+nlohmann::json collectStatus(const Settings& settings, const nlohmann::json& kernel = nullptr);
 
 }  // namespace cli

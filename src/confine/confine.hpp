@@ -9,4 +9,8 @@ namespace confine {
 // Throws sys::Error when something of that cannot be had.
 void confineSelf(int channel);
 
+// The same, and it can accept connections at the socket `listener`, read and write what it has accepted, and read files
+// whose descriptors come through `channel`. Bounded in memory (512 MiB), not in processor time.
+void confineServer(int listener, int channel);
+
 }  // namespace confine

@@ -45,4 +45,12 @@ nlohmann::json readJson(std::string_view text, const JsonReading& how);
 nlohmann::json readJsonObject(std::string_view text, std::string_view what,
                               std::function<bool(std::size_t depth, std::string_view name)> wanted = {});
 
+// The member, where it is a string; else "".
+template <typename Json>
+std::string stringIn(const Json& object, const char* member)
+{
+    const auto found = object.find(member);
+    return found == object.end() || !found->is_string() ? std::string() : found->template get<std::string>();
+}
+
 }  // namespace sys

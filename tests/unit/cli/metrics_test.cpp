@@ -115,4 +115,41 @@ TEST(Metrics, Launched)
     EXPECT_TRUE(cli::metricsOf(status).contains("oci_landlock_selector_loaded 0\n"));
 }
 
+std::string countedText(const cli::EventCounts& counts, json containers)
+{
+    return cli::metricsOf(statusWith(std::move(containers)), &counts);
+}
+
+TEST(Metrics, WhatEventsHasCounted)
+{
+    cli::EventCounts counts("hooks");
+    const nlohmann::ordered_json denied = {{"event", "denied"},
+                                           {"entries", {"one", "two"}},
+                                           {"rights", {"read_file"}},
+                                           {"path", "/etc/secret"}};
+    counts.count(5, {{"event", "created"}});
+    counts.count(5, denied);
+    counts.count(5, denied);
+    counts.count(5, {{"event", "wouldDeny"}, {"entries", {"one"}}, {"rights", {"make_dir", "make_reg"}}});
+    counts.count(5, {{"event", "lost"}, {"count", 12}});
+    counts.count(0, {{"event", "lost"}, {"count", 34}});
+    counts.count(9, denied);  // it has gone meanwhile
+    const std::string text = countedText(counts, {selected("abc", 5), selected("quiet", 6)});
+    const std::string labels =
+        R"({namespace="",pod="shop",container="",container_id="abc",profile="web",cgroup_id="5")";
+    for (const std::string& wanted :
+         {std::string(R"(oci_landlock_events_source_info{source="hooks"} 1)"),
+          "oci_landlock_events_total" + labels + R"(,kind="denied"} 2)",
+          "oci_landlock_accesses_denied_total" + labels + R"(,entry="one",right="read_file"} 2)",
+          "oci_landlock_accesses_denied_total" + labels + R"(,entry="two",right="read_file"} 2)",
+          "oci_landlock_accesses_audited_total" + labels + R"(,entry="one",right="make_reg"} 1)",
+          "oci_landlock_container_events_lost_total" + labels + "} 12",
+          std::string("oci_landlock_events_lost_total 34")}) {
+        EXPECT_TRUE(text.contains("\n" + wanted + "\n")) << wanted << text;
+    }
+    EXPECT_FALSE(text.contains("secret"));
+    counts.forget(5);
+    EXPECT_FALSE(countedText(counts, {selected("abc", 5)}).contains("read_file"));
+}
+
 }  // namespace

@@ -11,40 +11,52 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 
 namespace {
 
-// The wait status of a confined child that runs `act` and then ends with status 7.
+// The wait status of a child that was confined by `confine`, runs `act` and then ends with status 7.
+template <typename Confine, typename Act>
+int inChild(Confine confine, Act act)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        try {
+            confine();
+        } catch (...) {
+            _exit(99);
+        }
+        act();
+        _exit(7);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return status;
+}
+
 template <typename Act>
 int inConfinedChild(Act act)
 {
     int pipe[2];
     EXPECT_EQ(::pipe(pipe), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        try {
-            confine::confineSelf(pipe[1]);
-        } catch (...) {
-            _exit(99);
-        }
-        act(pipe[1]);
-        _exit(7);
-    }
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
+    const int status = inChild([&] { confine::confineSelf(pipe[1]); }, [&] { act(pipe[1]); });
     close(pipe[0]);
     close(pipe[1]);
     return status;
 }
 
+void expectSystemCallKilled(int status)
+{
+    EXPECT_TRUE(WIFSIGNALED(status)) << "it went on, with status " << WEXITSTATUS(status);
+    EXPECT_EQ(WTERMSIG(status), SIGSYS);
+}
+
 template <typename Act>
 void expectKilled(Act act)
 {
-    const int status = inConfinedChild(act);
-    EXPECT_TRUE(WIFSIGNALED(status)) << "it went on, with status " << WEXITSTATUS(status);
-    EXPECT_EQ(WTERMSIG(status), SIGSYS);
+    expectSystemCallKilled(inConfinedChild(act));
 }
 
 TEST(Confine, LetsItComputeAndAnswer)
@@ -98,6 +110,34 @@ TEST(Confine, MemoryIsBounded)
         _exit(much == MAP_FAILED ? 3 : 4);
     });
     EXPECT_EQ(WEXITSTATUS(status), 3);
+}
+
+TEST(Confine, AServerAcceptsAndNothingElse)
+{
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    ASSERT_EQ(listen(listener, 1), 0);
+    int channel[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel), 0);
+    const auto serving = [&](auto act) { return inChild([&] { confine::confineServer(listener, channel[1]); }, act); };
+    const int status = serving([&] {
+        _exit(accept4(listener, nullptr, nullptr, 0) < 0 && errno == EAGAIN &&
+                      send(channel[1], "", 1, MSG_NOSIGNAL) == 1 && read(0, nullptr, 0) < 0
+                  ? 3
+                  : 4);
+    });
+    expectSystemCallKilled(status);  // by read(2), the last of them
+    expectSystemCallKilled(serving([&] { accept4(channel[1], nullptr, nullptr, 0); }));
+    expectSystemCallKilled(serving([&] { recvmsg(listener, nullptr, 0); }));
+    expectSystemCallKilled(serving([] { open("/etc/shadow", O_RDONLY); }));
+    expectSystemCallKilled(serving([] { socket(AF_INET, SOCK_STREAM, 0); }));
+    expectSystemCallKilled(serving([&] { connect(listener, nullptr, 0); }));
+    expectSystemCallKilled(serving([] { execl("/bin/true", "true", nullptr); }));
+    expectSystemCallKilled(serving([] { kill(getppid(), 0); }));
+    expectSystemCallKilled(serving([] { fork(); }));
+    EXPECT_EQ(WEXITSTATUS(serving([] { _exit(close(0) < 0 && errno == EBADF ? 3 : 4); })), 3);
+    close(listener);
+    close(channel[0]);
+    close(channel[1]);
 }
 
 }  // namespace

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/event_counts.hpp"
+
+#include "sys/json.hpp"
+
+namespace cli {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+void EventCounts::count(std::uint64_t cgroupId, const ordered_json& event)
+{
+    const std::string kind = sys::stringIn(event, "event");
+    Counts& counts = containers_[cgroupId];
+    if (kind == "lost") {
+        counts.lost += event.at("count").get<std::uint64_t>();
+        return;
+    }
+    ++counts.kinds[kind];
+    if (kind != "denied" && kind != "wouldDeny") {
+        return;
+    }
+    Accesses& accesses = kind == "denied" ? counts.denied : counts.wouldDeny;
+    for (const ordered_json& entry : event.at("entries")) {
+        for (const ordered_json& right : event.at("rights")) {
+            ++accesses[{entry.get<std::string>(), right.get<std::string>()}];
+        }
+    }
+}
+
+void EventCounts::addAccesses(Exposition& out, const Named& all, Accesses Counts::*accesses)
+{
+    for (const auto& [labels, counts] : all) {
+        for (const auto& [of, count] : counts->*accesses) {
+            Labels these = labels;
+            these.emplace_back("entry", of.first);
+            these.emplace_back("right", of.second);
+            out.sample(these, count, "_total");
+        }
+    }
+}
+
+void EventCounts::addTo(Exposition& out, const json& containers) const
+{
+    Named all;
+    std::uint64_t lost = 0;  // of nobody who is there
+    for (const json& item : containers) {
+        if (const auto found = containers_.find(item.value("cgroupId", std::uint64_t{0})); found != containers_.end()) {
+            all.emplace_back(labelsOf(item), &found->second);
+        }
+    }
+    if (const auto found = containers_.find(0); found != containers_.end()) {
+        lost = found->second.lost;
+    }
+    out.family("events_source", "info", "What denials are seen by.");
+    out.sample({{"source", source_}}, 1, "_info");
+    out.family("events", "counter", "Events of the container, by kind.");
+    for (const auto& [labels, counts] : all) {
+        for (const auto& [kind, count] : counts->kinds) {
+            Labels these = labels;
+            these.emplace_back("kind", kind);
+            out.sample(these, count, "_total");
+        }
+    }
+    out.family("accesses_denied", "counter", "Accesses that Landlock has denied, by a right that they needed.");
+    addAccesses(out, all, &Counts::denied);
+    out.family("accesses_audited", "counter", "Accesses that audited entries would have denied, by right.");
+    addAccesses(out, all, &Counts::wouldDeny);
+    out.family("container_events_lost", "counter", "Events of the container that were not told.");
+    for (const auto& [labels, counts] : all) {
+        out.sample(labels, counts->lost, "_total");
+    }
+    out.family("events_lost", "counter", "Events that were not told, and whose they were is not known.");
+    out.sample({}, lost, "_total");
+}
+
+}  // namespace cli

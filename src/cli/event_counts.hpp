@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much `events` has told, for monitoring.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <tuple>
+
+#include "cli/exposition.hpp"
+
+namespace cli {
+
+class EventCounts {
+public:
+    // `source`: what denials are seen by.
+    explicit EventCounts(std::string source) : source_(std::move(source)) {}
+
+    // `cgroupId`: of its container; 0: of none that is known.
+    void count(std::uint64_t cgroupId, const nlohmann::ordered_json& event);
+    // The container is gone, and its series end.
+    void forget(std::uint64_t cgroupId) { containers_.erase(cgroupId); }
+
+    // `containers`: of `status --json`, which names them.
+    void addTo(Exposition& out, const nlohmann::json& containers) const;
+
+private:
+    // Entry and right.
+    using Accesses = std::map<std::pair<std::string, std::string>, std::uint64_t>;
+    struct Counts {
+        std::map<std::string, std::uint64_t> kinds;
+        Accesses denied, wouldDeny;
+        std::uint64_t lost = 0;
+    };
+    using Named = std::vector<std::pair<Labels, const Counts*>>;
+
+    static void addAccesses(Exposition& out, const Named& all, Accesses Counts::*accesses);
+
+    std::string source_;
+    std::map<std::uint64_t, Counts> containers_;
+};
+
+}  // namespace cli
