@@ -347,6 +347,7 @@ int find_held(struct oll_find_held *ctx)
 SEC("syscall")
 int debt(struct oll_debt *ctx)
 {
+	struct oll_container *container;
 	struct task_struct *task;
 	struct oll_task *own;
 	__u32 place;
@@ -370,6 +371,9 @@ int debt(struct oll_debt *ctx)
 			ctx->entries = own->of[place].owed;
 			if (ctx->settle) {
 				own->of[place].owed = 0;
+				container = container_of_member(&own->of[place]);
+				if (container)
+					__sync_fetch_and_add(&container->applied, 1);
 				tell(own->of[place].cgroup_id, ctx->pid, ctx->entries, 0, 0);
 			}
 		}
@@ -388,7 +392,6 @@ int report_failure(struct oll_report_failure *ctx)
 
 	if (!container || !may_administer())
 		return 0;
-	__sync_fetch_and_sub(&container->applied, 1);
 	tell(id, ctx->pid, 1U << (ctx->entry & 31), ctx->reason, ctx->error);
 	note_denial(&container->denied, ctx->reason, ctx->entry, ctx->error);
 	container->denied.last.tgid = ctx->pid;

@@ -549,7 +549,8 @@ void BPF_PROG(commit_exec, const struct linux_binprm *bprm)
 			continue;
 		if (member->origin == OLL_ORIGIN_INIT)
 			container->started = 1;
-		if (member->staged & ~member->audited)
+		/* What is owed is counted when it is given. */
+		if (member->staged & ~(member->audited | member->owed))
 			__sync_fetch_and_add(&container->applied, 1);
 		if (member->staged & ~member->owed)
 			tell(container->cgroup_id, bpf_get_current_pid_tgid(), member->staged & ~member->owed, 0, 0);

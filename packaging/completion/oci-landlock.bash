@@ -21,7 +21,7 @@ _oci_landlock()
             words='applied audited created denied failedClosed lost partial removed wouldDeny'
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
             ;;
-        events:--container | events:--count | events:--share | events:--since) return ;;
+        events:--container | events:--count | events:--listen | events:--share | events:--since) return ;;
         node:--containerd) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         node:--directory | node:--profiles | node:--root)
             mapfile -t COMPREPLY < <(compgen -d -- "$current") && return
@@ -46,7 +46,7 @@ _oci_landlock()
         schema) words='--help' ;;
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
-        events) words='--container --count --help --json --kind --share --since' ;;
+        events) words='--container --count --help --json --kind --listen --share --since' ;;
         learn)
             words='--collapse --explain --help --incomplete --into --no-use --omit --output --program --toml'
             if [ "$COMP_CWORD" -eq 2 ]; then

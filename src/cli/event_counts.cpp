@@ -8,6 +8,13 @@ namespace cli {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
+namespace {
+
+// Of each container from the beginning: how fast something grows can only be told when it was seen to be nothing.
+constexpr const char* countedKinds[] = {"applied", "audited", "denied", "failedClosed", "wouldDeny"};
+
+}  // namespace
+
 void EventCounts::count(std::uint64_t cgroupId, const ordered_json& event)
 {
     const std::string kind = sys::stringIn(event, "event");
@@ -42,36 +49,34 @@ void EventCounts::addAccesses(Exposition& out, const Named& all, Accesses Counts
 
 void EventCounts::addTo(Exposition& out, const json& containers) const
 {
+    static const Counts none;
     Named all;
-    std::uint64_t lost = 0;  // of nobody who is there
     for (const json& item : containers) {
-        if (const auto found = containers_.find(item.value("cgroupId", std::uint64_t{0})); found != containers_.end()) {
-            all.emplace_back(labelsOf(item), &found->second);
-        }
-    }
-    if (const auto found = containers_.find(0); found != containers_.end()) {
-        lost = found->second.lost;
+        const auto found = containers_.find(item.value("cgroupId", std::uint64_t{0}));
+        all.emplace_back(labelsOf(item), found == containers_.end() ? &none : &found->second);
     }
     out.family("events_source", "info", "What denials are seen by.");
     out.sample({{"source", source_}}, 1, "_info");
     out.family("events", "counter", "Events of the container, by kind.");
     for (const auto& [labels, counts] : all) {
-        for (const auto& [kind, count] : counts->kinds) {
+        for (const char* kind : countedKinds) {
             Labels these = labels;
             these.emplace_back("kind", kind);
-            out.sample(these, count, "_total");
+            const auto found = counts->kinds.find(kind);
+            out.sample(these, found == counts->kinds.end() ? 0 : found->second, "_total");
         }
     }
     out.family("accesses_denied", "counter", "Accesses that Landlock has denied, by a right that they needed.");
     addAccesses(out, all, &Counts::denied);
-    out.family("accesses_audited", "counter", "Accesses that audited entries would have denied, by right.");
+    out.family("accesses_audited", "counter", "Accesses that audited entries would have denied, by right; each once.");
     addAccesses(out, all, &Counts::wouldDeny);
     out.family("container_events_lost", "counter", "Events of the container that were not told.");
     for (const auto& [labels, counts] : all) {
         out.sample(labels, counts->lost, "_total");
     }
     out.family("events_lost", "counter", "Events that were not told, and whose they were is not known.");
-    out.sample({}, lost, "_total");
+    const auto nobodys = containers_.find(0);
+    out.sample({}, nobodys == containers_.end() ? 0 : nobodys->second.lost, "_total");
 }
 
 }  // namespace cli

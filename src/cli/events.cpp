@@ -88,7 +88,7 @@ public:
         next_ = Clock::now() + renewal;
         std::string text, why;
         try {
-            const json status = collectStatus(settings_, kernel_);
+            const json status = collectStatus(settings_, {kernel_, patience});
             kernel_ = status.at("kernel");
             text = metricsOf(status, &*counts_);
         } catch (const sys::Error& error) {
@@ -100,6 +100,7 @@ public:
 private:
     static constexpr const char* openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     static constexpr std::chrono::seconds renewal{5};
+    static constexpr std::chrono::seconds patience{1};  // events wait meanwhile
 
     serve::Page page_;
     Settings settings_ = readSettings();

@@ -156,14 +156,14 @@ json describeLaunched()
 
 }  // namespace
 
-json collectStatus(const Settings& settings, const json& kernel)
+json collectStatus(const Settings& settings, const Again& again)
 {
     const std::optional<std::string> launch = reasonForLaunch(settings);
     if (!launch) {
         node::requireAccess();
     }
     json status = {{"version", versionString},
-                   {"kernel", kernel.is_null() ? describeKernel(launch.has_value()) : kernel},
+                   {"kernel", again.kernel.is_null() ? describeKernel(launch.has_value()) : again.kernel},
                    {"auditOnly", settings.auditOnly},
                    {"loaded", node::Node::loaded()}};
     if (launch) {
@@ -177,7 +177,7 @@ json collectStatus(const Settings& settings, const json& kernel)
     }
     std::vector<node::Standing> containers;
     {
-        const node::Lock lock;
+        const node::Lock lock(again.patience);
         const node::Node node(lock);
         node.collectGarbage();
         status["applier"] = applier::nameOf(node.applier());

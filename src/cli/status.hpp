@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "cli/settings.hpp"
@@ -15,8 +16,13 @@ inline constexpr const char* oneLayer =
 inline constexpr const char* auditOnlyText =
     "the node's settings say so: nothing is enforced for containers that start now, whoever wrote their profiles";
 
-// What `status --json` prints. Takes away what belongs to no living container. `kernel`: what an earlier answer had, so
-// that it is not tried again; null: it is. Throws sys::Error.
-nlohmann::json collectStatus(const Settings& settings, const nlohmann::json& kernel = nullptr);
+// For who looks again and again.
+struct Again {
+    nlohmann::json kernel;          // what an earlier answer had, and is not tried again; null: it is
+    std::chrono::seconds patience;  // with the node's lock
+};
+
+// What `status --json` prints. Takes away what belongs to no living container. Throws sys::Error.
+nlohmann::json collectStatus(const Settings& settings, const Again& again = {nullptr, std::chrono::seconds(10)});
 
 }  // namespace cli

@@ -18,8 +18,6 @@ namespace node {
 
 namespace {
 
-constexpr std::chrono::seconds lockPatience{10};
-
 // "process 12 (oci-landlock)", of a number that somebody wrote.
 std::string nameOfProcess(const std::string& pid)
 {
@@ -34,7 +32,7 @@ std::string nameOfProcess(const std::string& pid)
 
 }  // namespace
 
-Lock::Lock()
+Lock::Lock(std::chrono::seconds patience)
 {
     if (mkdir(sys::runDirectory, 0700) != 0 && errno != EEXIST) {
         throw sys::errnoError(std::string("make ") + sys::runDirectory);
@@ -44,7 +42,7 @@ Lock::Lock()
     if (!file_) {
         throw sys::errnoError(path);
     }
-    const auto end = std::chrono::steady_clock::now() + lockPatience;
+    const auto end = std::chrono::steady_clock::now() + patience;
     while (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) {
             throw sys::errnoError("lock " + path);
@@ -52,7 +50,7 @@ Lock::Lock()
         if (std::chrono::steady_clock::now() >= end) {
             const std::string holder = sys::readAll(file_.get(), 64, path);
             throw sys::Error(nameOfProcess(holder.substr(0, holder.find('\n'))) + " has held " + path + " for " +
-                             std::to_string(lockPatience.count()) +
+                             std::to_string(patience.count()) +
                              " s; end it if it hangs, then start the container again");
         }
         usleep(5000);

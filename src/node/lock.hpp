@@ -2,6 +2,8 @@
 // The node's lock.
 #pragma once
 
+#include <chrono>
+
 #include "sys/fd.hpp"
 
 namespace node {
@@ -10,8 +12,8 @@ namespace node {
 // for a container's files or processes, nor for another process of ours.
 class Lock {
 public:
-    // Waits for its turn, 10 s at most. Throws sys::Error, which names the holder.
-    Lock();
+    // Waits for its turn, so long at most. Throws sys::Error, which names the holder.
+    explicit Lock(std::chrono::seconds patience = std::chrono::seconds(10));
 
 private:
     sys::Fd file_;

@@ -72,6 +72,11 @@ sys::Fd listenAt(const std::string& address)
     return listener;
 }
 
+sys::Error hasEnded()
+{
+    return sys::Error("the process that answers over HTTP has ended; is there memory enough?");
+}
+
 // The parent has told what is to be told.
 [[noreturn]] void work(int listener, int channel, const Form& form)
 {
@@ -137,8 +142,8 @@ bool Page::show(const std::string& text, bool sound)
     }
     char answers[8];
     const ssize_t n = recv(channel_.get(), answers, sizeof answers, MSG_DONTWAIT);
-    if (n == 0) {
-        throw sys::Error("the process that answers over HTTP has ended; is there memory enough?");
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+        throw hasEnded();
     }
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         throw sys::errnoError("tell the process that answers over HTTP");
@@ -149,7 +154,8 @@ bool Page::show(const std::string& text, bool sound)
     }
     const sys::Fd memory = memoryWith(sound, text);
     if (!confine::sendDescriptors(channel_.get(), {memory.get()})) {
-        throw sys::errnoError("tell the process that answers over HTTP");
+        throw errno == EPIPE || errno == ECONNRESET ? hasEnded()
+                                                    : sys::errnoError("tell the process that answers over HTTP");
     }
     taken_ = false;
     return true;

@@ -314,12 +314,16 @@ class TestCase(unittest.TestCase):
         self.assertEqual(rulesets_held(), 0)
 
 
+def quoted(guide):
+    """Tag and text of each block of a guide."""
+    with open(os.path.join(SOURCE, "docs", "guide", guide), encoding="utf-8") as file:
+        return re.findall(r"^```([^\n]+)\n(.*?)^```$", file.read(), re.M | re.S)
+
+
 def follow(test, guide, directory):
     """What a guide says is done in this directory, and comes out, word by word."""
-    with open(os.path.join(SOURCE, "docs", "guide", guide), encoding="utf-8") as file:
-        blocks = re.findall(r"^```([^\n]+)\n(.*?)^```$", file.read(), re.M | re.S)
     said = None
-    for tag, text in blocks:
+    for tag, text in quoted(guide):
         if tag.startswith("json /"):
             path = tag.split()[1]
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -333,7 +337,7 @@ def follow(test, guide, directory):
                                        os.environ["PATH"]})
             test.assertEqual(done.returncode, 0, done.stdout)
             said = done.stdout
-        elif tag != "sh":
+        elif tag.startswith("text"):
             test.assertEqual((tag, text), ("text output", said))
 
 

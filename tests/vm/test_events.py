@@ -3,21 +3,27 @@
 
 import collections
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import applier
+import prometheus_client.openmetrics.parser
 from containers import OCI_LANDLOCK, Bundle, TestCase, entry, follow, oci_landlock, policy, profile, program
 from direct import FULL, await_true
 
 NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
          "io.kubernetes.cri.sandbox-namespace": "default"}
 SHOWN = {"namespace": "default", "pod": r"shop\x1b\x5b2J\x2fx\x20y", "container": "web"}
+ADDRESS = "127.0.0.1:9465"
 TRACEPOINTS = "/sys/kernel/tracing/events/landlock/landlock_deny_access_fs"
 EXACT = os.path.exists(TRACEPOINTS)
 LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\w+) (\S+)(?:: (.*))?$")
@@ -59,6 +65,14 @@ class Watching:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def holding_the_lock():
+    """As somebody who hangs would."""
+    with open("/run/oci-landlock/lock", "r+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -351,3 +365,64 @@ class Events(TestCase):
             bundle.write("srv/data", "42\n")
             bundle.save()
             follow(self, "denials.md", directory)
+
+    def test_the_guide_of_monitoring(self):
+        """The same. Where it listens is free here."""
+        with tempfile.TemporaryDirectory() as directory:
+            bundle = Bundle(os.path.join(directory, "bundle"))
+            bundle.config["process"]["args"] = ["/bin/report"]
+            bundle.config["annotations"] = {"io.landlock.profile": "report"}
+            bundle.script("bin/report", "cat /srv/data\nsleep 600\n")
+            os.makedirs(bundle.path("srv"))
+            bundle.write("srv/data", "42\n")
+            bundle.save()
+            self.addCleanup(subprocess.run, ["crun", "delete", "--force", "report"], check=False)
+            follow(self, "monitoring.md", directory)
+
+    def served(self, path="/metrics"):
+        """Status and text."""
+        try:
+            with urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def test_served(self):
+        """--listen: what `metrics` prints and what was told, whatever of it is printed; strangers hold nothing up, and
+        when the state cannot be read that is said."""
+        bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin", "/run.sh"], write=["/dev"]))))
+        run = bundle.script("run.sh", "cat /etc/secret; cat /etc/secret; sleep 600\n")
+        with watching("--json", "--kind", "removed", "--listen", ADDRESS) as seen, contextlib.ExitStack() as strangers:
+            for _ in range(200):
+                stranger = strangers.enter_context(socket.create_connection(ADDRESS.split(":"), timeout=60))
+                stranger.send(b"GET /metrics")
+            with bundle.running("crun", run):
+                denied = re.compile(r'^oci_landlock_accesses_denied_total\{namespace="default",pod=".*",container="web",'
+                                    rf'container_id="{bundle.id}",.*entry="one",right="read_file"\}} 2$', re.M)
+                await_true(lambda: denied.search(self.served()[1]), "the denials are counted", 120)
+                text = self.served()[1]
+                self.assertTrue(text.endswith("\n# EOF\n"))
+                families = list(prometheus_client.openmetrics.parser.text_string_to_metric_families(text))
+                plain = oci_landlock("metrics").stdout
+                self.assertLessEqual(set(plain.splitlines()), set(text.splitlines()))
+                self.assertIn("oci_landlock_events", {family.name for family in families})
+                self.assertEqual(self.served("/")[0], 404)
+                self.assertEqual(seen.events()[1:], [])
+            await_true(lambda: "accesses_denied_total{" not in self.served()[1], "its series end", 120)
+            self.assertEqual(oci_landlock("load").returncode, 0)
+            with holding_the_lock():
+                await_true(lambda: self.served()[0] == 503, "it says that it cannot look", 120)
+                self.assertIn("lock", self.served()[1])
+            await_true(lambda: self.served()[0] == 200, "it can look again", 120)
+            for wrong, why in (("localhost:1", "an address has digits and a port"),
+                               (ADDRESS, "Address already in use")):
+                refused = oci_landlock("events", "--listen", wrong)
+                self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+                self.assertRegex(refused.stderr, rf"^oci-landlock: [^\n]*{why}[^\n]*\n$")
+            self.assertEqual(oci_landlock("events", "--listen", ADDRESS, "--since", "-1h").returncode, 2)
+            # What answers is killed: the command does not go on without it.
+            server, = (int(pid) for pid in subprocess.run(["pgrep", "--parent", str(seen.process.pid)], check=True,
+                                                          stdout=subprocess.PIPE, text=True).stdout.split())
+            os.kill(server, signal.SIGKILL)
+            self.assertEqual(seen.process.wait(timeout=60), 1)
+            self.assertIn("the process that answers over HTTP has ended", seen.text(seen.errors))

@@ -220,6 +220,16 @@ class Seen(TestCase):
                              {"comm": applier.refused_name("probe", "target"), "entry": "one", "errno": 7})
             self.assertRegex(oci_landlock("inspect", "web").stdout, r"\nlast        denied .*, entry one\n")
 
+    @applier.selector_only("it denies no exec")
+    def test_a_count_never_falls(self):
+        """What fails closed has at no moment been counted as restricted: monitoring would take that for a new count."""
+        bundle = self.container(profile(program("/bin/none", name="zero"), program("/bin/target", name="one")))
+        run = bundle.script("run.sh", "while :; do /bin/probe stack 16 + exec /bin/target; done")
+        with bundle.running("crun", run) as container:
+            self.assertEqual(container.code, 0, container.output())
+            await_true(lambda: ask("inspect", "web")["denied"] > 0, "something has failed")
+            self.assertEqual({ask("inspect", "web")["applied"] for _ in range(30)}, {0})
+
     @applier.selector_only("it knows of the init alone")
     def test_ps(self):
         """Who is restricted, by what: a target, its child, a helper beside it, and a session; never a "no" for what

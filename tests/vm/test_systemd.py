@@ -11,7 +11,8 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, SECRET, lines, wait_for
-from containers import BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landlock, problems, profile, program, status
+from containers import (BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landlock, problems, profile, program, quoted,
+                        status)
 
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
@@ -161,6 +162,31 @@ class Events(unittest.TestCase):
             wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 120)
         except AssertionError as error:
             raise AssertionError(f"{error}: {active(EVENTS)} {self.said()}") from error
+
+    def test_listens(self):
+        """What the guide adds to the unit is enough for metrics of a container, and Prometheus' port is not taken."""
+        (path, text), = [(tag.split()[1], text) for tag, text in quoted("monitoring.md") if tag.startswith("ini /etc")]
+        install()
+        self.addCleanup(systemctl, "stop", EVENTS, UNIT, LOADER, check=False)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        os.makedirs(os.path.dirname(path))
+        self.addCleanup(systemctl, "daemon-reload")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        systemctl("daemon-reload")
+        systemctl("start", LOADER, UNIT)
+        systemctl("start", EVENTS)
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.annotate(profile(program("/bin/target")))
+        run = bundle.script("run.sh", "/bin/target read /etc/secret; sleep 600\n")
+        with bundle.running("crun", run):
+            seen = re.compile(rf'^oci_landlock_accesses_denied_total\{{.*container_id="{bundle.id}".*right="read_file"\}} 1$',
+                              re.M)
+            wait_for(lambda: seen.search(command("curl", "--silent", "http://127.0.0.1:9464/metrics").stdout),
+                     "the denial is counted", 120)
+            wait_for(lambda: self.journal("denied"), "the journal has it as well", 120)
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")

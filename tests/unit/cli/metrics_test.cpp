@@ -147,6 +147,7 @@ TEST(Metrics, WhatEventsHasCounted)
           std::string("oci_landlock_events_lost_total 34")}) {
         EXPECT_TRUE(text.contains("\n" + wanted + "\n")) << wanted << text;
     }
+    EXPECT_TRUE(text.contains(R"(container_id="quiet",profile="web",cgroup_id="6",kind="denied"} 0)")) << text;
     EXPECT_FALSE(text.contains("secret"));
     counts.forget(5);
     EXPECT_FALSE(countedText(counts, {selected("abc", 5)}).contains("read_file"));
