@@ -28,6 +28,10 @@ constexpr unsigned noNewPrivsFlag = 1U << 4;
 constexpr unsigned long landlockId = 110;  // LSM_ID_LANDLOCK
 constexpr unsigned forExec = 1;
 constexpr unsigned fromFile = 2;
+// For the next exec of the task itself; no released header has them.
+constexpr unsigned execVersion = 1U << 31;
+constexpr unsigned onExec = 1U << 30;
+constexpr unsigned noNewPrivsOnExec = 1U << 31;
 
 struct Options {
     unsigned hooks = forExec;
@@ -209,6 +213,74 @@ void testTwo(LoadedBridge& bridge, bool stacks)
     bridge.revoke(3);
 }
 
+// For `before`: the task stages rulesets for its next exec, which deny the secret.
+std::function<void()> stages(unsigned times, unsigned flags = onExec)
+{
+    return [times, flags] {
+        const int ruleset = usualRuleset();
+        allow(ruleset, allowed);
+        for (unsigned n = 0; n < times; n++) {
+            if (syscall(SYS_landlock_restrict_self, ruleset, flags) != 0) {
+                _exit(125);
+            }
+        }
+        close(ruleset);
+    };
+}
+
+// What the task itself staged for the exec, and a policy that allows to read the secret alone.
+void testStaged(LoadedBridge& bridge, bool stacks)
+{
+    check(syscall(SYS_landlock_create_ruleset, nullptr, 0, execVersion) == 1, "a task can stage for its next exec");
+    const int ruleset = usualRuleset();
+    allow(ruleset, secret);
+    bridge.store(ruleset, 0);
+    close(ruleset);
+
+    Options options;
+    options.arguments = {"reads"};
+    expect(exec(bridge, options), 1, 0, "the policy alone");
+    options.before = stages(1);
+    options.match = false;
+    expect(exec(bridge, options), 2, 1, "what the task staged alone");
+    options.match = true;
+    expect(exec(bridge, options), 0, 0, "both hold");
+    options.hooks = fromFile;
+    expect(exec(bridge, options), 0, 0, "both hold, with the policy in bprm_creds_from_file");
+    options.hooks = forExec | fromFile;
+    options.flagsThen = 0;
+    expect(exec(bridge, options), 0, 0, "both hold, with the policy in both hooks");
+    options.hooks = forExec;
+    options.program = script;
+    options.arguments = {};
+    expect(exec(bridge, options), isRoot | restricted, 0, "both hold for a script");
+    options.program = badScript;
+    expect(exec(bridge, options), execFailed | isRoot, 0, "an exec that fails restricts nothing");
+    options.fallback = probe;
+    options.arguments = {"reads"};
+    options.match = false;
+    expect(exec(bridge, options), 2, 1, "and leaves what is staged for the next one");
+    options.match = true;
+
+    options.program = probe;
+    options.fallback = nullptr;
+    options.arguments = {"state"};
+    options.before = stages(1, onExec | noNewPrivsOnExec);
+    expect(exec(bridge, options), isRoot | restricted | noNewPrivs, 0,
+           "no_new_privs of the task is not taken back by a policy without");
+
+    options.before = stages(16);
+    Outcome outcome = exec(bridge, options);
+    expect(outcome, isRoot | restricted, -E2BIG, "a policy on top of 16 staged layers is refused");
+    check(outcome.applied == 0, "and none is applied");
+    options.before = stages(4);
+    options.layers = 17;
+    outcome = exec(bridge, options);
+    expect(outcome, isRoot | restricted, stacks ? -E2BIG : 0, "4 staged layers, then 17 calls");
+    check(outcome.applied == (stacks ? 12 : 17), stacks ? "16 layers bound the sum" : "which replace one another");
+    bridge.revoke(0);
+}
+
 void testCharge(LoadedBridge& bridge)
 {
     constexpr unsigned rules = 16000;
@@ -375,6 +447,7 @@ int testBehaviour(const char* path, bool stacks)
         umount("/tmp/cgroup");
     }
     testTwo(bridge, stacks);
+    testStaged(bridge, stacks);
     testCharge(bridge);
     // Left to the destructor.
     const int last = usualRuleset();
