@@ -14,7 +14,7 @@ from containers import OCI_LANDLOCK, PINS, Bundle, Running, TestCase, command, o
 
 FULL = os.environ.get("FULL") == "1"
 CGROUPS = "/sys/fs/cgroup"
-SYS_BPF = 321  # x86-64
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 SLOTS = 65536
 
 

@@ -4,6 +4,7 @@
 import json
 import os
 import struct
+import sys
 import unittest
 
 from applier import REFUSED, refused, refused_name
@@ -18,7 +19,9 @@ PROFILES = "/etc/oci-landlock/profiles"
 def dynamic_program(interpreter):
     """The least that the kernel takes for a program whose dynamic linker has this name."""
     name = interpreter.encode() + b"\0"
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, 0x400000, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    with open(sys.executable, "rb") as file:
+        machine, = struct.unpack_from("<H", file.read(20), 18)
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, 0x400000, 64, 0, 0, 64, 56, 1, 0, 0, 0)
     segment = struct.pack("<IIQQQQQQ", 3, 4, 120, 0x400078, 0x400078, len(name), len(name), 1)
     return header + segment + name
 

@@ -352,6 +352,7 @@ class Runtime(TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertRegex(result.stdout, r"^Usage: oci-landlock-runtime ")
 
+    @unittest.skipUnless(shutil.which("readelf"), "readelf is not installed here")
     def test_shared_libraries(self):
         """As of the program: an engine's environment may name directories of anybody's."""
         def needed(program):
