@@ -184,8 +184,12 @@ class Events(unittest.TestCase):
         with bundle.running("crun", run):
             seen = re.compile(rf'^oci_landlock_accesses_denied_total\{{.*container_id="{bundle.id}".*right="read_file"\}} 1$',
                               re.M)
-            wait_for(lambda: seen.search(command("curl", "--silent", "http://127.0.0.1:9464/metrics").stdout),
-                     "the denial is counted", 120)
+            try:
+                wait_for(lambda: seen.search(command("curl", "--silent", "http://127.0.0.1:9464/metrics").stdout),
+                         "the denial is counted", 120)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {active(EVENTS)} {self.said()[-2000:]} "
+                                     f"{command('curl', 'http://127.0.0.1:9464/metrics')}") from error
             wait_for(lambda: self.journal("denied"), "the journal has it as well", 120)
 
 
