@@ -88,9 +88,7 @@ public:
         next_ = Clock::now() + renewal;
         std::string text, why;
         try {
-            const json status = collectStatus(settings_, {kernel_, patience});
-            kernel_ = status.at("kernel");
-            text = metricsOf(status, &*counts_);
+            text = metricsOf(collectStatus(settings_, {kernel_, patience}), &*counts_);
         } catch (const sys::Error& error) {
             why = error.what();
         }
@@ -104,7 +102,7 @@ private:
 
     serve::Page page_;
     Settings settings_ = readSettings();
-    json kernel_;
+    json kernel_ = kernelAtHand();
     std::optional<EventCounts> counts_;
     Clock::time_point next_;
 };

@@ -108,6 +108,13 @@ json describe(const node::Standing& standing)
     return item;
 }
 
+std::string kernelRelease()
+{
+    utsname name{};
+    uname(&name);
+    return name.release;
+}
+
 // `launch` needs no BTF, which the rest cannot be told without.
 json describeKernel(bool launch)
 {
@@ -119,9 +126,7 @@ json describeKernel(bool launch)
     } else {
         found = node::probe();
     }
-    utsname name{};
-    uname(&name);
-    return {{"release", name.release},          {"lsm", found.lsm},       {"bpfLsm", found.bpfLsm},
+    return {{"release", kernelRelease()},       {"lsm", found.lsm},       {"bpfLsm", found.bpfLsm},
             {"landlockAbi", found.landlockAbi}, {"bridge", found.bridge}, {"inject", found.injectObstacle.empty()}};
 }
 
@@ -155,6 +160,11 @@ json describeLaunched()
 }
 
 }  // namespace
+
+json kernelAtHand()
+{
+    return {{"release", kernelRelease()}, {"landlockAbi", landlock::kernelAbi()}};
+}
 
 json collectStatus(const Settings& settings, const Again& again)
 {

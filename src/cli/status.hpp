@@ -16,9 +16,12 @@ inline constexpr const char* oneLayer =
 inline constexpr const char* auditOnlyText =
     "the node's settings say so: nothing is enforced for containers that start now, whoever wrote their profiles";
 
+// Of the kernel what needs no trying: its release and Landlock's ABI. Throws sys::Error.
+nlohmann::json kernelAtHand();
+
 // For who looks again and again.
 struct Again {
-    nlohmann::json kernel;          // what an earlier answer had, and is not tried again; null: it is
+    nlohmann::json kernel;          // what is said of it; null: what it can do is tried, with BPF programs
     std::chrono::seconds patience;  // with the node's lock
 };
 
