@@ -184,7 +184,7 @@ int recordRun(const Arguments& arguments)
     const oll_applier applier = requireSelector();
     endOnSignals();
     const learn::Recording recording = Recorder(names[0], std::move(before), applier).run();
-    sys::replaceFile(output, learn::toJson(recording).dump(1) + "\n", {.mode = 0600});
+    sys::replaceFile(output, learn::textOf(recording), {.mode = 0600});
     const learn::Run& run = recording.runs.back();
     std::fprintf(stderr, "%zu facts; this run has added %llu\n", learn::factsOf(recording),
                  static_cast<unsigned long long>(run.added));

@@ -39,19 +39,22 @@ Judge::Judge(const profile::Entry& entry, const Leads& leads) : entry_(&entry)
     }
 }
 
-// What no rule is about is nowhere.
 profile::Object Judge::objectAt(const std::string& path) const
 {
-    const auto place = places_.find(path);
-    return {0, place == places_.end() ? 0 : place->second};
+    return {0, places_.at(path)};
 }
 
 std::uint64_t Judge::deniedAt(std::string path, std::uint64_t rights) const
 {
-    std::vector<profile::Object> way{objectAt(path)};
-    while (path != "/") {
-        path = profile::parentOf(path);
-        way.push_back(objectAt(path));
+    // What no rule is about has no say, however deep the path is.
+    std::vector<profile::Object> way;
+    for (;; path = profile::parentOf(path)) {
+        if (places_.contains(path)) {
+            way.push_back(objectAt(path));
+        }
+        if (path == "/") {
+            break;
+        }
     }
     return deniedBits(rights, [&](std::uint64_t right) {
         for (std::size_t i = 0; i < entry_->layers.size(); ++i) {

@@ -38,7 +38,7 @@ public:
     std::uint64_t deniedScopes(std::uint64_t scopes) const;
 
 private:
-    profile::Object objectAt(const std::string& path) const;
+    profile::Object objectAt(const std::string& path) const;  // that a rule is about
 
     const profile::Entry* entry_;
     std::map<std::string, std::uint64_t> places_;           // names in the place of files

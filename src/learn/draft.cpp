@@ -43,12 +43,14 @@ constexpr std::array protectedPaths = {
     Protected{"/boot", "the kernel is in it"},
     Protected{"/dev", "it holds every device"},
     Protected{"/etc", secrets},
+    Protected{"/etc/ssl", secrets},
     Protected{"/etc/ssl/private", secrets},
     Protected{"/home", homes},
     Protected{"/media", everybodys},
     Protected{"/mnt", everybodys},
     Protected{"/opt", everybodys},
     Protected{"/proc", "it holds settings of the kernel and the memory of processes", true},
+    Protected{"/proc/sys", "it holds settings of the kernel", true},
     Protected{"/root", homes},
     Protected{"/run", sockets},
     Protected{"/run/containerd", sockets},
@@ -56,6 +58,7 @@ constexpr std::array protectedPaths = {
     Protected{"/run/docker", sockets},
     Protected{"/run/podman", sockets},
     Protected{"/run/secrets", secrets},
+    Protected{"/run/user", sockets},
     Protected{"/sbin", programsOfAll},
     Protected{"/srv", everybodys},
     Protected{"/sys", "it holds settings of the kernel"},
@@ -75,7 +78,16 @@ constexpr std::array protectedPaths = {
     Protected{"/var/run/secrets", secrets},
 };
 
-// Which libraries a program loads changes with each update: they are allowed as a whole.
+// A rule on what is above one would be about it, too.
+constexpr bool isWithAllAbove(const Protected& one)
+{
+    const std::string_view above = one.path.substr(0, std::max<std::size_t>(one.path.rfind('/'), 1));
+    return std::ranges::any_of(protectedPaths, [above](const Protected& other) { return other.path == above; });
+}
+static_assert(std::ranges::all_of(protectedPaths, isWithAllAbove));
+
+// Which libraries a program loads changes with each update: they are allowed as a whole. To execute something there,
+// as the kernel does with the loader of a program, is allowed where something was.
 constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
                                                        "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
 
@@ -122,7 +134,7 @@ public:
                 return profile::isBeneath(path, directory);
             });
             if (library != libraries.end() && (used.rights & ~executing) == 0) {
-                add(std::string(*library), executing, "libraries");
+                add(std::string(*library), used.rights | reading, "libraries");
             } else {
                 add(path, used.rights, "used");
             }
@@ -146,7 +158,7 @@ public:
             policy["use"] = std::move(names);
         }
         policy["abi"] = abi;
-        policy["ruleset"] = {ruleset()};
+        policy["ruleset"] = ordered_json::array({ruleset()});
         if (ordered_json paths = pathRules(); !paths.empty()) {
             policy["pathBeneath"] = std::move(paths);
         }
@@ -162,7 +174,7 @@ public:
                                     {"select", select},
                                     {"missingPaths", "skip"},
                                     {"policy", policy}};
-        const ordered_json document = {{"description", description()}, {"entries", {entry}}};
+        const ordered_json document = {{"description", description()}, {"entries", ordered_json::array({entry})}};
         out_.profile = style_.toml ? profile::tomlOf(document) : document.dump(2) + "\n";
         if (out_.profile.size() > profile::maxDocumentBytes) {
             throw sys::Error("the profile would be larger than " + std::to_string(profile::maxDocumentBytes) +
@@ -175,12 +187,17 @@ private:
     const Protected* protection(const std::string& path) const
     {
         static constexpr Protected home{"", homes};
+        static constexpr Protected ofUser{"", sockets};
         if (std::ranges::find(style_.into, path) != style_.into.end()) {
             return nullptr;
         }
         const auto found =
             std::ranges::find_if(protectedPaths, [&path](const Protected& one) { return one.path == path; });
-        return found != protectedPaths.end() ? &*found : profile::parentOf(path) == "/home" ? &home : nullptr;
+        const std::string above = profile::parentOf(path);
+        return found != protectedPaths.end() ? &*found
+               : above == "/home"            ? &home
+               : above == "/run/user"        ? &ofUser
+                                             : nullptr;
     }
 
     void add(const std::string& path, std::uint64_t rights, const std::string& why)
@@ -209,34 +226,39 @@ private:
         }
     }
 
+    static constexpr unsigned writtenClass = 2;
+
     // What is written is not executed because of a neighbour, nor the other way round.
     static unsigned classOf(std::uint64_t rights)
     {
         return ((rights & landlock::maskOf(Kind::fs, "execute")) != 0 ? 1U : 0U) |
-               ((rights & ~executing) != 0 ? 2U : 0U);
+               ((rights & ~executing) != 0 ? writtenClass : 0U);
     }
 
     // From the deepest directory up, so that one that stands for its files counts as one in the next.
     void collapse()
     {
         std::map<std::size_t, std::set<std::string>, std::greater<>> directories;  // by depth
-        const auto depth = [](const std::string& path) { return std::ranges::count(path, '/'); };
+        const auto toDo = [&](const std::string& directory) {
+            directories[static_cast<std::size_t>(std::ranges::count(directory, '/'))].insert(directory);
+        };
         for (const auto& [path, rule] : rules_) {
-            for (std::string above = profile::parentOf(path); above != "/"; above = profile::parentOf(above)) {
-                directories[static_cast<std::size_t>(depth(above))].insert(above);
-            }
+            toDo(profile::parentOf(path));
         }
+        // What is added meanwhile is less deep.
         for (const auto& [level, paths] : directories) {
             for (const std::string& directory : paths) {
-                if (protection(directory) == nullptr) {
-                    collapseOne(directory);
+                if (directory != "/" && protection(directory) == nullptr && collapseOne(directory)) {
+                    toDo(profile::parentOf(directory));
                 }
             }
         }
     }
 
-    void collapseOne(const std::string& directory)
+    // Whether it stands for any of its files now.
+    bool collapseOne(const std::string& directory)
     {
+        bool done = false;
         std::map<unsigned, std::vector<std::string>> children;
         const std::string begin = directory + "/";
         for (auto at = rules_.lower_bound(begin); at != rules_.end() && at->first.starts_with(begin); ++at) {
@@ -245,9 +267,13 @@ private:
             }
         }
         for (const auto& [kind, paths] : children) {
-            if (paths.size() < style_.collapse) {
+            // Each file there is a setting of its own.
+            const bool settings = (kind & writtenClass) != 0 &&
+                                  (profile::isBeneath(directory, "/proc") || profile::isBeneath(directory, "/sys"));
+            if (paths.size() < style_.collapse || settings) {
                 continue;
             }
+            done = true;
             for (const std::string& path : paths) {
                 const Rule child = rules_[path];
                 Rule& rule = rules_[directory];
@@ -257,6 +283,7 @@ private:
                 rules_.erase(path);
             }
         }
+        return done;
     }
 
     std::uint64_t effective(std::string path) const
@@ -357,8 +384,8 @@ private:
         }));
     }
 
-    // It denies all that the profile does, opens no port that was not used and nothing that is withheld, and leaves
-    // alone where files are moved, which would want the same rights on both sides.
+    // It denies all that the profile does, opens no port that was not used and no protected directory that the profile
+    // does not open, and leaves alone where files are moved, which would want the same rights on both sides.
     bool harmless(const Offer& offer) const
     {
         const profile::Layer& layer = offer.layer;
@@ -373,14 +400,20 @@ private:
                                        const std::uint64_t rights = used == recording_.ports.end() ? 0 : used->second;
                                        return (rule.access & handledNet & ~rights) == 0;
                                    }) &&
-               std::ranges::none_of(out_.withheld,
-                                    [&layer](const Withheld& one) {
-                                        return (one.rights & grantedBy(layer, one.path)) != 0;
-                                    }) &&
+               std::ranges::all_of(protectedPaths,
+                                   [&](const Protected& one) { return opensNoMore(layer, std::string(one.path)); }) &&
+               std::ranges::all_of(layer.paths,
+                                   [&](const profile::PathRule& rule) { return opensNoMore(layer, rule.path); }) &&
                std::ranges::none_of(rules_, [&layer](const auto& item) {
                    const bool moves = (item.second.rights & landlock::maskOf(Kind::fs, "refer")) != 0;
                    return moves && grantedBy(layer, item.first) != 0;
                });
+    }
+
+    bool opensNoMore(const profile::Layer& layer, const std::string& path) const
+    {
+        const Protected* guard = protection(path);
+        return guard == nullptr || (grantedBy(layer, path) & ~effective(path) & ~(guard->read ? reading : 0)) == 0;
     }
 
     ordered_json ruleset()

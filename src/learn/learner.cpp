@@ -12,8 +12,8 @@ namespace {
 
 using landlock::Kind;
 
-// Beyond so many in one directory, everything that is directly in it counts as made by the run: it may make anything
-// there anyway.
+// Beyond so many in one directory, every file that is directly in it counts as made by the run: it may make anything
+// there anyway. Directories are kept by their names, for what is in those that were there before is not the run's.
 constexpr std::size_t maxMadeNames = 64;
 constexpr std::size_t maxMade = 65536;  // all together
 
@@ -86,17 +86,21 @@ void Learner::noteFile(const std::string& path, std::uint64_t rights)
     home.empty() ? note(path, {.rights = rights}) : note(home, {.beneath = rights});
 }
 
-void Learner::noteMade(const std::string& path)
+void Learner::noteMade(const std::string& path, bool directory)
 {
-    if (!homeOf(path).empty()) {
+    const std::string parent = profile::parentOf(path);
+    const std::string name = path.substr(path.rfind('/') + 1);
+    const auto siblings = made_.find(parent);
+    const bool many = siblings != made_.end() && siblings->second.size() > maxMadeNames;
+    if (many ? !directory || siblings->second.contains(name) : !homeOf(path).empty()) {
         return;
     }
-    std::set<std::string>& names = made_[profile::parentOf(path)];
     if (names_ >= maxMade) {
         ++run_.leftOut;
-    } else if (names.size() <= maxMadeNames && names.insert(path.substr(path.rfind('/') + 1)).second) {
-        ++names_;
+        return;
     }
+    made_[parent].insert(name);
+    ++names_;
 }
 
 void Learner::takePath(const oll_seen& event)
@@ -112,7 +116,7 @@ void Learner::takePath(const oll_seen& event)
             if (event.rights != 0) {
                 noteFile(profile::parentOf(path), event.rights);
             }
-            noteMade(path);
+            noteMade(path, (event.rights & landlock::maskOf(Kind::fs, "make_dir")) != 0);
             break;
         case OLL_ABOUT_OPENED:
             takeOpened(path, event.rights);

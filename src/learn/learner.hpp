@@ -30,7 +30,7 @@ public:
 private:
     void note(const std::string& path, const Used& used);
     void noteFile(const std::string& path, std::uint64_t rights);
-    void noteMade(const std::string& path);
+    void noteMade(const std::string& path, bool directory);
     void takePath(const oll_seen& event);
     void takeOpened(const std::string& path, std::uint64_t rights);
     // What the run had made, or what comes and goes by itself: the directory that it is in. "": neither.

@@ -2,6 +2,7 @@
 #include "learn/recording.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <bit>
@@ -310,9 +311,14 @@ Recording read(std::string_view text, std::string_view source)
 
 Recording readFile(const std::string& path)
 {
-    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (!file) {
+    const sys::Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat st {};
+    if (!file || fstat(file.get(), &st) != 0) {
         throw sys::errnoError(sys::printable(path));
+    }
+    // Nobody may write to a pipe, and a device may have no end.
+    if (!S_ISREG(st.st_mode)) {
+        throw sys::Error(sys::printable(path) + ": not a regular file");
     }
     return read(sys::readAll(file.get(), maxRecordingBytes, sys::printable(path)), sys::printable(path));
 }
@@ -353,6 +359,16 @@ ordered_json toJson(const Recording& recording)
         out["ports"].push_back({{"port", port}, {"rights", rightNames(Kind::net, rights)}});
     }
     return out;
+}
+
+std::string textOf(const Recording& recording)
+{
+    std::string text = toJson(recording).dump(1) + "\n";
+    if (text.size() > maxRecordingBytes) {
+        throw sys::Error("the recording would be larger than " + std::to_string(maxRecordingBytes) +
+                         " bytes; record into another file");
+    }
+    return text;
 }
 
 }  // namespace learn

@@ -16,7 +16,7 @@
 
 namespace learn {
 
-inline constexpr std::size_t maxRecordingBytes = 16 * 1024 * 1024;
+inline constexpr std::size_t maxRecordingBytes = 64 * 1024 * 1024;  // all below, however it is escaped
 inline constexpr std::size_t maxPaths = 16384;
 inline constexpr std::size_t maxPathBytes = 511;
 inline constexpr std::size_t maxPorts = 1024;
@@ -74,6 +74,9 @@ Recording read(std::string_view text, std::string_view source);
 Recording readFile(const std::string& path);
 
 nlohmann::ordered_json toJson(const Recording& recording);
+
+// The file's. Throws sys::Error where it could not be read again.
+std::string textOf(const Recording& recording);
 
 // Names of rights, in the table's order, and back. `kind`: of these alone.
 nlohmann::ordered_json rightNames(landlock::Kind kind, std::uint64_t rights);

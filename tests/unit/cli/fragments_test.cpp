@@ -3,6 +3,7 @@
 #include "cli/fragments.hpp"
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cli/request.hpp"
@@ -238,6 +239,50 @@ TEST_F(Fragments, OfAnInlineProfile)
     support::expectError([&] { ask(R"("noNewPrivileges":false,)"); }, "false is not allowed in an inline profile");
     settings_.allowInline = false;
     support::expectError([&] { ask(""); }, "switched off on this node");
+}
+
+// Each way to it is looked at, and none read it again.
+TEST_F(Fragments, AreReadOnceHoweverManyWaysLeadThere)
+{
+    put("a.json", R"(,"use":["b","c"])");
+    put("b.json", R"(,"use":["d"])");
+    put("c.json", R"(,"use":["d"])");
+    put("d.json", "");
+    std::vector<std::string> found;
+    const std::string text = R"({"use":["a","d"]})";
+    const profile::Profile profile = cli::loadWithFragments(
+        [&](const std::string& name) {
+            found.push_back(name);
+            return cli::findFragment(settings_, name);
+        },
+        "test", text,
+        [&](const std::vector<profile::Fragment>& fragments) {
+            return profile::load(text, "test", profile::Origin::nodeFile, 6, fragments);
+        },
+        profile::usesOf);
+    EXPECT_EQ(found, (std::vector<std::string>{"a", "b", "d", "c"}));
+    ASSERT_EQ(profile.fragments.size(), 4U);
+    EXPECT_EQ(profile.fragments[3].name, "d");
+    // Nor does it close a circle, but for who uses itself.
+    put("d.json", R"(,"use":["c"])");
+    expectProblem("\"a\"", start + "a > b > d > c > d: it uses itself");
+}
+
+TEST_F(Fragments, AreNoDevicesAndNotFromElsewhere)
+{
+    const std::string path = base_.path("second/fragments/a.json");
+    base_.directory("second/fragments");
+    if (mknod(path.c_str(), S_IFCHR | 0644, makedev(1, 5)) == 0) {  // /dev/zero
+        expectProblem("\"a\"", start + "a: " + path + ": not a regular file");
+        unlink(path.c_str());
+    }
+    ASSERT_EQ(mkdir(path.c_str(), 0755), 0);
+    expectProblem("\"a\"", start + "a: " + path + ": not a regular file");
+    ASSERT_EQ(rmdir(path.c_str()), 0);
+    base_.file("second/fragments/a.json", std::string("{\"abi\":6,\0}", 11));
+    expectProblem("\"a\"", start + "a: " + path);
+    base_.file("second/fragments/a.json", "{\"variable\":[{\"name\":\"v\",\"literal\":[\"/\xff\"]}]}");
+    expectProblem("\"a\"", start + "a: " + path);
 }
 
 }  // namespace

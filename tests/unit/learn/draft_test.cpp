@@ -189,7 +189,9 @@ TEST(Draft, WhatIsWrittenIsNotExecutedBecauseOfANeighbour)
 
 TEST(Draft, LibrariesAreAllowedAsAWhole)
 {
-    const Recording found = recording({{"/usr/lib/x86_64-linux-gnu/libc.so.6", {"read_file"}}});
+    Recording found = recording({{"/usr/lib/x86_64-linux-gnu/libc.so.6", {"read_file"}}});
+    EXPECT_EQ(rulesOf(whole(found)), (Rules{{"/usr/lib", {"read_file", "read_dir"}}}));
+    found.paths["/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"].rights = mask({"execute", "read_file"});
     EXPECT_EQ(rulesOf(whole(found)), (Rules{{"/usr/lib", {"execute", "read_file", "read_dir"}}}));
     const Recording writes = recording({{"/usr/lib/state", {"write_file"}}});
     EXPECT_EQ(rulesOf(whole(writes)), (Rules{{"/usr/lib/state", {"write_file"}}}));
@@ -307,6 +309,79 @@ TEST(Against, MovesAreDeniedThatNoRuleAllows)
                          R"(, "pathBeneath": [{"allowedAccess": ["refer"], "parent": ["/srv"]}])"),
               0u);
     EXPECT_EQ(deniedWith(R"({"handledAccessNet": ["bind_tcp"]})", ""), 0u);
+}
+
+// The rules that they share with the draft are no reason to open what it leaves alone.
+TEST(Draft, FragmentsOpenNoProtectedDirectory)
+{
+    const Recording seen = recording({{"/usr/share", {"read_dir"}},
+                                      {"/proc/meminfo", {"read_file"}},
+                                      {"/opt/x", {"read_file"}},
+                                      {"/proc", {"read_dir"}}});
+    const std::string both = R"("/usr/share","/opt/x","/proc")";
+    const auto uses = [&](const std::string& rights, const std::string& more, const Style& style = {}) {
+        Style with = style;
+        with.fragments = {allowing("f", rights, both + more)};
+        return policyOf(learn::draft(seen, with)).contains("use");
+    };
+    const std::string reads = R"("read_file","read_dir")";
+    EXPECT_TRUE(uses(reads, ""));
+    for (const char* path : {"/", "/etc", "/etc/ssl/private", "/home/me", "/run/docker", "/run/user/0", "/root"}) {
+        EXPECT_FALSE(uses(reads, R"(,")" + std::string(path) + "\"")) << path;
+    }
+    EXPECT_TRUE(uses(reads, R"(,"/etc")", {.into = {"/etc", "/etc/ssl", "/etc/ssl/private"}}));
+    EXPECT_FALSE(uses(reads, R"(,"/etc")", {.into = {"/etc"}}));
+    EXPECT_FALSE(uses(R"("read_file","read_dir","write_file")", ""));
+}
+
+TEST(Draft, NothingStandsForWhatIsAboveSomethingProtected)
+{
+    std::map<std::string, std::vector<std::string>> paths;
+    for (const char* directory : {"/etc/ssl/", "/run/user/1000/", "/proc/sys/"}) {
+        for (int i = 0; i < 20; ++i) {
+            paths[directory + std::string("f") + std::to_string(i)] = {"write_file"};
+        }
+    }
+    EXPECT_EQ(rulesOf(whole(recording(paths))).size(), 60u);
+}
+
+TEST(Draft, SettingsOfTheKernelAreWrittenOneByOne)
+{
+    std::map<std::string, std::vector<std::string>> paths;
+    for (const char* directory : {"/proc/sys/net/ipv4/", "/sys/fs/cgroup/x/"}) {
+        for (int i = 0; i < 20; ++i) {
+            paths[directory + std::to_string(i)] = {"write_file"};
+            paths[directory + std::string("r") + std::to_string(i)] = {"read_file"};
+        }
+    }
+    const Rules rules = rulesOf(whole(recording(paths)));
+    EXPECT_EQ(rules.size(), 42u);
+    EXPECT_EQ(rules.at("/sys/fs/cgroup/x"), (std::set<std::string>{"read_file"}));
+}
+
+// Others may have written it. Bounds on memory: as many directories as there are names in all paths would take more
+// than a gigabyte.
+TEST(Draft, OfDeepPathsIsMadeInTime)
+{
+    Recording deep = recording({});
+    for (std::size_t i = 0; i < learn::maxPaths; ++i) {
+        std::string path = "/" + std::to_string(i);
+        while (path.size() + 2 <= learn::maxPathBytes) {
+            path += "/x";
+        }
+        deep.paths[path].rights = landlock::groupRights(landlock::Group::all, landlock::Kind::fs, 9);
+    }
+    EXPECT_THROW(learn::draft(deep, {}), sys::Error);
+    std::string parents;
+    for (int i = 0; i < 4000; ++i) {
+        parents += (i == 0 ? "\"/" : ",\"/") + std::to_string(i) + "\"";
+    }
+    const profile::Profile profile =
+        profile::load(R"({"abi": 6, "ruleset": [{"handledAccessFs": ["abi.all"]}], "pathBeneath": [)"
+                      R"({"allowedAccess": ["read_file"], "parent": [)" +
+                          parents + "]}]}",
+                      "profile", profile::Origin::nodeFile, landlock::latestAbi);
+    EXPECT_EQ(denied(profile, deep).size(), learn::maxPaths);
 }
 
 }  // namespace

@@ -144,4 +144,83 @@ TEST(Learner, AddsToEarlierRuns)
     EXPECT_EQ(found.runs[1].added, 1u);
 }
 
+TEST(Learner, DoesNotKeepEverMoreDirectories)
+{
+    Learner learner;
+    learner.take(on("/tmp/before/x", readFile));
+    for (int i = 0; i < 1000; ++i) {
+        const std::string directory = "/tmp/" + std::to_string(i);
+        learner.take(made(directory, makeDir));
+        learner.take(made(directory + "/f"));
+        learner.take(on(directory + "/f", writeFile));
+        learner.take(made(directory, makeDir));
+    }
+    // What is in one that was there before is none of the run's, however many it has made beside it.
+    learner.take(on("/tmp/before/y", readFile));
+    const Recording found = learner.finish();
+    EXPECT_EQ(found.paths, (std::map<std::string, Used>{{"/tmp", {makeDir, writeFile | makeReg}},
+                                                        {"/tmp/before/x", {readFile, 0}},
+                                                        {"/tmp/before/y", {readFile, 0}}}));
+    EXPECT_TRUE(learn::gapsOf(found).empty());
+}
+
+TEST(Learner, SaysWhenItCannotKeepWhatWasMade)
+{
+    const auto gapsAfter = [](int directories) {
+        Learner learner;
+        for (int i = 0; i < directories; ++i) {
+            learner.take(made("/tmp/" + std::to_string(i), makeDir));
+        }
+        return learn::gapsOf(learner.finish()).size();
+    };
+    EXPECT_EQ(gapsAfter(65536), 0u);
+    EXPECT_EQ(gapsAfter(65537), 1u);
+}
+
+TEST(Learner, CountsPortsProgramsAndOpenFilesThatItHasNoRoomFor)
+{
+    Learner learner;
+    for (std::size_t i = 0; i < learn::maxPorts + 2; ++i) {
+        oll_seen bind = access(OLL_ABOUT_NET, "", 1);
+        bind.port = static_cast<std::uint32_t>(i);
+        learner.take(bind);
+        learner.take(bind);
+    }
+    EXPECT_EQ(learner.run().leftOut, 4u);
+    for (std::size_t i = 0; i < learn::maxPrograms + 3; ++i) {
+        oll_seen applied{};
+        applied.kind = OLL_SEEN_APPLIED;
+        std::strcpy(applied.program, ("/bin/" + std::to_string(i)).c_str());
+        learner.take(applied);
+    }
+    EXPECT_EQ(learner.run().leftOut, 7u);
+    for (std::size_t i = 0; i < learn::maxPaths + 5; ++i) {
+        learner.take(access(OLL_ABOUT_OPENED, "/dev/" + std::to_string(i), ioctlDev));
+    }
+    EXPECT_EQ(learner.run().leftOut, 12u);
+    const Recording found = learner.finish();
+    EXPECT_EQ(found.ports.size(), learn::maxPorts);
+    EXPECT_EQ(found.programs.size(), learn::maxPrograms);
+}
+
+// What the kernel calls nothing that a recording could hold must not make one that nobody can read.
+TEST(Learner, KeepsOnlyPathsThatARecordingCanHold)
+{
+    Learner learner;
+    for (const char* path : {"", "etc", "/a//b", "/a/../b", "/a/./b", "/a/", "/\xed\xa0\x80", "/\xf0\x82\x82\xac"}) {
+        learner.take(on(path, readFile));
+        learner.take(made(path));
+        oll_seen applied{};
+        applied.kind = OLL_SEEN_APPLIED;
+        std::strcpy(applied.program, path);
+        learner.take(applied);
+    }
+    EXPECT_EQ(learner.run().unnamed, 24u);
+    learner.take(on("/" + std::string(learn::maxPathBytes - 1, 'x'), readFile));
+    EXPECT_EQ(learner.run().unnamed, 24u);
+    const Recording found = learner.finish();
+    EXPECT_EQ(found.paths.size(), 1u);
+    EXPECT_EQ(learn::read(learn::textOf(found), "file"), found);
+}
+
 }  // namespace

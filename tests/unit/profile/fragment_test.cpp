@@ -210,4 +210,28 @@ TEST(UsingFragments, NoMoreThanCanBeRead)
     support::expectRejected({R"({"use":[")" + std::string(300, 'a') + "\"]}", "/use/0", "at most 128"});
 }
 
+// Both of them use it: it is merged once, with its variables, and a rule of it has one place.
+TEST(UsingFragments, ThatTwoWaysLeadTo)
+{
+    const std::string shared = R"({"ruleset":[{"handledAccessFs":["execute","read_file","write_file"]}],)"
+                               R"("variable":[{"name":"v","literal":["/x","/y"]}],)"
+                               R"("pathBeneath":[{"allowedAccess":["read_file"],"parent":["${v}","/lib"]}]})";
+    const std::vector<Fragment> fragments =
+        {fragment("a", R"({"use":["b","c"]})"),
+         fragment("b", R"({"use":["d"],"variable":[{"name":"v","literal":["/x"]}]})"),
+         fragment("c", R"({"use":["d"],"ruleset":[{"handledAccessFs":["execute","read_file","write_file"]}],)"
+                       R"("pathBeneath":[{"allowedAccess":["execute"],"parent":["/lib"]}]})"),
+         fragment("d", shared)};
+    const std::string expected = "fs=execute,write_file,read_file; /lib execute,read_file; /x read_file; /y read_file";
+    for (const char* uses : {R"(["a"])", R"(["b","c"])", R"(["c","b"])", R"(["d","a","d"])"}) {
+        const Profile profile = with(R"({"use":)" + std::string(uses) + "}", fragments);
+        const profile::Layer& found = profile.entries.at(0).layers.at(0);
+        EXPECT_EQ(support::text(found), expected) << uses;
+        ASSERT_EQ(found.paths.size(), 3U);
+        EXPECT_EQ(found.paths[0].pointer, "c#/pathBeneath/0/parent/0, d#/pathBeneath/0/parent/1") << uses;
+        EXPECT_EQ(found.paths[1].pointer, "d#/pathBeneath/0/parent/0") << uses;
+        EXPECT_EQ(profile.entries[0].layers.size(), 1U);
+    }
+}
+
 }  // namespace
