@@ -2,6 +2,7 @@
 // Preloaded into a program: it has no memory left for as long as the file /run/no-memory holds its pid, as a native
 // int. A resource limit does not show that: what was freed before is given out again.
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,9 +22,17 @@ void* realloc(void* old, std::size_t size) noexcept;
 namespace {
 
 const volatile int* whose = nullptr;
+int self = 0;  // a process that is confined may not ask
+
+void note()
+{
+    self = getpid();
+}
 
 __attribute__((constructor)) void look()
 {
+    note();
+    pthread_atfork(nullptr, nullptr, note);
     const int file = open("/run/no-memory", O_RDONLY | O_CLOEXEC);
     void* const mapped = mmap(nullptr, sizeof *whose, PROT_READ, MAP_SHARED, file, 0);
     if (mapped != MAP_FAILED) {
@@ -34,7 +43,7 @@ __attribute__((constructor)) void look()
 
 bool isLeft()
 {
-    if (whose == nullptr || *whose != getpid()) {
+    if (whose == nullptr || *whose != self) {
         return true;
     }
     errno = ENOMEM;

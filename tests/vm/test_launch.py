@@ -2,9 +2,11 @@
 """The launch applier: the entrypoint, and that nothing but a restricted entrypoint ever runs. Needs no BPF and no VM:
 tests/native runs this on the machine itself."""
 
+import collections
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import unittest
 
 import applier
 from cases import wait_for
-from containers import OCI_LANDLOCK, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
+from containers import BUILD, OCI_LANDLOCK, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
 
 FULL = os.environ.get("FULL") == "1"
 NATIVE = os.environ.get("OCI_LANDLOCK_NATIVE") == "1"
@@ -192,22 +194,22 @@ class Launch(TestCase):
                     start.wait(timeout=30)
                 self.assertNotIn("secret", container.output())
 
-    # Wherever the tracer is killed, the program has not run, or it runs restricted.
-    def test_the_tracer_is_killed_at_any_time(self):
-        outcomes = set()
+    def at_any_time(self, harm):
+        """How often the program has not run, and how often it ran restricted, where its tracer is harmed."""
+        outcomes = collections.Counter()
         for runtime in self.each_runtime():
             # In emulation each takes seconds, and the machine itself does them all.
             for step in range(40) if FULL or NATIVE else range(0, 40, 5):
                 bundle = self.annotated()
+                for hook in bundle.config["hooks"]["createRuntime"]:
+                    hook["env"] = [f"LD_PRELOAD={os.path.join(BUILD, 'tests', 'vm', 'libno-memory.so')}"]
                 with bundle.created(runtime, *READS) as container:
+                    self.assertEqual(container.code, 0, container.output())
                     [tracer] = tracers()
                     start = subprocess.Popen([runtime, "start", bundle.id], stdout=subprocess.DEVNULL,
                                              stderr=subprocess.DEVNULL)
                     time.sleep(step * 0.001)
-                    try:
-                        os.kill(tracer, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
+                    harm(tracer)
                     wait_for(lambda: container.state()["status"] == "stopped", "it ends")
                     try:
                         start.wait(timeout=1)
@@ -216,8 +218,28 @@ class Launch(TestCase):
                         start.wait()
                     output = [line for line in container.output().splitlines() if line.startswith("read ")]
                     self.assertIn(output, ([], [RESTRICTED]))
-                    outcomes.add(len(output))
-        self.assertIn(0, outcomes)
+                    outcomes[len(output)] += 1
+        return outcomes
+
+    # Wherever the tracer is killed, the program has not run, or it runs restricted.
+    def test_the_tracer_is_killed_at_any_time(self):
+        def kill(tracer):
+            try:
+                os.kill(tracer, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.assertGreater(self.at_any_time(kill)[0], 0)
+
+    def test_the_tracer_has_no_memory_at_any_time(self):
+        """Not a byte is to be had from then on."""
+        with open("/run/no-memory", "wb") as file:
+            file.write(struct.pack("i", 0))
+        self.addCleanup(os.unlink, file.name)
+
+        def starve(tracer):
+            with open(file.name, "r+b") as written:
+                written.write(struct.pack("i", tracer))
+        self.assertGreater(self.at_any_time(starve)[0], 0)
 
     def test_signals_before_and_after(self):
         for runtime in self.each_runtime():
@@ -274,6 +296,27 @@ class Launch(TestCase):
             bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
                 {"names": ["landlock_restrict_self", "socketpair", "recvmsg"], "action": "SCMP_ACT_ERRNO"}]}
             self.assertEqual(bundle.run(runtime, *READS).stdout, RESTRICTED + "\n")
+
+    @unittest.skipUnless(os.path.exists("/sys/kernel/security/apparmor"), "AppArmor is off in this kernel")
+    def test_apparmor(self):
+        """A profile that denies what the handing over needs: the entrypoint does not run, and the log says why; one
+        that allows it, as the engines' do, is none in the way."""
+        rules = "file, capability, network inet, signal, ptrace, mount, umount, pivot_root,"
+        for name, more in (("test-without-unix", ""), ("test-with-unix", "network unix, unix,")):
+            # Without `abi` the parser takes an old kernel's word for what can be denied.
+            text = f"abi <kernel>,\nprofile {name} flags=(attach_disconnected,mediate_deleted) {{ {rules} {more} }}"
+            loaded = command("apparmor_parser", "-r", "-K", input=text)
+            self.assertEqual(loaded.returncode, 0, loaded.stderr)
+            self.addCleanup(command, "apparmor_parser", "-R", "-K", input=text)
+            for runtime in self.each_runtime():
+                bundle = self.annotated()
+                bundle.config["process"]["apparmorProfile"] = name
+                result = bundle.run(runtime, *READS)
+                if more:
+                    self.assertEqual(result.stdout, RESTRICTED + "\n", result)
+                else:
+                    self.assertEqual(result.stdout, "", result)
+                    self.assertNotEqual(result.returncode, 0)
 
     def test_hooks_of_the_bundle_are_free(self):
         for runtime in self.each_runtime():
