@@ -24,15 +24,20 @@ using namespace std::chrono_literals;
 const serve::Form form{"/metrics", "text/x-of-ours"};
 constexpr const char* usual = "GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n";
 
-sys::Fd connectTo(const serve::Page& page)
+sys::Fd connectTo(unsigned port)
 {
     sys::Fd made(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(static_cast<std::uint16_t>(page.port()));
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
     EXPECT_EQ(connect(made.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     return made;
+}
+
+sys::Fd connectTo(const serve::Page& page)
+{
+    return connectTo(page.port());
 }
 
 void say(const sys::Fd& to, std::string_view what)
@@ -119,12 +124,9 @@ TEST(Page, OneThatIsLarge)
     await(page, "There is more than 33554432 bytes of it.\n");
 }
 
-TEST(Page, WhatIsNoRequestForIt)
+const std::vector<std::pair<std::string, const char*>>& wrongRequests()
 {
-    serve::Page page("127.0.0.1:0", form);
-    ASSERT_TRUE(page.show("one 1\n"));
-    await(page, "one 1\n");
-    const std::pair<std::string, const char*> cases[] =
+    static const std::vector<std::pair<std::string, const char*>> cases =
         {{"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found"},
          {"GET /metrics/ HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found"},
          {"GET /../metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found"},
@@ -135,10 +137,48 @@ TEST(Page, WhatIsNoRequestForIt)
          {"GET /metrics HTTP/9.9\r\n\r\n", "HTTP/1.1 400 Bad Request"},
          {"GET /" + std::string(9000, 'a'), "HTTP/1.1 431 Request Header Fields Too Large"},
          {"GET /metrics HTTP/1.1\r\nA: " + std::string(9000, 'a'), "HTTP/1.1 431 Request Header Fields Too Large"}};
-    for (const auto& [request, status] : cases) {
+    return cases;
+}
+
+TEST(Page, WhatIsNoRequestForIt)
+{
+    serve::Page page("127.0.0.1:0", form);
+    ASSERT_TRUE(page.show("one 1\n"));
+    await(page, "one 1\n");
+    for (const auto& [request, status] : wrongRequests()) {
         EXPECT_EQ(statusOf(ask(page, request)), status) << request.substr(0, 40);
     }
     EXPECT_EQ(bodyOf(ask(page, usual)), "one 1\n");
+}
+
+// As the process does it, in this one: sanitizers do not fit into the memory that it has.
+TEST(Answers, ToRequestsOfAllKinds)
+{
+    const sys::Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    ASSERT_EQ(listen(listener.get(), 64), 0);
+    ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    int channel[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
+    const sys::Fd mine(channel[0]);
+    sys::Fd theirs(channel[1]);
+    std::jthread server([&] {
+        serve::answerAll(listener.get(), theirs.get(), form);
+        theirs.reset();
+    });
+    std::vector<sys::Fd> silent;
+    for (std::size_t i = 0; i < serve::maxConnections * 2; ++i) {
+        silent.push_back(connectTo(ntohs(address.sin_port)));
+        const auto& [request, status] = wrongRequests()[i % wrongRequests().size()];
+        const sys::Fd connection = connectTo(ntohs(address.sin_port));
+        say(connection, request);
+        EXPECT_EQ(statusOf(all(connection)), status) << request.substr(0, 40);
+    }
+    shutdown(mine.get(), SHUT_RDWR);
 }
 
 TEST(Page, ARequestInPieces)
