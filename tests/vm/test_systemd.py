@@ -177,6 +177,7 @@ class Events(unittest.TestCase):
         systemctl("daemon-reload")
         systemctl("start", LOADER, UNIT)
         systemctl("start", EVENTS)
+        wait_for(lambda: self.journal("watching"), "it watches", 120)
         bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
         self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
         bundle.annotate(profile(program("/bin/target")))
