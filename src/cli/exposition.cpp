@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/exposition.hpp"
 
+#include "sys/error.hpp"
 #include "sys/file.hpp"
 #include "sys/json.hpp"
 
