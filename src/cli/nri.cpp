@@ -207,7 +207,7 @@ int runNri(const Arguments& arguments)
     }
     if (sys::Fd socket = inheritedSocket()) {
         Visible visible(program, "");
-        plugin.connected = [&] { visible.show(true); };
+        plugin.configured = [&] { visible.show(true); };
         nri::Plugin(std::move(plugin)).serve(std::move(socket));
         return exitOk;
     }

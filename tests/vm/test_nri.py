@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import unittest
@@ -130,25 +131,17 @@ class Nri(PodTestCase):
             process.wait()
 
     def test_upgrade(self):
-        """A plugin of another version goes on, and is found."""
-        with open(PROGRAM, "rb") as file:
-            program = file.read()
+        """A plugin of before goes on, and is found by the version that it says."""
         version = command(PROGRAM, "--version").stdout.split()[-1]
-        other = version[:-1] + chr(ord(version[-1]) + 1)
-        self.addCleanup(self.replace_program, program)
-        self.replace_program(program.replace(version.encode() + b"\0", other.encode() + b"\0"))
-        with self.enabled(), self.plugin():
+        with self.enabled(), self.plugin() as process:
             self.assertPlugin("ok", "the plugin at /run/nri/nri.sock is connected")
-            self.replace_program(program)
-            self.assertPlugin("note", f"the plugin that runs is of version {other}, this is {version}: its hooks call")
+            path = f"{PRESENCE}/{process.pid}"
+            write(path, read(path).replace(f'"{version}"', '"0.0.9"'))
+            shutil.copy(PROGRAM, PROGRAM + ".new")
+            os.rename(PROGRAM + ".new", PROGRAM)
+            self.assertPlugin("note", f"the plugin that runs is of version 0.0.9, this is {version}: its hooks call what")
             with self.pod(PLAIN, {KEY: "web"}) as pod:
                 self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
-
-    def replace_program(self, content):
-        with open(PROGRAM + ".new", "wb") as file:
-            file.write(content)
-        os.chmod(PROGRAM + ".new", 0o755)
-        os.rename(PROGRAM + ".new", PROGRAM)
 
     def test_pod(self):
         """Whom it is meant for, by names and whole profiles, without a runtime class and without containerd's
