@@ -54,7 +54,16 @@ Findings examine()
     append(all, kernelFindings(launch));
     append(all, bootFindings(files, launch));
     append(all, nodeFindings(settings, launch));
-    append(all, engine::findings(files, {.launch = launch.has_value(), .baseline = settings.baseline.has_value()}));
+    engine::Needs needs{.launch = launch.has_value(),
+                        .baseline = settings.baseline.has_value(),
+                        .version = versionString};
+    try {
+        needs.plugins = nri::allRunning();
+    } catch (...) {
+        needs.plugins.reset();
+        all.push_back(sys::notLookedAt("engines.nri", "the plugin of NRI", std::current_exception()));
+    }
+    append(all, engine::findings(files, needs));
     return all;
 }
 

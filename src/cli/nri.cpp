@@ -11,14 +11,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <optional>
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"
 #include "cli/settings.hpp"
 #include "nri/plugin.hpp"
+#include "nri/presence.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
+#include "version.hpp"
 
 namespace cli {
 
@@ -83,10 +87,50 @@ bool everyContainer(const std::string& program)
     return readSettings().baseline.has_value();
 }
 
+// What `doctor` sees of us. Where it cannot be written, containers get their sandboxes all the same.
+class Visible {
+public:
+    Visible(std::string program, std::string socket)
+        : what_{.version = versionString, .program = std::move(program), .socket = std::move(socket)}
+    {
+        trying([this] { presence_.emplace(); });
+        show(false);
+    }
+
+    void show(bool connected)
+    {
+        what_.connected = connected;
+        if (presence_ && what_ != shown_) {
+            trying([this] {
+                presence_->say(what_);
+                shown_ = what_;
+            });
+        }
+    }
+
+private:
+    static void trying(const std::function<void()>& action)
+    {
+        try {
+            action();
+        } catch (const sys::Error& error) {
+            sys::tell(LOG_WARNING,
+                      std::string("NRI: `oci-landlock doctor` does not see this plugin as it is: ") + error.what());
+        }
+    }
+
+    nri::Running what_;
+    nri::Running shown_;
+    std::optional<nri::Presence> presence_;
+};
+
 // What fails again and again is said once.
 class Service {
 public:
-    Service(nri::Options options, std::string path) : path_(std::move(path)), plugin_(withConnected(std::move(options)))
+    Service(nri::Options options, std::string path)
+        : path_(std::move(path)),
+          visible_(options.program, path_),
+          plugin_(withConnected(std::move(options)))
     {
     }
 
@@ -100,8 +144,10 @@ public:
             }
             try {
                 plugin_.serve(std::move(socket));
+                visible_.show(false);
                 say(LOG_INFO, "the engine is gone");
             } catch (const sys::Error& error) {
+                visible_.show(false);
                 say(LOG_ERR, error.what());
                 sleep(1);  // it would not take us any sooner
             }
@@ -111,7 +157,10 @@ public:
 private:
     nri::Options withConnected(nri::Options options)
     {
-        options.connected = [this] { say(LOG_INFO, "connected to " + sys::printable(path_)); };
+        options.connected = [this] {
+            visible_.show(true);
+            say(LOG_INFO, "connected to " + sys::printable(path_));
+        };
         return options;
     }
 
@@ -125,6 +174,7 @@ private:
 
     std::string path_;
     std::string said_;
+    Visible visible_;
     nri::Plugin plugin_;
 };
 
@@ -156,6 +206,8 @@ int runNri(const Arguments& arguments)
         throw UsageError("--index takes two digits");
     }
     if (sys::Fd socket = inheritedSocket()) {
+        Visible visible(program, "");
+        plugin.configured = [&] { visible.show(true); };
         nri::Plugin(std::move(plugin)).serve(std::move(socket));
         return exitOk;
     }

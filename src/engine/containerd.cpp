@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // containerd: runtime handlers of its CRI plugin, each with annotations that it lets pass, and with a base
-// specification that has the hooks or a runtime that adds them.
+// specification that has the hooks or a runtime that adds them; or our plugin of its NRI, for which see nri.cpp.
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -24,6 +24,7 @@ using Strings = std::vector<std::string>;
 constexpr const char* mainFile = "/etc/containerd/config.toml";
 constexpr const char* cri2 = "io.containerd.grpc.v1.cri";
 constexpr const char* cri3 = "io.containerd.cri.v1.runtime";
+constexpr const char* nriPlugin = "io.containerd.nri.v1.nri";
 constexpr std::size_t maxImports = 64;
 constexpr unsigned usualFileLimit = 1024;  // what `ctr oci spec` sets, and no container wants
 
@@ -73,11 +74,14 @@ public:
                 lookAt(name, handler);
             }
         }
-        if (!any) {
+        Findings plugin = nriFindings(files_, needs_, settledNri());
+        if (!any && plugin.empty() && needs_.plugins) {
             add("containerd", Severity::note,
                 "containerd is here, and none of its runtime handlers runs the hook: no pod gets a sandbox",
                 "see \"containerd and Kubernetes\" in docs/hooks.md");
-        } else {
+        }
+        append(findings_, std::move(plugin));
+        if (any) {
             lookForRunc();
         }
         return std::move(findings_);
@@ -114,6 +118,13 @@ private:
                             return name == "cri" || name == cri2 || name == cri3;
                         });
             const json& plugins = at(settings, "plugins");
+            readNri(at(plugins, nriPlugin), path);
+            if (std::ranges::find(off, nriPlugin) != off.end()) {
+                withoutNri_ = path;
+            }
+            if (const std::string socket = textOf(at(at(settings, "grpc"), "address")); !socket.empty()) {
+                nri_.engineSocket = socket;
+            }
             for (const char* plugin : {cri2, cri3}) {
                 const json& engine = at(at(plugins, plugin), "containerd");
                 if (!textOf(at(engine, "default_runtime_name")).empty()) {
@@ -147,6 +158,42 @@ private:
             add("containerd", Severity::problem,
                 std::string("containerd's configuration cannot be read: ") + error.what(), "mend it, and ask again");
         }
+    }
+
+    void readNri(const json& table, const std::string& path)
+    {
+        if (!table.is_object()) {
+            return;
+        }
+        nri_.file = path;
+        if (const json& disable = at(table, "disable"); disable.is_boolean()) {
+            nri_.on = disable == false;
+        }
+        if (const json& disable = at(table, "disable_connections"); disable.is_boolean()) {
+            nri_.startedElsewhere = disable == false;
+        }
+        if (const std::string socket = textOf(at(table, "socket_path")); !socket.empty()) {
+            nri_.socket = socket;
+        }
+        if (const std::string directory = textOf(at(table, "plugin_path")); !directory.empty()) {
+            nri_.plugins = directory;
+        }
+    }
+
+    NriSettings settledNri() const
+    {
+        NriSettings settled = nri_;
+        if (!withoutNri_.empty()) {
+            settled.on = false;
+            settled.file = withoutNri_;
+        }
+        if (!settled.on && version_ >= 3) {
+            settled.on = true;  // only containerd 2 reads such a file
+        }
+        if (settled.file.empty()) {
+            settled.file = mainFile;
+        }
+        return settled;
     }
 
     // Whoever made it wanted the hook.
@@ -310,6 +357,8 @@ private:
     const Needs& needs_;
     Findings findings_;
     std::map<std::string, Handler> handlers_;
+    NriSettings nri_;
+    std::string withoutNri_;  // the file that has it in disabled_plugins
     std::string usual_ = "runc";
     unsigned version_ = 1;
     std::set<std::string> seen_;

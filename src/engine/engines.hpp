@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/files.hpp"
+#include "nri/presence.hpp"
 #include "sys/finding.hpp"
 
 namespace engine {
@@ -11,12 +12,28 @@ namespace engine {
 struct Needs {
     bool launch = false;    // the applier: it wants its poststart hook
     bool baseline = false;  // the hook must run for every container
+    std::string version;    // of this program
+    // The plugins of NRI that run; std::nullopt: it cannot be told.
+    std::optional<std::vector<nri::Running>> plugins = std::vector<nri::Running>();
+};
+
+// What containerd is told about plugins. Paths are as a file has them.
+struct NriSettings {
+    std::optional<bool> on;  // std::nullopt: up to containerd's version
+    std::string socket = "/run/nri/nri.sock";
+    std::string plugins = "/opt/nri/plugins";
+    bool startedElsewhere = true;  // it takes plugins that it has not started itself
+    std::string file;              // where that is said, or would be
+    std::string engineSocket = "/run/containerd/containerd.sock";
 };
 
 // Each is empty where the engine is not there. What cannot be read is a finding.
 sys::Findings podmanFindings(const Files& files, const Needs& needs);
 sys::Findings containerdFindings(const Files& files, const Needs& needs);
 sys::Findings dockerFindings(const Files& files, const Needs& needs);
+
+// Of our plugin; empty where nobody has set it up.
+sys::Findings nriFindings(const Files& files, const Needs& needs, const NriSettings& settings);
 
 // All of them, and a note where there is none.
 sys::Findings findings(const Files& files, const Needs& needs);

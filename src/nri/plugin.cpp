@@ -120,6 +120,9 @@ void Plugin::handle(Connection& connection, const Call& call)
         return;
     }
     connection.answer(call.stream, answer);
+    if (call.method == "Configure") {
+        options_.configured();
+    }
     if (synchronizedNow) {
         options_.connected();
     }

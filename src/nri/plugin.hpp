@@ -26,7 +26,8 @@ struct Options {
     // the container.
     std::function<bool()> everyone;
     std::function<void(const std::string& line)> warn;
-    std::function<void()> connected = [] {};  // the engine has taken the plugin, and shows it what it creates
+    std::function<void()> configured = [] {};  // the engine knows what the plugin is to see
+    std::function<void()> connected = [] {};   // and shows it; not every engine says so to a plugin that it has started
 };
 
 class Plugin {

@@ -108,9 +108,9 @@ def node_ready():
 
 
 class Cluster:
-    """containerd is there by now."""
+    """containerd is there by now. `driver`: who makes cgroups."""
 
-    def __init__(self):
+    def __init__(self, driver="cgroupfs"):
         os.makedirs(STATE, exist_ok=True)
         write("/etc/cni/net.d/10-pods.conflist", NETWORK)
         command("ip", "address", "add", ADDRESS + "/32", "dev", "lo", check=True)
@@ -122,7 +122,7 @@ class Cluster:
         write(f"{STATE}/tokens", f"{TOKEN},administrator,1,system:masters\n")
         write(f"{STATE}/resolv.conf", "")
         write(f"{STATE}/kubelet.json", {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs",
+            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": driver,
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"}, "failSwapOn": False, "makeIPTablesUtilChains": False,
             "enableControllerAttachDetach": False, "resolvConf": f"{STATE}/resolv.conf",

@@ -105,10 +105,12 @@ class Tenants:
         return state["message"]
 
 
-@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
-@unittest.skipIf(SYSTEMD, "systemd is the init; here the cgroups of pods are kubelet's")
-@applier.inject_only("what containerd does with others is in test_containerd")
-class Kubernetes(Tenants, TestCase):
+class ByHand(Tenants, TestCase):
+    """A node that was set up by the guide."""
+
+    driver = "cgroupfs"
+    settings = ()  # blocks of containerd's, for this driver
+
     @classmethod
     def setUpClass(cls):
         # As systemd starts it.
@@ -116,9 +118,9 @@ class Kubernetes(Tenants, TestCase):
         cls.addClassCleanup(cls.store.close)
         cls.store.start(applier.supervisor)
         cls.addClassCleanup(applier.supervisor.stop)
-        containerd.set_up()
+        containerd.set_up(cls.settings)
         cls.addClassCleanup(containerd.Daemon.stop)
-        cls.cluster = cluster.Cluster()
+        cls.cluster = cluster.Cluster(cls.driver)
         cls.addClassCleanup(cls.cluster.stop)
         cls.cluster.start()
         for _, text, _ in guide("yaml administrator", GUIDE):
@@ -131,6 +133,11 @@ class Kubernetes(Tenants, TestCase):
         wait_for(lambda: not status()["containers"], "the pods are gone")
         self.assertNothingLeft()
 
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipIf(SYSTEMD, "systemd is the init; see Systemd")
+@applier.inject_only("what containerd does with others is in test_containerd")
+class Kubernetes(ByHand):
     def test_pod(self):
         """Each container has what is meant for it: by a profile's name, by a whole one, an init container too."""
         allowing = json.dumps(profile(entry(rules=policy(read=["/bin", "/etc"], write=["/dev"]))))
@@ -338,6 +345,69 @@ class Kubernetes(Tenants, TestCase):
             self.assertRegex(described, "(?m)^" + re.escape(line).replace(r"\[\.\.\.\]", ".*") + "$")
         shipped = read(os.path.join(SOURCE, "hooks", "kubernetes", "runtimeclass.yaml"))
         self.assertEqual(re.sub("^#.*\n", "", shipped, flags=re.M), files["administrator"])
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("what containerd does with others is in test_containerd")
+class Systemd(ByHand):
+    """A kubelet that has systemd make the cgroups of its pods."""
+
+    driver = "systemd"
+    settings = guide("toml systemd") if HERE else ()
+
+    def slice(self, name, kind):
+        """The directory of this pod."""
+        uid = api("GET", f"{PODS}/{name}")["metadata"]["uid"].replace("-", "_")
+        return f"/sys/fs/cgroup/kubepods.slice/kubepods-{kind}.slice/kubepods-{kind}-pod{uid}.slice"
+
+    def test_pod(self):
+        """Profiles by name and whole ones, and sessions; a neighbour is free. Each stays below its pod, with its
+        limits. When the pod is deleted, nothing is left."""
+        limits = {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}}
+        names = ("web", "db", "helper")
+        self.begin("shop", {KEY + "/web": "web", KEY + "/db": INLINE},
+                   *(container(name, resources=limits) for name in names))
+        self.assertEqual(self.first("shop", *names), [RESTRICTED, RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in names], [RESTRICTED, RESTRICTED, FREE])
+        self.assertEqual(self.known(), ["default/shop/db", "default/shop/web"])
+        pod = self.slice("shop", "burstable")
+        self.assertEqual([read(f"{pod}/{file}").strip() for file in ("memory.max", "cpu.max")],
+                         [str(3 * 64 << 20), "150000 100000"])
+        for name in names:
+            scope = f"{pod}/cri-containerd-{self.identity('shop', name)}.scope"
+            self.assertEqual([read(f"{scope}/{file}").strip() for file in ("memory.max", "cpu.max")],
+                             [str(64 << 20), "50000 100000"], name)
+            self.assertIn("sleep", [read(f"/proc/{pid}/comm").strip() for pid in read(f"{scope}/cgroup.procs").split()])
+        self.end("shop")
+        wait_for(lambda: not os.path.exists(pod), "the pod's cgroup is gone")
+        self.assertEqual(status()["containers"], [])
+
+    def test_memory(self):
+        """A session that takes more than its container may have is killed; the container goes on, restricted."""
+        self.begin("shop", {KEY: "web"}, container("web", resources={"limits": {"memory": "32Mi"}}))
+        self.assertEqual(self.first("shop", "web"), [RESTRICTED])
+        done = kubectl("exec", "shop", "--", "/bin/sh", "-c", "x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done")
+        self.assertEqual(done.returncode, 128 + signal.SIGKILL, done.stderr)
+        scope = f"{self.slice('shop', 'burstable')}/cri-containerd-{self.identity('shop', 'web')}.scope"
+        self.assertNotIn("oom_kill 0", read(scope + "/memory.events").splitlines())
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        self.assertEqual(statuses("shop")["web"]["restartCount"], 0)
+
+    def test_handler_of_the_other_driver(self):
+        """The guide's other handler, which it gives no SystemdCgroup: outside of its pod, and doctor says so."""
+        classes = "/apis/node.k8s.io/v1/runtimeclasses"
+        api("POST", classes, {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "wrapped"},
+                              "handler": "wrapped"})
+        self.addCleanup(api, "DELETE", classes + "/wrapped")
+        found = {name: item for name, item in doctor()[1].items() if name.startswith("containerd")}
+        self.assertEqual(problems(found), ["containerd.cgroups"])
+        self.assertIn("the handler wrapped makes cgroups in another way", found["containerd.cgroups"]["message"])
+        self.begin("shop", {KEY: "web"}, container("web"), handler="wrapped")
+        self.assertEqual(self.first("shop", "web"), [RESTRICTED])
+        inside, = [path for path, _, _ in os.walk("/sys/fs/cgroup")
+                   if self.identity("shop", "web") in os.path.basename(path)]
+        self.assertEqual(os.path.dirname(inside), "/sys/fs/cgroup")
 
 
 PINS = "/sys/fs/bpf/oci-landlock"

@@ -5,12 +5,15 @@
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import unittest
 
 from cases import wait_for
 from containers import PROGRAM, command, node_log
-from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SYSTEMD, Daemon, PodTestCase, guide, read, set_up)
+from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SETTINGS, SYSTEMD, Daemon, PodTestCase, guide, read, set_up,
+                             write)
 
 if HERE:
     import cri
@@ -19,6 +22,17 @@ if HERE:
 PLAIN = "runc"
 PLUGINS = "/opt/nri/plugins"
 KEY = "io.landlock.profile"
+PRESENCE = "/run/oci-landlock/nri"
+# What `systemctl enable` makes.
+ENABLED = "/etc/systemd/system/multi-user.target.wants/oci-landlock-nri.service"
+
+
+def alive(pid):
+    """And no zombie."""
+    try:
+        return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def has_nri():
@@ -47,6 +61,87 @@ class Nri(PodTestCase):
         finally:
             process.kill()
             process.wait()
+
+    @contextlib.contextmanager
+    def enabled(self):
+        write(ENABLED, "")
+        try:
+            yield
+        finally:
+            os.unlink(ENABLED)
+
+    @contextlib.contextmanager
+    def settings(self, line, instead):
+        """containerd runs by these meanwhile."""
+        before = read(SETTINGS)
+        self.assertIn(line, before)
+
+        def run_by(wanted):
+            Daemon.stop()
+            write(SETTINGS, wanted)
+            Daemon.start()
+        run_by(before.replace(line, instead))
+        try:
+            yield
+        finally:
+            run_by(before)
+
+    def assertPlugin(self, severity, message):
+        """What doctor says of it, and of nothing else in containerd anything bad."""
+        found = self.assertDoctorSays(*(["containerd.nri"] if severity == "problem" else []))["containerd.nri"]
+        self.assertEqual(found["severity"], severity, found)
+        self.assertIn(message, found["message"])
+
+    def test_doctor(self):
+        """It finds that it works, and why not; and says nothing where nobody wants a plugin."""
+        self.assertNotIn("containerd.nri", self.assertDoctorSays())
+        with self.enabled():
+            self.assertPlugin("problem", "oci-landlock-nri.service is enabled, and no plugin runs: pods without a handler")
+            with self.plugin():
+                self.assertPlugin("ok", "the plugin at /run/nri/nri.sock is connected")
+                Daemon.stop()
+                wait_for(lambda: "the engine is gone" in node_log(), "the plugin has seen that", 60)
+                self.assertPlugin("note", "containerd does not run")
+                before = node_log().count("NRI: connected")
+                Daemon.start()
+                wait_for(lambda: node_log().count("NRI: connected") > before, "the plugin is connected", 60)
+                self.assertPlugin("ok", "the plugin at /run/nri/nri.sock is connected")
+            self.assertPlugin("problem", "is enabled, and no plugin runs")
+        with self.plugin():
+            self.assertPlugin("note", "nothing starts it after the next boot")
+
+    def test_doctor_of_settings(self):
+        """What containerd is told otherwise. Pods do without a sandbox then, and doctor is right."""
+        off = "containerd runs, and listens for no plugin at /run/nri/nri.sock: before version 2 its NRI is off unless "
+        process = subprocess.Popen([PROGRAM, "nri"], stdin=subprocess.DEVNULL)
+        try:
+            for line, instead, message in (
+                    ("  disable = false\n", "", off),
+                    ("  disable = false\n", "  disable = true\n", "containerd's NRI is off by " + SETTINGS),
+                    ("  disable = false\n", "  disable = false\n  disable_connections = true\n",
+                     "containerd takes no plugin that it has not started itself"),
+                    ('"/run/nri/nri.sock"', '"/run/nri/other.sock"',
+                     "containerd listens for plugins at /run/nri/other.sock, and the plugin that runs looks at /run/nri/")):
+                with self.subTest(instead), self.settings(line, instead):
+                    self.assertPlugin("problem", message)
+                    with self.pod(PLAIN, {KEY: "web"}) as pod:
+                        self.assertEqual(self.outcome(pod, "web"), FREE)
+        finally:
+            process.kill()
+            process.wait()
+
+    def test_upgrade(self):
+        """A plugin of before goes on, and is found by the version that it says."""
+        version = command(PROGRAM, "--version").stdout.split()[-1]
+        with self.enabled(), self.plugin() as process:
+            self.assertPlugin("ok", "the plugin at /run/nri/nri.sock is connected")
+            path = f"{PRESENCE}/{process.pid}"
+            write(path, read(path).replace(f'"{version}"', '"0.0.9"'))
+            shutil.copy(PROGRAM, PROGRAM + ".new")
+            os.rename(PROGRAM + ".new", PROGRAM)
+            self.assertPlugin("note", f"the plugin that runs is of version 0.0.9, this is {version}: its hooks call what")
+            with self.pod(PLAIN, {KEY: "web"}) as pod:
+                self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
 
     def test_pod(self):
         """Whom it is meant for, by names and whole profiles, without a runtime class and without containerd's
@@ -88,6 +183,13 @@ class Nri(PodTestCase):
             Daemon.start()
             with self.pod(PLAIN, {KEY: "web"}) as pod:
                 self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
+            self.assertPlugin("ok", "the plugin that containerd has started is connected")
+            running, = (int(name) for name in os.listdir(PRESENCE))
+            os.kill(running, signal.SIGKILL)
+            wait_for(lambda: not alive(running), "the plugin is gone", 60)
+            self.assertPlugin("problem", "containerd does not run the plugin /opt/nri/plugins/90-oci-landlock")
+            with self.pod(PLAIN, {KEY: "web"}) as pod:
+                self.assertEqual(self.outcome(pod, "web"), FREE)
         finally:
             Daemon.stop()
             os.unlink(PLUGINS + "/90-oci-landlock")

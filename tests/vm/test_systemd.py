@@ -217,6 +217,10 @@ class Nri(unittest.TestCase):
                     self.assertIn(b"RegisterPlugin", connection.recv(4096))
                 os.unlink(SOCKET)
         self.assertEqual(active(NRI), ("active", "running"))
+        # What doctor sees of it, written from where the unit leaves it.
+        pid = systemctl("show", "--property=MainPID", "--value", NRI).strip()
+        said = json.loads(contents("/run/oci-landlock/nri/" + pid))
+        self.assertEqual((said["program"], said["socket"], said["connected"]), ("/usr/bin/oci-landlock", SOCKET, False))
 
 
 @unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")

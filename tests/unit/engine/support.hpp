@@ -56,7 +56,7 @@ inline std::string wrong(const sys::Findings& findings)
 class Node {
 public:
     engine::Files files() const { return engine::Files(base_.path()); }
-    std::string file(const std::string& path, std::string_view content) const { return base_.file(path, content); }
+    std::string file(const std::string& path, std::string_view content = "") const { return base_.file(path, content); }
     std::string directory(const std::string& path) const { return base_.directory(path); }
     void link(const std::string& path, const std::string& to) const { base_.link(path, to); }
     void remove(const std::string& path) const { std::filesystem::remove_all(base_.path(path)); }

@@ -125,6 +125,7 @@ public:
                                         return everyone;
                                     },
                                 .warn = [this](const std::string& line) { warnings.push_back(line); },
+                                .configured = [this] { ++configured; },
                                 .connected = [this] { ++connected; }});
             try {
                 plugin.serve(sys::Fd(theirs));
@@ -203,6 +204,7 @@ public:
     std::string registered;
     std::vector<std::string> warnings;  // to be read after finish()
     std::string failure;
+    int configured = 0;
     int connected = 0;
     bool everyone = false;
     bool everyoneFails = false;
@@ -276,6 +278,9 @@ TEST(NriTest, RegistersAndSubscribes)
     pbf_reader answer(engine.ask("Configure", ""));
     // Stop and remove of pods, creation and after it, removal.
     EXPECT_EQ(engine.ask("Configure", ""), std::string("\x10\x9e\x08"));
+    engine.finish();
+    EXPECT_EQ(engine.configured, 2);
+    EXPECT_EQ(engine.connected, 0);
 }
 
 TEST(NriTest, AnswersACreation)
@@ -387,6 +392,7 @@ TEST(NriTest, TellsOfThoseThatHadAsked)
     EXPECT_EQ(engine.ask("Synchronize", known), std::string("\x10\x01"));
     EXPECT_EQ(engine.ask("Synchronize", ""), "");
     engine.finish();
+    EXPECT_EQ(engine.configured, 0);
     EXPECT_EQ(engine.connected, 1);
     ASSERT_EQ(engine.warnings.size(), 11u);
     EXPECT_TRUE(engine.warnings[0].starts_with("pod default/shop, container c0: asks for a sandbox"));
