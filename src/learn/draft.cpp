@@ -246,8 +246,9 @@ private:
             toDo(profile::parentOf(path));
         }
         // What is added meanwhile is less deep.
-        for (const auto& [level, paths] : directories) {
-            for (const std::string& directory : paths) {
+        while (!directories.empty()) {
+            const auto level = directories.extract(directories.begin());
+            for (const std::string& directory : level.mapped()) {
                 if (directory != "/" && protection(directory) == nullptr && collapseOne(directory)) {
                     toDo(profile::parentOf(directory));
                 }

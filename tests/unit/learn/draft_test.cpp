@@ -336,6 +336,11 @@ TEST(Draft, FragmentsOpenNoProtectedDirectory)
 
 TEST(Draft, NothingStandsForWhatIsAboveSomethingProtected)
 {
+    std::map<std::string, std::vector<std::string>> top;
+    for (int i = 0; i < 20; ++i) {
+        top["/" + std::to_string(i)] = {"read_file"};
+    }
+    EXPECT_EQ(rulesOf(whole(recording(top), {.into = {"/"}})).size(), 20u);
     std::map<std::string, std::vector<std::string>> paths;
     for (const char* directory : {"/etc/ssl/", "/run/user/1000/", "/proc/sys/"}) {
         for (int i = 0; i < 20; ++i) {
