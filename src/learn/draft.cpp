@@ -249,7 +249,7 @@ private:
         while (!directories.empty()) {
             const auto level = directories.extract(directories.begin());
             for (const std::string& directory : level.mapped()) {
-                if (directory != "/" && protection(directory) == nullptr && collapseOne(directory)) {
+                if (protection(directory) == nullptr && collapseOne(directory)) {
                     toDo(profile::parentOf(directory));
                 }
             }
@@ -314,8 +314,7 @@ private:
             all |= effective(path);
         }
         for (const std::string& path : moved) {
-            const Protected* guard = protection(path);
-            if (guard == nullptr && moved.size() > 1 && effective(path) != all) {
+            if (moved.size() > 1 && effective(path) != all) {
                 rules_[path].rights |= all;
                 rules_[path].why.insert("files were moved between it and others");
             }

@@ -419,6 +419,24 @@ class Learn(TestCase):
             wrong = oci_landlock("learn", *words, self.recording)
             self.assertEqual(wrong.returncode, 1)
             self.assertIn("/paths/0/path: must be an absolute path", wrong.stderr)
+        with open(self.recording, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "runs": [{}] * 256}, file)
+        full = oci_landlock("learn", "record", "x", "--output", self.recording)
+        self.assertEqual((full.returncode, "has 256 runs, and no room for another" in full.stderr), (1, True), full)
+        together = oci_landlock("learn", "profile", self.recording, self.recording)
+        self.assertEqual((together.returncode, together.stdout), (1, ""))
+        self.assertIn("more than 256 runs or 64 programs", together.stderr)
+        for option in ("--into", "--program"):
+            relative = oci_landlock("learn", "profile", option, "run", self.recording)
+            self.assertEqual((relative.returncode, relative.stdout), (2, ""))
+            self.assertIn(f"{option} wants an absolute path", relative.stderr)
+        os.unlink(self.recording)
+        os.mkfifo(self.recording)
+        for words in (("learn", "profile", self.recording), ("learn", "record", "x", "--output", self.recording),
+                      ("check", "--against", self.recording, f"{DIRECTORY}/nginx.json")):
+            pipe = oci_landlock(*words)
+            self.assertGreater(pipe.returncode, 0)
+            self.assertIn("not a regular file", pipe.stderr)
 
     def test_the_guide(self):
         bundle = Bundle(os.path.join(self.directory, "bundle"))

@@ -267,6 +267,11 @@ TEST(Draft, WhatAProfileCannotHoldIsAnError)
         paths["/etc/" + std::to_string(i)] = {"read_file"};
     }
     EXPECT_THROW(learn::draft(recording(paths), {}), sys::Error);
+    paths.clear();
+    for (int i = 0; i < 1000; ++i) {
+        paths["/etc/" + std::to_string(i) + std::string(400, 'x')] = {"read_file"};
+    }
+    EXPECT_THROW(learn::draft(recording(paths), {}), sys::Error);
 }
 
 TEST(Against, SaysWhatEachEntryWouldDeny)
