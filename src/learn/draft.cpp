@@ -246,9 +246,10 @@ private:
             toDo(profile::parentOf(path));
         }
         // What is added meanwhile is less deep.
-        for (const auto& [level, paths] : directories) {
-            for (const std::string& directory : paths) {
-                if (directory != "/" && protection(directory) == nullptr && collapseOne(directory)) {
+        while (!directories.empty()) {
+            const auto level = directories.extract(directories.begin());
+            for (const std::string& directory : level.mapped()) {
+                if (protection(directory) == nullptr && collapseOne(directory)) {
                     toDo(profile::parentOf(directory));
                 }
             }
@@ -313,8 +314,7 @@ private:
             all |= effective(path);
         }
         for (const std::string& path : moved) {
-            const Protected* guard = protection(path);
-            if (guard == nullptr && moved.size() > 1 && effective(path) != all) {
+            if (moved.size() > 1 && effective(path) != all) {
                 rules_[path].rights |= all;
                 rules_[path].why.insert("files were moved between it and others");
             }

@@ -34,7 +34,7 @@ std::string textIn(const char (&field)[size])
 bool isNameable(const std::string& path)
 {
     try {
-        return path.starts_with('/') && path.size() <= maxPathBytes && profile::lexicalPath(path) == path &&
+        return path.size() <= maxPathBytes && profile::lexicalPath(path) == path &&
                !nlohmann::json(path).dump().empty();
     } catch (const nlohmann::json::type_error&) {
         return false;

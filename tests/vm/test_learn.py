@@ -11,7 +11,8 @@ import tempfile
 import time
 
 import applier
-from containers import OCI_LANDLOCK, Bundle, TestCase, command, follow, install_profiles, oci_landlock
+from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, oci_landlock, policy,
+                        profile)
 from direct import FULL, await_true
 from test_events import watching
 
@@ -324,6 +325,85 @@ class Learn(TestCase):
         rights = {item["path"]: item["rights"] for item in result["paths"]}
         self.assertEqual((rights["/etc/secret"], rights["/allowed/file"]), (["read_file"], ["read_file"]))
 
+    def test_audited(self):
+        """What an audited entry would deny is recorded like all else: nothing is refused, and enforced, the profile that
+        is made of it denies nothing."""
+        def drive(container):
+            await_true(lambda: container.state()["status"] == "stopped", "it is done", 120)
+            self.assertEqual(container.output(), "secret\ndone\n")
+
+        def prepared():
+            bundle = self.prepared()
+            bundle.script("entrypoint.sh", "cat /etc/secret; echo x > /tmp/x; cat /tmp/x > /opt/open/x; echo done\n")
+            return bundle
+        bundle = prepared()
+        rules = policy(read=["/bin"], write=["/dev"])
+        bundle.annotate(profile({**entry(rules=rules), "mode": "audit"}))
+        recording = self.learn(bundle, drive, "/entrypoint.sh")
+        self.assertEqual(set(recording["runs"][0]), {"began", "ended", "container", "added"})
+        self.assertEqual(recording["programs"], ["/usr/bin/dash"])
+        paths = {item["path"]: item for item in recording["paths"]}
+        self.assertEqual(paths["/etc/secret"]["rights"], ["read_file"])
+        self.assertEqual(paths["/tmp"], {"path": "/tmp", "rights": ["make_reg"], "beneath": ["write_file", "read_file"]})
+        self.profile()
+        self.same_run(prepared(), drive, "/entrypoint.sh")
+
+    def test_replicas(self):
+        """Containers that are called alike are one run, which ends with the last of them. Recorded apart, they say the
+        same together."""
+        def prepared(name, path):
+            bundle = self.prepared()
+            bundle.id = f"{os.path.basename(self.directory)}-{name}"
+            for each in ("one", "two", "late"):
+                bundle.write(f"opt/{each}", f"{each}\n")
+            bundle.script("entrypoint.sh", f"cat {path}; sleep 0; until [ -e /opt/go ]; do sleep 0.2; done; cat /opt/late\n")
+            return bundle
+
+        def alone(bundle, file):
+            self.recording = os.path.join(self.directory, file)
+
+            def drive(container):
+                bundle.write("opt/go", "")
+                container.wait_for("late")
+            return {item["path"] for item in self.learn(bundle, drive, "/entrypoint.sh")["paths"]}
+        one, two = prepared("one", "/opt/one"), prepared("two", "/opt/two")
+        with self.recorder(os.path.basename(self.directory)) as recorder:
+            with two.running("crun", "/entrypoint.sh") as second:
+                second.wait_for("two")
+                with one.running("crun", "/entrypoint.sh") as first:
+                    first.wait_for("one")
+                    await_true(lambda: f"recording {one.id}" in recorder.said(), "it has met both")
+                await_true(lambda: one.id not in oci_landlock("status").stdout, "the first is gone")
+                time.sleep(3)
+                two.write("opt/go", "")
+                second.wait_for("late")
+            self.assertEqual(recorder.wait(), 0, recorder.said())
+        run, = self.recorded()["runs"]
+        self.assertEqual(run["container"], f"{one.id}, {two.id}")
+        both = {item["path"] for item in self.recorded()["paths"]}
+        self.assertLessEqual({"/opt/one", "/opt/two", "/opt/late"}, both)
+        together = self.recording
+        found = [alone(prepared("three", "/opt/one"), "one.json"), alone(prepared("four", "/opt/two"), "two.json")]
+        self.assertNotIn("/opt/two", found[0])
+        self.assertEqual(found[0] | found[1], both)
+        files = [os.path.join(self.directory, name) for name in ("one.json", "two.json")]
+        made = oci_landlock("learn", "profile", "--explain", *files)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("two.json: adds 1 facts\n", made.stderr)
+        path = os.path.join(self.directory, "both.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(made.stdout)
+        for recording in (together, *files):
+            against = oci_landlock("check", "--against", recording, path)
+            self.assertEqual((against.returncode, "would deny nothing" in against.stdout), (0, True), against)
+        # What one of them alone has shown is not enough for the other.
+        self.recording = files[0]
+        made = oci_landlock("learn", "profile", files[0])
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(made.stdout)
+        against = oci_landlock("check", "--against", files[1], path)
+        self.assertEqual((against.returncode, "read_file /opt/two" in against.stdout), (1, True), against)
+
     def test_refusals(self):
         """No container, no place for the file, no recording."""
         with self.recorder("nobody") as recorder:
@@ -339,6 +419,24 @@ class Learn(TestCase):
             wrong = oci_landlock("learn", *words, self.recording)
             self.assertEqual(wrong.returncode, 1)
             self.assertIn("/paths/0/path: must be an absolute path", wrong.stderr)
+        with open(self.recording, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "runs": [{}] * 256}, file)
+        full = oci_landlock("learn", "record", "x", "--output", self.recording)
+        self.assertEqual((full.returncode, "has 256 runs, and no room for another" in full.stderr), (1, True), full)
+        together = oci_landlock("learn", "profile", self.recording, self.recording)
+        self.assertEqual((together.returncode, together.stdout), (1, ""))
+        self.assertIn("more than 256 runs or 64 programs", together.stderr)
+        for option in ("--into", "--program"):
+            relative = oci_landlock("learn", "profile", option, "run", self.recording)
+            self.assertEqual((relative.returncode, relative.stdout), (2, ""))
+            self.assertIn(f"{option} wants an absolute path", relative.stderr)
+        os.unlink(self.recording)
+        os.mkfifo(self.recording)
+        for words in (("learn", "profile", self.recording), ("learn", "record", "x", "--output", self.recording),
+                      ("check", "--against", self.recording, f"{DIRECTORY}/nginx.json")):
+            pipe = oci_landlock(*words)
+            self.assertGreater(pipe.returncode, 0)
+            self.assertIn("not a regular file", pipe.stderr)
 
     def test_the_guide(self):
         bundle = Bundle(os.path.join(self.directory, "bundle"))

@@ -57,6 +57,10 @@ TEST_F(Fragments, AreFoundInOrderAndOnce)
     ASSERT_EQ(profile.fragments.size(), 3U);
     EXPECT_EQ(profile.fragments[0].path, base_.path("second/fragments/a.toml"));
     EXPECT_EQ(profile.fragments[2].path, base_.path("first/fragments/c.json"));
+    // `learn profile` puts these into documents.
+    for (const char* name : {"a b.json", ".json", ".hidden.json", "x\"],\"abi\":[\".json", "README", "d.json~"}) {
+        base_.file("second/fragments/" + std::string(name), "{}");
+    }
     EXPECT_EQ(cli::fragmentNames(settings_), (std::vector<std::string>{"a", "b", "c"}));
 }
 

@@ -267,6 +267,11 @@ TEST(Draft, WhatAProfileCannotHoldIsAnError)
         paths["/etc/" + std::to_string(i)] = {"read_file"};
     }
     EXPECT_THROW(learn::draft(recording(paths), {}), sys::Error);
+    paths.clear();
+    for (int i = 0; i < 1000; ++i) {
+        paths["/etc/" + std::to_string(i) + std::string(400, 'x')] = {"read_file"};
+    }
+    EXPECT_THROW(learn::draft(recording(paths), {}), sys::Error);
 }
 
 TEST(Against, SaysWhatEachEntryWouldDeny)
@@ -336,6 +341,11 @@ TEST(Draft, FragmentsOpenNoProtectedDirectory)
 
 TEST(Draft, NothingStandsForWhatIsAboveSomethingProtected)
 {
+    std::map<std::string, std::vector<std::string>> top;
+    for (int i = 0; i < 20; ++i) {
+        top["/" + std::to_string(i)] = {"read_file"};
+    }
+    EXPECT_EQ(rulesOf(whole(recording(top), {.into = {"/"}})).size(), 20u);
     std::map<std::string, std::vector<std::string>> paths;
     for (const char* directory : {"/etc/ssl/", "/run/user/1000/", "/proc/sys/"}) {
         for (int i = 0; i < 20; ++i) {

@@ -218,6 +218,11 @@ TEST(Learner, KeepsOnlyPathsThatARecordingCanHold)
     EXPECT_EQ(learner.run().unnamed, 24u);
     learner.take(on("/" + std::string(learn::maxPathBytes - 1, 'x'), readFile));
     EXPECT_EQ(learner.run().unnamed, 24u);
+    oll_seen endless = on("", readFile);
+    std::memset(endless.path, 'x', sizeof endless.path);
+    endless.path[0] = '/';
+    learner.take(endless);
+    EXPECT_EQ(learner.run().unnamed, 25u);
     const Recording found = learner.finish();
     EXPECT_EQ(found.paths.size(), 1u);
     EXPECT_EQ(learn::read(learn::textOf(found), "file"), found);

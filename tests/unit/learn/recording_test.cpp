@@ -101,6 +101,7 @@ TEST(Recording, RefusesWhatIsNone)
         {R"({"version": 1, "paths": [{"path": "/a"}, {"path": "/a"}]})", "twice"},
         {R"({"version": 1, "paths": [{"path": "/a", "rights": ["bind_tcp"]}]})", "no such right"},
         {R"({"version": 1, "ports": [{"port": 65536}]})", "/port"},
+        {R"({"version": 1, "ports": [{"port": 1}, {"port": 1}]})", "twice"},
         {R"({"version": 1, "scopes": [1]})", "must be a string"},
         {R"({"version": 1, "runs": [{"late": 1}]})", "true or false"},
         {R"({"version": 1, "runs": [{"lost": -1}]})", "lost"},
