@@ -148,6 +148,11 @@ class Runtime(TestCase):
             self.assertIn(result.stdout, (RESTRICTED, ""), result.stderr)
             self.assertEqual(result.returncode == 0, result.stdout == RESTRICTED)
 
+    @staticmethod
+    def waits(pid):
+        with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+            return re.search("epoll|futex", file.read())
+
     def terminated(self, program, bundle):
         """How `run` ends when its container was told to. By `kill`: whether a runtime passes on what it is sent itself
         depends on how far it has come, and that it is the runtime is to be seen."""
@@ -158,6 +163,8 @@ class Runtime(TestCase):
                 self.assertNotIn("oci-landlock", os.readlink(f"/proc/{process.pid}/exe"))
                 # What is ready may be faster than its runtime, which has not written it down then.
                 wait_for(lambda: '"running"' in command(program, "state", bundle.id).stdout, "it runs")
+                # An init that dies before crun waits for it is waited for in vain.
+                wait_for(lambda: self.waits(process.pid), "its runtime waits")
                 command(program, "kill", bundle.id, "TERM", check=True)
                 return process.wait(30)
             finally:

@@ -99,4 +99,15 @@ TEST(Guide, FragmentsAreValid)
     EXPECT_GE(fragments().size(), 8u);
 }
 
+// Where private keys of servers lie, only the fragment that says so may lead.
+TEST(Guide, FragmentsOpenNoPrivateKeys)
+{
+    for (const profile::Fragment& fragment : fragments()) {
+        for (const char* open : {"\"/etc/ssl\"", "\"/etc/pki\"", "\"/etc/pki/tls\"", "/private\"", "\"/\""}) {
+            EXPECT_FALSE(fragment.text.contains(open)) << fragment.path << " opens " << open;
+        }
+        EXPECT_EQ(fragment.text.contains("\"/etc\""), fragment.name == "read-system") << fragment.path;
+    }
+}
+
 }  // namespace

@@ -222,6 +222,8 @@ TEST(Page, WhoReadsNothingHoldsNobodyUp)
     for (int i = 0; i < 8; ++i) {
         lazy.push_back(connectTo(page));
         say(lazy.back(), usual);
+        char first = 0;  // it is being answered
+        ASSERT_EQ(recv(lazy.back().get(), &first, 1, 0), 1);
     }
     ASSERT_TRUE(page.show("two 2\n"));
     await(page, "two 2\n");
