@@ -190,7 +190,9 @@ private:
     void tellOne(const oll_seen& event)
     {
         const auto known = containers_.find(event.cgroup_id);
-        say(describe(event, known == containers_.end() ? nullptr : &known->second, offset_), event.cgroup_id);
+        const bool isKnown = known != containers_.end();
+        // What comes late is counted for nobody: it would be kept for ever.
+        say(describe(event, isKnown ? &known->second : nullptr, offset_), isKnown ? event.cgroup_id : 0);
     }
 
     void judge(const oll_seen& used)
