@@ -62,10 +62,10 @@ protected:
 
 TEST_F(Nri, NobodyHasSetItUp)
 {
-    EXPECT_EQ(wrong(look({{}})), "note containerd");
+    EXPECT_EQ(wrong(look(std::vector<Running>{})), "note containerd");
     node_.file("opt/nri/plugins/10-of-others");
     node_.file("etc/systemd/system/multi-user.target.wants/oci-landlock.service");
-    EXPECT_EQ(wrong(look({{}})), "note containerd");
+    EXPECT_EQ(wrong(look(std::vector<Running>{})), "note containerd");
 }
 
 TEST_F(Nri, Works)
@@ -186,7 +186,7 @@ TEST_F(Nri, CannotBeTold)
               "note containerd.nri: the plugin of containerd's NRI cannot be looked at: /proc/net/unix is not there\n");
     node_.file("opt/nri/plugins");
     node_.remove(pluginUnit);
-    EXPECT_EQ(wrong(look({{}})), "note containerd");
+    EXPECT_EQ(wrong(look(std::vector<Running>{})), "note containerd");
 }
 
 }  // namespace
