@@ -2,6 +2,7 @@
 """Real containers for the tests in this directory. Runs inside the VM, as root."""
 
 import atexit
+import collections
 import contextlib
 import itertools
 import json
@@ -26,9 +27,16 @@ RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
 
 
+# The last ones that complained or failed, for whoever reads why a test did.
+complaints = collections.deque(maxlen=4)
+
+
 def command(*words, timeout=120, **options):
     """Runs a host command; its output is text."""
-    return subprocess.run(words, capture_output=True, text=True, timeout=timeout * PATIENCE, **options)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout * PATIENCE, **options)
+    if done.returncode or done.stderr:
+        complaints.append(f"{' '.join(words)[:200]}: exit status {done.returncode}\n{str(done.stderr)[-500:]}")
+    return done
 
 
 def oci_landlock(*words, **options):
