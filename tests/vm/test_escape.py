@@ -432,11 +432,12 @@ class Hooks(TestCase):
                 bundle.hooks("createRuntime", "poststop")
                 # createContainer hooks are found from outside, startContainer hooks inside.
                 inside = bundle.script(
-                    "hook.sh", f"exec >> /tmp/hooks; /bin/target {SECRET} + nnp; /bin/probe {SECRET}")
+                    "hook.sh", f"cat > /dev/null; exec >> /tmp/hooks; /bin/target {SECRET} + nnp; /bin/probe {SECRET}")
                 hook(bundle, "startContainer", inside)
                 hook(bundle, "startContainer", "/bin/target", "exec", inside)
                 target = bundle.path("bin/target")
                 hook(bundle, "createContainer", target, "exec", "/bin/sh", "-c",
+                     "cat > /dev/null; "
                      f"{target} read {bundle.path('etc/secret')} + nnp > {bundle.path('tmp/created')}")
                 result = bundle.run(runtime, "/bin/target", "read", "/etc/secret")
                 self.assertEqual(lines(result), [RESTRICTED])
@@ -454,6 +455,7 @@ class Hooks(TestCase):
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         inside = bundle.script("hook.sh", f"""
+            cat > /dev/null
             exec < /dev/null > /tmp/left 2>&1
             /bin/target {SECRET}
             ( {WAIT}; exec /bin/target {SECRET} ) &

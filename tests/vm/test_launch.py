@@ -321,9 +321,11 @@ class Launch(TestCase):
     def test_hooks_of_the_bundle_are_free(self):
         for runtime in self.each_runtime():
             bundle = self.annotated()
+            # A hook that ends before crun has told it the state is one that has failed.
             bundle.config["hooks"]["startContainer"] = [
-                {"path": "/bin/sh", "args": ["sh", "-c", "cat /etc/secret > /tmp/seen"]}]
-            self.assertEqual(bundle.run(runtime, *READS).stdout, RESTRICTED + "\n")
+                {"path": "/bin/sh", "args": ["sh", "-c", "cat > /dev/null; cat /etc/secret > /tmp/seen"]}]
+            result = bundle.run(runtime, *READS)
+            self.assertEqual(result.stdout, RESTRICTED + "\n", result.stderr)
             with open(bundle.path("tmp/seen"), encoding="utf-8") as file:
                 self.assertEqual(file.read(), "secret\n")
 

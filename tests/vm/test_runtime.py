@@ -199,7 +199,7 @@ class Runtime(TestCase):
         for _ in self.each_real():
             bundle = self.plain(PROFILE)
             marks = [os.path.join(bundle.directory, name) for name in ("first", "second")]
-            other = [{"path": "/bin/touch", "args": ["touch", mark]} for mark in marks]
+            other = [{"path": "/usr/bin/tee", "args": ["tee", mark]} for mark in marks]
             bundle.config["hooks"] = {"prestart": [other[0]], "createRuntime": [other[1]]}
             bundle.save()
             result = command(RUNTIME, "run", "-b", bundle.directory, bundle.id)
