@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What `oci-landlock learn record` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
+ * What `oci-landlock learn` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
  * would be asked for them; and `oci-landlock events`, at those that audited entries select. Each is told once, by
  * whichever task and however often it is done, as long as the same entries are about it.
  *
