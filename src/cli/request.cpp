@@ -97,8 +97,8 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
                          ": inline profiles are switched off on this node; name a "
                          "profile from its profile directories");
     }
-    const ProfileFile file = inlined ? ProfileFile{"annotation " + request.profileKey, wanted}
-                                     : findProfile(settings, wanted);
+    const ProfileFile file =
+        inlined ? ProfileFile{"annotation " + request.profileKey, wanted} : findProfile(settings, wanted);
     profile::Profile own =
         readProfile(settings, file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse);
     if (request.digest) {

@@ -201,9 +201,9 @@ std::optional<Left> stop(const Subject& subject, std::chrono::seconds patience)
     const auto end = std::chrono::steady_clock::now() + patience;
     while (!ended(file)) {
         if (std::chrono::steady_clock::now() >= end) {
-            throw sys::Error("the recorder of " + textOf(subject) + " has not ended within " +
-                             std::to_string(patience.count()) +
-                             " s; it writes the recording when it does, and `learn profile` says whether that is whole");
+            throw sys::Error(
+                "the recorder of " + textOf(subject) + " has not ended within " + std::to_string(patience.count()) +
+                " s; it writes the recording when it does, and `learn profile` says whether that is whole");
         }
         std::this_thread::sleep_for(lookAgain);
     }

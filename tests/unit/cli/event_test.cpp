@@ -70,7 +70,8 @@ TEST(Event, NamesTheContainerAndTheProcess)
 TEST(Event, RecordersKnowWhoAsksForThem)
 {
     EXPECT_EQ(webServer().learn, "");
-    for (const auto& [about, learn] : {std::pair{R"({"learn": "rollout"})", "rollout"}, std::pair{R"({"learn": 1})", ""}}) {
+    for (const auto& [about, learn] :
+         {std::pair{R"({"learn": "rollout"})", "rollout"}, std::pair{R"({"learn": 1})", ""}}) {
         oll_record record{};
         std::strcpy(record.about, about);
         EXPECT_EQ(cli::named(record).learn, learn);

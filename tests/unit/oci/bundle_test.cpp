@@ -252,8 +252,11 @@ TEST(Annotations, AskToBeRecorded)
     for (const auto& [annotations, expected] : all) {
         EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
     }
-    support::expectError([] { request({{"io.landlock.learn/web", "w"}}); },
-                         "annotation io.landlock.learn/<container>: this runtime does not say which");
+    support::expectError(
+        [] {
+            request({{"io.landlock.learn/web", "w"}});
+        },
+        "annotation io.landlock.learn/<container>: this runtime does not say which");
 }
 
 TEST(Annotations, UnknownOnesAreRefused)
