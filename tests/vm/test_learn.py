@@ -16,7 +16,6 @@ import applier
 from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, node_log, oci_landlock,
                         policy, profile)
 from direct import FULL, await_true
-from test_errors import settings
 from test_events import watching
 
 DIRECTORY = "/etc/oci-landlock/profiles"
@@ -717,13 +716,15 @@ class Learn(TestCase):
         result = own.run("crun", "/bin/probe", "read", "/etc/secret")
         self.assertIn("read /etc/secret: Permission denied", result.stdout + result.stderr)
         # No baseline is taken away, and none is widened.
-        with settings('{"baseline": "base", "allowInline": false}'):
-            with open(f"{DIRECTORY}/base.json", "w", encoding="utf-8") as file:
-                json.dump(profile(entry(name="base", rules=policy(read=["/bin"]))), file)
-            self.addCleanup(os.unlink, f"{DIRECTORY}/base.json")
-            based = asking("rollout")
-            result = based.run("crun", "/bin/probe", "read", "/etc/secret")
-            self.assertIn("read /etc/secret: Permission denied", result.stdout + result.stderr)
+        for name, text in (("profiles/base.json", profile(entry(name="base", rules=policy(read=["/bin", "/usr/bin"])))),
+                           ("config.json", {"baseline": "base", "allowInline": False})):
+            with open(f"/etc/oci-landlock/{name}", "w", encoding="utf-8") as file:
+                json.dump(text, file)
+        self.addCleanup(os.unlink, "/etc/oci-landlock/profiles/base.json")
+        based = asking("rollout")
+        result = based.run("crun", "/bin/probe", "read", "/etc/secret")
+        os.unlink("/etc/oci-landlock/config.json")
+        self.assertIn("read /etc/secret: Permission denied", result.stdout + result.stderr, node_log())
         # Of a pod, by container.
         web, db = (asking("rollout", **{"io.kubernetes.cri.container-name": name}) for name in ("web", "db"))
         for bundle in (web, db):
