@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What `oci-landlock learn record` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
+ * What `oci-landlock learn` looks on with: what restricted tasks do, in Landlock's own rights, where Landlock
  * would be asked for them; and `oci-landlock events`, at those that audited entries select. Each is told once, by
  * whichever task and however often it is done, as long as the same entries are about it.
  *
@@ -14,12 +14,14 @@
 
 /* include/linux/fs.h, linux/mount.h */
 #define FMODE_BACKING 0x2000000
+#define FMODE_CREATED 0x100000
 #define SB_NOUSER (1UL << 31)
 #define S_PRIVATE (1 << 9)
 #define MNT_INTERNAL 0x4000
 
 /* asm-generic/fcntl.h, ioctls.h; linux/fs.h, net.h, in.h */
 #define O_TMPFILE_ALONE 020000000
+#define O_TRUNC 01000
 #define FIONBIO 0x5421
 #define FIONCLEX 0x5450
 #define FIOCLEX 0x5451
@@ -243,12 +245,17 @@ static __always_inline void at_file_open(const __u64 *arguments, int result)
 {
 	struct file *file = (void *)arguments[0];
 	__u32 mode = BPF_CORE_READ((struct file___with_flags *)file, f_mode);
+	__u32 flags = BPF_CORE_READ((struct file___with_flags *)file, f_flags);
+	__u64 rights = open_rights(file);
 
 	if (mode & FMODE_BACKING)
 		return;
-	if (BPF_CORE_READ((struct file___with_flags *)file, f_flags) & O_TMPFILE_ALONE)
+	/* Nobody is asked for a file that was just made: but the next run may find it there. */
+	if (learning && (mode & FMODE_CREATED) && (flags & O_TRUNC))
+		rights |= FS_TRUNCATE;
+	if (flags & O_TMPFILE_ALONE)
 		used_file(OLL_ABOUT_MADE, file, 0, result);
-	used_file(OLL_ABOUT_FS, file, open_rights(file), result);
+	used_file(OLL_ABOUT_FS, file, rights, result);
 }
 
 USE(file_open, 1)

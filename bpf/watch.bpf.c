@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What `oci-landlock events` and `oci-landlock learn record` look on with. They bring these programs and take them away
+ * What `oci-landlock events` and `oci-landlock learn` look on with. They bring these programs and take them away
  * with themselves; they decide nothing, and the selector does not know of them. They read its maps, and what happens
  * to be told by tell(), by Landlock's tracepoints (Linux 7.3), or else by what Landlock's own hooks return; to learn,
  * by what is asked of any security module.

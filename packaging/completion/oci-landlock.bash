@@ -10,7 +10,7 @@ _oci_landlock()
     else
         case ${COMP_WORDS[1]}:$previous in
         check:--abi | check:--can | check:--port) return ;;
-        learn:--collapse) return ;;
+        learn:--annotation | learn:--collapse) return ;;
         learn:--into) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         learn:--output | learn:--program) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         check:--against) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
@@ -48,9 +48,10 @@ _oci_landlock()
         load) words='--applier --check --help' ;;
         events) words='--container --count --help --json --kind --listen --share --since' ;;
         learn)
-            words='--collapse --explain --help --incomplete --into --no-use --omit --output --program --toml'
+            words='--annotation --collapse --explain --help --incomplete --into --no-use --omit --output --program'
+            words+=' --toml'
             if [ "$COMP_CWORD" -eq 2 ]; then
-                words+=' record profile'
+                words+=' record start stop profile'
             elif [[ $current != -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -f -- "$current") && return
             fi

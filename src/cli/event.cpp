@@ -196,6 +196,7 @@ Named named(const oll_record& record)
     out.report = parsed(textIn(record.report));
     copyText(out.name, out.report, "profile");
     copyText(out.name, about, "digest");
+    out.learn = sys::stringIn(about, "learn");
     return out;
 }
 

@@ -10,10 +10,12 @@
 
 namespace cli {
 
-// A container as events name it: "container", "names", "profile", "digest"; `report`: as in Known.
+// A container as events name it: "container", "names", "profile", "digest"; `report`: as in Known; `learn`: its
+// io.landlock.learn, empty without one.
 struct Named {
     nlohmann::ordered_json name = nlohmann::ordered_json::object();
     nlohmann::json report;
+    std::string learn;
 };
 
 // From its record; nothing in it is trusted to be of any form.

@@ -19,6 +19,7 @@
 #include "confine/parser.hpp"
 #include "container/process.hpp"
 #include "landlock/ruleset.hpp"
+#include "learn/background.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
 #include "oci/bundle.hpp"
@@ -66,6 +67,20 @@ profile::Profile profileOf(confine::Parser& parser, const Settings& settings,
         auditAll(all);
     }
     return all;
+}
+
+// What asks to be recorded does not start unrecorded. `launch`: why this node has that applier.
+void requireRecorder(const oci::Request& request, const std::optional<std::string>& launch)
+{
+    requireLearnName(request);
+    const std::string where = "annotation " + sys::printable(request.learnKey) + ": ";
+    if (launch) {
+        throw sys::Error(where + "with the launch applier nothing can be recorded; " + *launch);
+    }
+    if (!learn::watched({.name = *request.learn, .annotation = true})) {
+        throw sys::Error(where + "nobody records " + *request.learn + "; run `oci-landlock learn start --annotation " +
+                         *request.learn + " --output FILE` first");
+    }
 }
 
 void createByLaunch(const oci::State& state, const oci::Bundle& bundle, const container::Process& init,
@@ -150,6 +165,9 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
     if (state.pid <= 1) {
         throw sys::Error("the state names no process of the container; use the hook as createRuntime or prestart");
     }
+    if (request && request->learn) {
+        requireRecorder(*request, launch);
+    }
     const unsigned abi = landlock::kernelAbi();
     if (abi == 0) {
         throw sys::Error("Landlock is off on this kernel; boot with landlock in lsm=");
@@ -176,7 +194,7 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
                                     .label = label,
                                     .digest = digest,
                                     .report = outcomeOf(profile, prepared),
-                                    .about = aboutOf(names, profile),
+                                    .about = aboutOf(names, profile, request ? request->learn : std::nullopt),
                                     .policy = policyOf(profile, prepared, abi),
                                     .init = init.pidfd(),
                                     .mountNamespace = mountNamespace.get(),

@@ -2,7 +2,9 @@
 // `oci-landlock learn`: from what a program does to a profile.
 #include "cli/learn.hpp"
 
+#include <array>
 #include <cstdio>
+#include <string_view>
 
 #include "cli/options.hpp"
 #include "cli/request.hpp"
@@ -157,15 +159,26 @@ int makeProfile(const Arguments& arguments)
     return exitOk;
 }
 
+struct Part {
+    std::string_view word;
+    int (*run)(const Arguments&);
+};
+
+constexpr std::array parts = {Part{"record", recordRun}, Part{"start", startRecorder}, Part{"stop", stopRecorder},
+                              Part{"profile", makeProfile}};
+
 void printHelp()
 {
     std::puts(
         "Usage: oci-landlock learn record [OPTION]... CONTAINER\n"
+        "       oci-landlock learn start [OPTION]... CONTAINER\n"
+        "       oci-landlock learn stop [OPTION]... CONTAINER\n"
         "       oci-landlock learn profile [OPTION]... RECORDING...\n\n"
-        "From what a program does to a profile that allows it.\n");
-    recordRun({"--help"});
-    std::puts("");
-    makeProfile({"--help"});
+        "From what a program does to a profile that allows it.");
+    for (const Part& part : parts) {
+        std::puts("");
+        part.run({"--help"});
+    }
 }
 
 }  // namespace
@@ -177,13 +190,12 @@ int runLearn(const Arguments& arguments)
         printHelp();
         return exitOk;
     }
-    if (word == "record") {
-        return recordRun({arguments.begin() + 1, arguments.end()});
+    for (const Part& part : parts) {
+        if (word == part.word) {
+            return part.run({arguments.begin() + 1, arguments.end()});
+        }
     }
-    if (word == "profile") {
-        return makeProfile({arguments.begin() + 1, arguments.end()});
-    }
-    throw UsageError("learn: say record or profile; `oci-landlock learn --help` says what they do");
+    throw UsageError("learn: say record, start, stop or profile; `oci-landlock learn --help` says what they do");
 }
 
 }  // namespace cli

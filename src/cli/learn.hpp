@@ -5,7 +5,9 @@
 
 namespace cli {
 
-// `learn record`, without these words.
+// `learn record`, `learn start` and `learn stop`, without these words.
 int recordRun(const Arguments& arguments);
+int startRecorder(const Arguments& arguments);
+int stopRecorder(const Arguments& arguments);
 
 }  // namespace cli

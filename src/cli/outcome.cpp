@@ -91,7 +91,7 @@ std::string cut(const std::string& name, std::size_t most)
 
 }  // namespace
 
-std::string aboutOf(const oci::Names& names, const profile::Profile& profile)
+std::string aboutOf(const oci::Names& names, const profile::Profile& profile, const std::optional<std::string>& learn)
 {
     for (std::size_t most = OLL_ABOUT_SIZE;; most /= 2) {
         json about = json::object();
@@ -106,6 +106,9 @@ std::string aboutOf(const oci::Names& names, const profile::Profile& profile)
             if (digest) {
                 about[key] = sys::toText(*digest);
             }
+        }
+        if (learn) {
+            about["learn"] = *learn;
         }
         std::string text = about.dump();
         if (text.size() < OLL_ABOUT_SIZE) {

@@ -3,6 +3,7 @@
 // with room of its own, so that none can displace another.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,10 @@ namespace cli {
 // The report: the entries in short, for `status`; the long lists are left out when they do not fit.
 std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared);
 
-// About the container: what people call it, and the digests of the profile's documents. Names are cut, visibly, until
-// it fits.
-std::string aboutOf(const oci::Names& names, const profile::Profile& profile);
+// About the container: what people call it, the digests of the profile's documents, and what recorders know it by (its
+// name is one of a recording). Other names are cut, visibly, until it fits.
+std::string aboutOf(const oci::Names& names, const profile::Profile& profile,
+                    const std::optional<std::string>& learn = std::nullopt);
 
 // The policy as it is enforced, for `inspect`: maxPolicyBytes at most; rules that do not fit are counted.
 std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi);

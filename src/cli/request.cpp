@@ -73,23 +73,32 @@ profile::Profile baselineOf(const Settings& settings, const Parse& parse)
     return baseline;
 }
 
+void requireLearnName(const oci::Request& request)
+{
+    requireName(*request.learn, "annotation " + sys::printable(request.learnKey) + ": recording");
+}
+
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse)
 {
     if (!request.profile && request.digest) {
         throw sys::Error("annotation " + sys::printable(request.digestKey) +
                          ": needs io.landlock.profile, whose document it is of");
     }
-    if (!request.profile) {
+    if (!request.profile && !request.learn) {
         throw sys::Error("annotation io.landlock.program: needs io.landlock.profile, whose selection it replaces");
     }
-    const bool inlined = isInline(*request.profile);
+    if (request.learn) {
+        requireLearnName(request);
+    }
+    const std::string wanted = request.profile.value_or(learnProfile);
+    const bool inlined = isInline(wanted);
     if (inlined && !settings.allowInline) {
         throw sys::Error("annotation " + request.profileKey +
                          ": inline profiles are switched off on this node; name a "
                          "profile from its profile directories");
     }
-    const ProfileFile file = inlined ? ProfileFile{"annotation " + request.profileKey, *request.profile}
-                                     : findProfile(settings, *request.profile);
+    const ProfileFile file =
+        inlined ? ProfileFile{"annotation " + request.profileKey, wanted} : findProfile(settings, wanted);
     profile::Profile own =
         readProfile(settings, file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse);
     if (request.digest) {

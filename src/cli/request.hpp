@@ -32,6 +32,12 @@ profile::Profile readProfile(const Settings& settings, const ProfileFile& file, 
 // What the node stacks under every container's own profile; without entries where it has none. Throws sys::Error.
 profile::Profile baselineOf(const Settings& settings, const Parse& parse);
 
+// The profile of those who ask for none, and to be recorded.
+inline constexpr const char* learnProfile = "learn";
+
+// Throws sys::Error unless its io.landlock.learn can be the name of a recording.
+void requireLearnName(const oci::Request& request);
+
 // Throws sys::Error, also when the document is another than the one that is pinned.
 profile::Profile profileAskedFor(const Settings& settings, const oci::Request& request, const Parse& parse);
 

@@ -162,16 +162,21 @@ std::optional<std::string> runtimeSetting(const std::string& path)
     return found->get<std::string>();
 }
 
-namespace {
-
-// `what`: for messages.
-ProfileFile find(const Settings& settings, const std::string& name, const std::string& what, bool fragment)
+void requireName(const std::string& name, const std::string& what)
 {
     if (!isName(name)) {
         throw sys::Error(what + " name \"" + sys::printable(name, maxNameBytes) +
                          "\": must be 1 to 128 letters, digits, '-', '_' or "
                          "'.', and not start with '.'");
     }
+}
+
+namespace {
+
+// `what`: for messages.
+ProfileFile find(const Settings& settings, const std::string& name, const std::string& what, bool fragment)
+{
+    requireName(name, what);
     std::string tried;
     for (const std::string& above : settings.profileDirectories) {
         const std::string directory = above + (fragment ? fragmentDirectory : "");

@@ -28,6 +28,9 @@ Settings readSettings(const std::string& path = settingsFile);
 // Its `runtime` alone, whatever else is wrong there: containers can be stopped then. Throws sys::Error.
 std::optional<std::string> runtimeSetting(const std::string& path = settingsFile);
 
+// Throws sys::Error unless it is of the form that names have, of profiles and of recordings. `what`: for messages.
+void requireName(const std::string& name, const std::string& what);
+
 // Text of the profile `name` ("nginx": nginx.json, or else nginx.toml, in the first directory that has it), and its
 // path for messages. Throws sys::Error, also when others than root may write the file or its directory.
 struct ProfileFile {

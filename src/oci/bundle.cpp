@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::string_view profileKey = "io.landlock.profile";
 constexpr std::string_view digestKey = "io.landlock.digest";
+constexpr std::string_view learnKey = "io.landlock.learn";
 constexpr std::string_view programKey = "io.landlock.program";
 
 // containerd, CRI-O and dockershim's successors say in these which container of a pod it is.
@@ -224,6 +225,7 @@ std::optional<Request> requestOf(const Bundle& bundle)
     const std::string name = firstOf(bundle, nameKeys);
     ForContainer profile(profileKey, name);
     ForContainer digest(digestKey, name);
+    ForContainer learn(learnKey, name);
     Request request;
     for (const auto& [key, value] : bundle.annotations) {
         if (!key.starts_with(annotationPrefix)) {
@@ -233,10 +235,10 @@ std::optional<Request> requestOf(const Bundle& bundle)
             digestIn(key, value);  // those for others too: a mistake must not wait for its container
         } else if (key == programKey) {
             request.program = value;
-        } else if (!profile.take(key, value)) {
+        } else if (!profile.take(key, value) && !learn.take(key, value)) {
             throw sys::Error("annotation " + sys::printable(key) + ": unknown; there are " + std::string(profileKey) +
-                             ", " + std::string(digestKey) + ", both also with /<container>, and " +
-                             std::string(programKey));
+                             ", " + std::string(digestKey) + " and " + std::string(learnKey) +
+                             ", all also with /<container>, and " + std::string(programKey));
         }
     }
     if (firstOf(bundle, typeKeys) == "sandbox") {
@@ -244,13 +246,16 @@ std::optional<Request> requestOf(const Bundle& bundle)
     }
     profile.requireKnown();
     digest.requireKnown();
+    learn.requireKnown();
     request.profile = profile.value();
     request.profileKey = profile.foundAt();
     if (digest.value()) {
         request.digest = digestIn(digest.foundAt(), *digest.value());
         request.digestKey = digest.foundAt();
     }
-    if (!request.profile && !request.program && !request.digest) {
+    request.learn = learn.value();
+    request.learnKey = learn.foundAt();
+    if (!request.profile && !request.program && !request.digest && !request.learn) {
         return std::nullopt;
     }
     return request;

@@ -36,6 +36,8 @@ struct Request {
     std::optional<std::string> program;  // io.landlock.program
     std::optional<sys::Digest> digest;   // of the profile's document, which may be no other
     std::string digestKey;               // the annotation that it came from
+    std::optional<std::string> learn;    // what recorders know it by
+    std::string learnKey;                // the annotation that it came from
 };
 
 // std::nullopt: nothing is asked for, or the container is a pod's sandbox. Throws sys::Error: an unknown annotation of

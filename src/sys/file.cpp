@@ -52,19 +52,49 @@ bool writeAll(int fd, std::string_view data)
     return true;
 }
 
+namespace {
+
+Error cannotWrite(const std::string& path, int code = errno)
+{
+    return errnoError("cannot write " + printable(path), code);
+}
+
+struct Draft {
+    std::string path;
+    Fd file;
+};
+
+// Collectors of files take what ends as the file itself does.
+Draft draftOf(const std::string& path)
+{
+    Draft draft{path + ".XXXXXX", Fd()};
+    draft.file = Fd(mkostemp(draft.path.data(), O_CLOEXEC));
+    if (!draft.file) {
+        throw cannotWrite(path);
+    }
+    return draft;
+}
+
+}  // namespace
+
+void requireRoom(const std::string& path, std::size_t bytes)
+{
+    const Draft draft = draftOf(path);
+    const int code = posix_fallocate(draft.file.get(), 0, static_cast<off_t>(bytes));
+    unlink(draft.path.c_str());
+    if (code != 0) {
+        throw cannotWrite(path, code);
+    }
+}
+
 void replaceFile(const std::string& path, std::string_view text, FileAttributes attributes)
 {
-    const auto fail = [&path] { return errnoError("cannot write " + printable(path)); };
-    // Collectors of files take what ends as the file itself does.
-    std::string draft = path + ".XXXXXX";
-    const Fd file(mkostemp(draft.data(), O_CLOEXEC));
-    if (!file) {
-        throw fail();
-    }
-    if (fchown(file.get(), attributes.user, attributes.group) != 0 || fchmod(file.get(), attributes.mode) != 0 ||
-        !writeAll(file.get(), text) || std::rename(draft.c_str(), path.c_str()) != 0) {
-        const Error error = fail();
-        unlink(draft.c_str());
+    const Draft draft = draftOf(path);
+    if (fchown(draft.file.get(), attributes.user, attributes.group) != 0 ||
+        fchmod(draft.file.get(), attributes.mode) != 0 || !writeAll(draft.file.get(), text) ||
+        std::rename(draft.path.c_str(), path.c_str()) != 0) {
+        const Error error = cannotWrite(path);
+        unlink(draft.path.c_str());
         throw error;
     }
 }

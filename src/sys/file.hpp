@@ -27,6 +27,9 @@ struct FileAttributes {
 // one, whole. Throws Error, and then nothing has changed.
 void replaceFile(const std::string& path, std::string_view text, FileAttributes attributes);
 
+// Throws Error unless so many bytes could be put there now, in that way.
+void requireRoom(const std::string& path, std::size_t bytes);
+
 // The path of the program that this process executes; " (deleted)" follows where it is not there any more. Throws
 // Error.
 std::string ownProgram();

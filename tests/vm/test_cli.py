@@ -163,7 +163,9 @@ class Words(DirectTestCase):
         for words, needed in ((["load"], "needs root"), (["unload"], "needs root"), (["supervise"], "needs root"),
                               (["status"], "XDG_RUNTIME_DIR"), (["inspect", "web"], "XDG_RUNTIME_DIR"),
                               (["ps"], "XDG_RUNTIME_DIR"), (["events"], "needs root"),
-                              (["learn", "record", "web", "--output", "/tmp/recording"], "needs root")):
+                              (["learn", "record", "web", "--output", "/tmp/recording"], "needs root"),
+                              (["learn", "start", "web", "--output", "/tmp/recording"], "needs root"),
+                              (["learn", "stop", "web"], "needs root")):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False, env=environment)
             self.assertRefused(result, needed)

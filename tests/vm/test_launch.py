@@ -146,6 +146,13 @@ class Launch(TestCase):
             bundle.config["annotations"] = {"io.landlock.profile": text.replace("program", "except")}
             self.refused(bundle, runtime, "entry web: selects all programs but some")
 
+    def test_who_asks_to_be_recorded_is_refused(self):
+        for runtime in self.each_runtime():
+            bundle = self.annotated()
+            bundle.config["annotations"]["io.landlock.learn"] = "web"
+            self.refused(bundle, runtime,
+                         "annotation io.landlock.learn: with the launch applier nothing can be recorded; ")
+
     def test_check_says_the_same(self):
         directory = self.bundle().directory
         for name, wanted, valid in (("sessions", entry(), True), ("require", entry(compat="require"), False),

@@ -4,15 +4,17 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
 
 import applier
-from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, oci_landlock, policy,
-                        profile)
+from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, node_log, oci_landlock,
+                        policy, profile)
 from direct import FULL, await_true
 from test_events import watching
 
@@ -44,6 +46,19 @@ class Recorder:
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
+
+
+def recorders():
+    """Pids of those that `learn start` has left behind."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if file.read().split(b"\0")[1:3] == [b"learn", b"start"]:
+                    found.append(int(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
 
 
 @applier.selector_only("it has no selector that could tell anything")
@@ -252,6 +267,97 @@ class Learn(TestCase):
         self.profile()
         self.same_run(prepared(), ask("one", "two"), *program)
 
+    def test_postgresql(self):
+        """A server of many processes: clients at once, what is cleaned up, written out and shut down in order. The
+        second run finds files that the first had to make."""
+        versions = os.listdir("/usr/lib/postgresql")
+        binary = f"/usr/lib/postgresql/{versions[0]}/bin/postgres"
+        user = "setpriv --reuid postgres --regid postgres --clear-groups"
+        bundle = self.prepared()
+        bundle.config["mounts"].append({"destination": "/run/postgresql", "type": "tmpfs", "source": "tmpfs",
+                                        "options": ["mode=1777"]})
+        bundle.config["annotations"] = {}
+        made = bundle.shell("crun", "cd /tmp; mkdir -p /var/lib/postgresql/test; chown -R postgres /var/lib/postgresql\n"
+                                    f"{user} {os.path.dirname(binary)}/initdb -A trust -N -D /var/lib/postgresql/test\n",
+                            timeout=600)
+        self.assertEqual(made.returncode, 0, made)
+        client = ("psql", "-h", "127.0.0.1", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-tA")
+
+        def drive(container):
+            def ask(*queries):
+                answer = self.client(container, *client, *(word for query in queries for word in ("-c", query)))
+                self.assertEqual(answer.returncode, 0, answer)
+                return answer.stdout.split()[-1]
+            self.until(container, "1", *client, "-c", "select 1", seconds=300)
+            pid = container.pid()
+            sessions = [subprocess.Popen(
+                ["nsenter", "-t", str(pid), "-n", *client,
+                 "-c", f"create table t{i} as select n, repeat('x', 500) as text from generate_series(1, 5000) n",
+                 "-c", f"insert into t{i} select n, 'y' from generate_series(5001, 6000) n",
+                 "-c", f"create index on t{i} (text, n)", "-c", f"delete from t{i} where n % 2 = 0",
+                 "-c", f"vacuum analyze t{i}", "-c", f"select count(*) from t{i}"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(4)]
+            for session in sessions:
+                output, errors = session.communicate(timeout=300)
+                self.assertEqual((session.returncode, output.split()[-1]), (0, "3000"), errors)
+            # More than work_mem: sorted on the disk.
+            self.assertEqual(ask("set work_mem = 64",
+                                 "select count(*) from (select text from t0 order by text offset 0) s"), "3000")
+            ask("checkpoint", "drop table t0, t1, t2, t3")
+            self.assertEqual(self.client(container, "kill", "-INT", str(pid)).returncode, 0)
+            await_true(lambda: container.state()["status"] == "stopped", "it is shut down", 180)
+            self.assertIn("database system is shut down", container.output())
+        script = bundle.script("entrypoint.sh", f"cd /tmp; exec {user} {binary} -D /var/lib/postgresql/test "
+                                                "-k /run/postgresql -c listen_addresses=127.0.0.1 -c autovacuum_naptime=1\n")
+        bundle.annotate("learn", **{"io.landlock.program": binary})
+        recording = self.learn(bundle, drive, script)
+        self.assertEqual(set(recording["runs"][0]), {"began", "ended", "container", "added"})
+        made = self.profile("--program", binary)
+        rules = made["entries"][0]["policy"]["pathBeneath"]
+        self.assertLessEqual(sum(len(rule["parent"]) for rule in rules), 40, rules)
+        self.same_run(bundle, drive, script)
+
+    def test_tools(self):
+        """A shell that has other programs do its work."""
+        text = """
+            set -e
+            mkdir -p /tmp/work/from /tmp/work/to /opt/open/kept
+            for i in $(seq 20); do printf '%s line\\n' $i > /tmp/work/from/$i; done
+            cat /opt/in/*.txt | tr a-z A-Z | sort -u | tee /tmp/work/upper | wc -l
+            tar -C /tmp/work -czf /tmp/work/from.tar.gz from
+            tar -C /tmp/work/to -xzf /tmp/work/from.tar.gz
+            diff -r /tmp/work/from /tmp/work/to/from
+            find /tmp/work -type f -name '1*' -exec grep -l line {} + | sort | sed -n 1p
+            cp -a /tmp/work/to/from /opt/open/kept/copy
+            mv /opt/open/kept/copy/1 /opt/open/one
+            ln -s one /opt/open/link; ln /opt/open/one /opt/open/hard; chmod 600 /opt/open/one
+            awk '{ n += $1 } END { print n }' /opt/open/kept/copy/*
+            sha256sum /opt/in/a.txt | cut -c1-8
+            mkfifo /tmp/work/pipe; (cat /tmp/work/pipe > /tmp/work/out &) ; echo through > /tmp/work/pipe
+            date > /dev/null; id -u; uname -s; head -c 16 /dev/urandom | od -An -tx1 > /dev/null
+            truncate -s 0 /opt/open/one; rm -r /tmp/work /opt/open/*
+            echo done
+        """
+
+        def prepared():
+            bundle = self.prepared()
+            bundle.config["process"]["cwd"] = "/opt/in"
+            os.makedirs(bundle.path("opt/in"))
+            for name in ("a", "b"):
+                bundle.write(f"opt/in/{name}.txt", f"{name} word\nword\n")
+            return bundle, bundle.script("entrypoint.sh", text)
+
+        def drive(container):
+            await_true(lambda: container.state()["status"] == "stopped", "it is done", 180)
+            self.assertEqual(container.output().split()[-1:], ["done"], container.output())
+        bundle, script = prepared()
+        self.learn(bundle, drive, script)
+        made = self.profile()
+        rules = made["entries"][0]["policy"]["pathBeneath"]
+        self.assertLessEqual(sum(len(rule["parent"]) for rule in rules), 50, rules)
+        bundle, script = prepared()
+        self.same_run(bundle, drive, script)
+
     def test_flood(self):
         """However many files there are: the recording keeps its bound, says what it lacks, and no profile is made of
         it unless that is asked for."""
@@ -286,7 +392,7 @@ class Learn(TestCase):
         self.assertEqual([path for path in paths if path.startswith("/tmp")], ["/tmp"])
         self.assertEqual(paths["/"]["rights"], ["read_dir"])
         self.assertEqual(set(paths["/tmp"]["rights"]), {"make_reg", "make_dir", "remove_file", "read_dir"})
-        self.assertEqual(set(paths["/tmp"]["beneath"]), {"write_file", "make_reg"})
+        self.assertEqual(set(paths["/tmp"]["beneath"]), {"write_file", "make_reg", "truncate"})
 
     def test_late(self):
         """What began before is not whole, and says so."""
@@ -344,7 +450,8 @@ class Learn(TestCase):
         self.assertEqual(recording["programs"], ["/usr/bin/dash"])
         paths = {item["path"]: item for item in recording["paths"]}
         self.assertEqual(paths["/etc/secret"]["rights"], ["read_file"])
-        self.assertEqual(paths["/tmp"], {"path": "/tmp", "rights": ["make_reg"], "beneath": ["write_file", "read_file"]})
+        self.assertEqual(paths["/tmp"], {"path": "/tmp", "rights": ["make_reg"],
+                                         "beneath": ["write_file", "read_file", "truncate"]})
         self.profile()
         self.same_run(prepared(), drive, "/entrypoint.sh")
 
@@ -412,7 +519,7 @@ class Learn(TestCase):
         self.assertFalse(os.path.exists(self.recording))
         nowhere = oci_landlock("learn", "record", "x", "--output", "/nowhere/file")
         self.assertEqual(nowhere.returncode, 1)
-        self.assertIn("cannot write to /nowhere", nowhere.stderr)
+        self.assertIn("cannot write /nowhere/file", nowhere.stderr)
         with open(self.recording, "w", encoding="utf-8") as file:
             file.write('{"version": 1, "paths": [{"path": "etc"}]}')
         for words in (("record", "x", "--output"), ("profile",)):
@@ -437,6 +544,207 @@ class Learn(TestCase):
             pipe = oci_landlock(*words)
             self.assertGreater(pipe.returncode, 0)
             self.assertIn("not a regular file", pipe.stderr)
+
+    def start(self, *subject, code=0, **options):
+        started = oci_landlock("learn", "start", *subject, "--output", self.recording, **options)
+        self.assertEqual(started.returncode, code, started)
+        if code == 0:
+            self.addCleanup(oci_landlock, "learn", "stop", *subject)
+        return started.stderr
+
+    def stop(self, *subject, code=0):
+        stopped = oci_landlock("learn", "stop", *subject)
+        self.assertEqual((stopped.returncode, stopped.stdout), (code, ""), stopped)
+        return stopped.stderr
+
+    def kill_recorder(self):
+        pid, = recorders()
+        os.kill(pid, signal.SIGKILL)
+        await_true(lambda: not os.path.exists(f"/proc/{pid}"), "it is dead", 60)
+
+    def reader(self):
+        bundle = self.prepared()
+        bundle.script("entrypoint.sh", "cat /etc/secret\n")
+        return bundle
+
+    def test_start_and_stop(self):
+        bundle = self.reader()
+        self.assertEqual(self.start(bundle.id), f"watching for {bundle.id}\n")
+        self.assertEqual(len(recorders()), 1)
+        # In a session of its own, with nothing of whoever has started it.
+        pid, = recorders()
+        self.assertEqual(os.getsid(pid), pid)
+        self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
+        self.assertIn("there is a recorder of", self.start(bundle.id, code=1))
+        self.assertEqual(recorders(), [pid])
+        result = bundle.run("crun", "/entrypoint.sh")
+        self.assertEqual((result.returncode, result.stdout), (0, "secret\n"), result)
+        # It has ended with the container, or is about to; what it has said is there.
+        await_true(lambda: not recorders(), "it has ended", 60)
+        said = self.stop(bundle.id)
+        self.assertRegex(said, rf"\Awatching for {bundle.id}\nrecording {bundle.id}\n\d+ facts; this run has added \d+\n\Z")
+        self.assertIn("/etc/secret", [item["path"] for item in self.recorded()["paths"]])
+        self.assertIn("nothing records", self.stop(bundle.id, code=1))
+        # Before the container ends: that goes on.
+        again = self.prepared()
+        again.script("entrypoint.sh", "cat /etc/secret; while sleep 1; do :; done\n")
+        self.start(again.id)
+        with again.running("crun", "/entrypoint.sh") as container:
+            container.wait_for("secret")
+            self.assertIn("facts; this run has added", self.stop(again.id))
+            self.assertEqual(container.state()["status"], "running")
+        self.assertEqual(recorders(), [])
+        self.assertEqual([run["container"] for run in self.recorded()["runs"]], [bundle.id, again.id])
+        self.assertEqual(os.listdir("/run/oci-landlock/learn"), [])
+        self.assertEqual(stat.S_IMODE(os.stat("/run/oci-landlock/learn").st_mode), 0o700)
+
+    def test_recorders_that_nobody_asked(self):
+        """One that ended, and one that was killed: it is said, by whoever comes next."""
+        bundle = self.reader()
+        self.start(bundle.id)
+        self.assertEqual(bundle.run("crun", "/entrypoint.sh").returncode, 0)
+        await_true(lambda: not recorders(), "it has ended", 60)
+        self.assertRegex(self.start(bundle.id), f"nobody has stopped, had said:\n(.*\n)*recording {bundle.id}\n")
+        self.kill_recorder()
+        self.assertIn("was killed, and had said:\nwatching for", self.start(bundle.id))
+        self.kill_recorder()
+        self.assertIn("was killed, and this run is in no recording", self.stop(bundle.id, code=1))
+        self.assertEqual(len(self.recorded()["runs"]), 1)
+        # Told to end by a signal, as at the end of the machine, it writes what there is: here nothing.
+        self.start(bundle.id)
+        os.kill(*recorders(), signal.SIGTERM)
+        await_true(lambda: not recorders(), "it has ended", 60)
+        self.assertIn("was there, so that nothing is recorded", self.stop(bundle.id, code=1))
+        # And without the selector.
+        self.start(bundle.id)
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        await_true(lambda: not recorders(), "it has ended", 60)
+        self.assertIn("the selector was unloaded", self.stop(bundle.id, code=1))
+
+    def test_starts_that_are_refused(self):
+        """All that can be known before is said before, and nothing is left behind."""
+        bad = os.path.join(self.directory, "bad")
+        os.mkdir(bad)
+        os.mkfifo(os.path.join(bad, "pipe"))
+        small = os.path.join(self.directory, "small")
+        os.mkdir(small)
+        command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small, check=True)
+        self.addCleanup(command, "umount", "-l", small)
+        fixed = os.path.join(self.directory, "fixed")
+        os.mkdir(fixed)
+        command("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", fixed, check=True)
+        self.addCleanup(command, "umount", "-l", fixed)
+        for output, message in (("bad/pipe", "not a regular file"), ("bad", "not a regular file"),
+                                ("small/file", "No space left on device"), ("fixed/file", "Read-only file system"),
+                                ("none/file", "No such file or directory")):
+            with self.subTest(output=output):
+                self.recording = os.path.join(self.directory, output)
+                self.assertIn(message, self.start("web", code=1))
+        self.assertEqual(os.listdir(small), [])
+        self.recording = os.path.join(self.directory, "recording.json")
+        for words in (("start",), ("start", "--output", "x"), ("start", "web"), ("start", "web", "--annotation", "web"),
+                      ("stop",), ("stop", ""), ("stop", "one", "two"), ("record", "--output", "x")):
+            self.assertEqual(oci_landlock("learn", *words).returncode, 2, words)
+        # Somebody else's is nobody's to stop.
+        self.start("theirs")
+        stopped = command("setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, "learn", "stop", "theirs")
+        self.assertEqual((stopped.returncode, "needs root" in stopped.stderr), (1, True), stopped)
+        self.assertEqual(len(recorders()), 1)
+        self.assertIn("nothing is recorded", self.stop("theirs", code=1))
+        self.assertEqual(oci_landlock("unload").returncode, 0)
+        self.assertIn("the selector is not loaded", self.start("web", code=1))
+        self.assertEqual(recorders(), [])
+        left = "/run/oci-landlock/learn"
+        self.assertEqual(os.listdir(left) if os.path.exists(left) else [], [])
+        self.assertFalse(os.path.exists(self.recording))
+
+    def test_names_of_any_form(self):
+        """Of containers, which are shown printably, and of recordings, which are bounded."""
+        for name in ("a\x1b]0;x\n", "../../../tmp/x", "." * 300, "shop/web", "ended 0"):
+            said = self.start(name)
+            self.assertRegex(said, r"\Awatching for [ -~]+\n\Z")
+            self.assertIn("nothing is recorded", self.stop(name, code=1))
+        for name in ("", ".x", "a/b", "a b", "x" * 129, "a\n", "\x1b"):
+            self.assertIn("must be 1 to 128 letters", self.start("--annotation", name, code=1))
+        # A container of a name is nothing to a recording of that name.
+        self.start("web")
+        self.start("--annotation", "web")
+        self.assertEqual(len(recorders()), 2)
+        self.assertIn("and is called web was there", self.stop("web", code=1))
+        self.assertIn("the annotation io.landlock.learn: web was there", self.stop("--annotation", "web", code=1))
+        self.assertEqual(recorders(), [])
+
+    def test_what_a_start_has_inherited(self):
+        """Nobody waits for the container who waits for the end of a descriptor."""
+        reads, writes = os.pipe()
+        self.start("web", pass_fds=[writes])
+        os.close(writes)
+        ready, _, _ = select.select([reads], [], [], 30)
+        self.assertEqual((ready, os.read(reads, 1)), ([reads], b""))
+        os.close(reads)
+        self.assertEqual(len(recorders()), 1)
+
+    def test_annotation(self):
+        """Who asks to be recorded is, or does not start: with the profile `learn`, or under its own."""
+        def asking(name, **annotations):
+            bundle = self.reader()
+            bundle.config["annotations"] = {"io.landlock.learn": name, **annotations}
+            return bundle
+
+        def refused(bundle, message):
+            before = len(node_log())
+            result = bundle.run("crun", "/entrypoint.sh")
+            self.assertNotEqual(result.returncode, 0)
+            self.assertEqual(result.stdout, "")
+            self.assertIn(message, node_log()[before:] + result.stderr)
+        nobody = "nobody records rollout; run `oci-landlock learn start --annotation rollout --output FILE` first"
+        refused(asking("rollout"), nobody)
+        self.start("rollout")
+        refused(asking("rollout"), nobody)
+        self.stop("rollout", code=1)
+        for name in ("", "../web", "web\n", "x" * 129):
+            refused(asking(name), "annotation io.landlock.learn: recording name")
+
+        self.start("--annotation", "rollout")
+        refused(asking("roll"), "nobody records roll;")
+        one, two, other = asking("rollout"), asking("rollout"), self.reader()
+        own = asking("rollout")
+        own.config["annotations"]["io.landlock.profile"] = json.dumps(profile(entry(rules=policy(read=["/bin"]))))
+        for bundle in (one, other, two):
+            result = bundle.run("crun", "/entrypoint.sh")
+            self.assertEqual((result.returncode, result.stdout), (0, "secret\n"), result)
+        result = own.run("crun", "/bin/probe", "read", "/etc/secret")
+        self.assertIn("read /etc/secret: Permission denied", result.stdout + result.stderr)
+        # No baseline is taken away, and none is widened.
+        for name, text in (("profiles/base.json", profile(entry(name="base", rules=policy(read=["/bin", "/usr/bin"])))),
+                           ("config.json", {"baseline": "base", "allowInline": False})):
+            with open(f"/etc/oci-landlock/{name}", "w", encoding="utf-8") as file:
+                json.dump(text, file)
+        self.addCleanup(os.unlink, "/etc/oci-landlock/profiles/base.json")
+        based = asking("rollout")
+        result = based.run("crun", "/bin/probe", "read", "/etc/secret")
+        os.unlink("/etc/oci-landlock/config.json")
+        self.assertIn("read /etc/secret: Permission denied", result.stdout + result.stderr, node_log())
+        # Of a pod, by container.
+        web, db = (asking("rollout", **{"io.kubernetes.cri.container-name": name}) for name in ("web", "db"))
+        for bundle in (web, db):
+            bundle.config["annotations"]["io.landlock.learn/web"] = bundle.config["annotations"].pop("io.landlock.learn")
+            self.assertEqual(bundle.run("crun", "/entrypoint.sh").returncode, 0)
+        time.sleep(3)
+        self.assertEqual(len(recorders()), 1)
+        said = self.stop("--annotation", "rollout")
+        for bundle in (one, two, own, based, web):
+            self.assertIn(f"recording {bundle.id}\n", said)
+        for bundle in (other, db):
+            self.assertNotIn(bundle.id, said)
+        run, = self.recorded()["runs"]
+        self.assertEqual(run["container"].split(", "), sorted(bundle.id for bundle in (one, two, own, based, web)))
+        self.assertGreater(run["refused"], 0)
+        self.assertIn("/etc/secret", [item["path"] for item in self.recorded()["paths"]])
+
+        self.start("--annotation", "rollout")
+        self.kill_recorder()
+        refused(asking("rollout"), nobody)
 
     def test_the_guide(self):
         bundle = Bundle(os.path.join(self.directory, "bundle"))

@@ -67,6 +67,17 @@ TEST(Event, NamesTheContainerAndTheProcess)
     EXPECT_EQ(cli::eventText(event), "2023-11-14T22:13:25.000001Z applied shop/web: /usr/sbin/nginx[77] by one");
 }
 
+TEST(Event, RecordersKnowWhoAsksForThem)
+{
+    EXPECT_EQ(webServer().learn, "");
+    for (const auto& [about, learn] :
+         {std::pair{R"({"learn": "rollout"})", "rollout"}, std::pair{R"({"learn": 1})", ""}}) {
+        oll_record record{};
+        std::strcpy(record.about, about);
+        EXPECT_EQ(cli::named(record).learn, learn);
+    }
+}
+
 TEST(Event, IsToldAlsoOfAContainerThatIsNotKnown)
 {
     const ordered_json event = cli::describe(seenEvent(OLL_SEEN_APPLIED), nullptr, offset);

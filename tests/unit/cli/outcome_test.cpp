@@ -46,16 +46,19 @@ TEST(About, NamesAreCutVisiblyBeforeAnythingElseIs)
     EXPECT_EQ(about["digest"], sys::toText(*profile.digest));
     EXPECT_EQ(about["baselineDigest"], sys::toText(*profile.baselineDigest));
     EXPECT_EQ(cli::aboutOf({}, {}), "{}");
+    EXPECT_EQ(cli::aboutOf({}, {}, "rollout"), R"({"learn":"rollout"})");
     std::string escapes;
     for (int i = 0; i < 20; ++i) {
         escapes += "\\x00";
     }
     for (const std::string& name : {std::string(100, 'x'), escapes + "...", std::string(100000, '\\')}) {
-        const std::string text = cli::aboutOf({name, name, name}, profile);
+        const std::string learn(128, 'x');
+        const std::string text = cli::aboutOf({name, name, name}, profile, learn);
         EXPECT_LT(text.size(), OLL_ABOUT_SIZE);
         const json cut = json::parse(text);
         EXPECT_EQ(cut["digest"], sys::toText(*profile.digest));
         EXPECT_EQ(cut["baselineDigest"], sys::toText(*profile.baselineDigest));
+        EXPECT_EQ(cut["learn"], learn);
         EXPECT_TRUE(cut["names"]["pod"].get<std::string>().ends_with("...")) << cut;
     }
 }

@@ -55,6 +55,29 @@ TEST_F(Request, InlineOrAName)
     support::expectError([&] { askedFor("{}"); }, "switched off on this node");
 }
 
+TEST_F(Request, WhoIsOnlyToBeRecordedHasTheProfileForIt)
+{
+    const auto recorded = [&](const std::string& name, std::optional<std::string> profile = {},
+                              std::optional<std::string> program = {}) {
+        oci::Request request;
+        request.profile = std::move(profile);
+        request.program = std::move(program);
+        request.learn = name;
+        request.learnKey = "io.landlock.learn";
+        return cli::profileAskedFor(settings_, request, parse());
+    };
+    support::expectError([&] { recorded("a"); }, "no profile \"learn\"");
+    base_.file("profiles/learn.json", profileWith(R"({"entrypoint":true})"));
+    settings_.allowInline = false;
+    EXPECT_TRUE(recorded("a").source.ends_with("/learn.json"));
+    EXPECT_TRUE(recorded("a", "plain").source.ends_with("/plain.json"));
+    EXPECT_EQ(recorded("a", {}, "/bin/x").entries.at(0).select.programs, std::vector<std::string>{"/bin/x"});
+    for (const std::string& name : {std::string(), std::string("../a"), std::string("a\0", 2), std::string(129, 'a')}) {
+        support::expectError([&] { recorded(name); }, "annotation io.landlock.learn: recording name");
+        support::expectError([&] { recorded(name, "plain"); }, "annotation io.landlock.learn: recording name");
+    }
+}
+
 TEST_F(Request, TheBaselineComesFirst)
 {
     EXPECT_TRUE(cli::baselineOf(settings_, parse()).entries.empty());

@@ -187,6 +187,7 @@ std::string request(const Annotations& annotations)
     }
     std::string out = found->profile ? *found->profile + " from " + found->profileKey : "nothing";
     out += found->program ? ", program " + *found->program : "";
+    out += found->learn ? ", learnt as " + *found->learn + " from " + found->learnKey : "";
     return out + (found->digest ? ", digest from " + found->digestKey : "");
 }
 
@@ -234,6 +235,28 @@ TEST(Annotations, AskForAProfile)
     for (const auto& [annotations, expected] : all) {
         EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
     }
+}
+
+TEST(Annotations, AskToBeRecorded)
+{
+    const std::pair<Annotations, const char*> all[] = {
+        {{{"io.landlock.learn", "a"}}, "nothing, learnt as a from io.landlock.learn"},
+        {{{"io.landlock.learn", ""}}, "nothing, learnt as  from io.landlock.learn"},
+        {{{"io.landlock.learn", "a"}, {"io.landlock.profile", "p"}, {"io.landlock.program", "/bin/x"}},
+         "p from io.landlock.profile, program /bin/x, learnt as a from io.landlock.learn"},
+        {{{"io.landlock.learn", "a"}, {"io.landlock.learn/web", "w"}, {"io.kubernetes.container.name", "web"}},
+         "nothing, learnt as w from io.landlock.learn/web"},
+        {{{"io.landlock.learn/web", "w"}, {"io.kubernetes.container.name", "db"}}, "-"},
+        {{{"io.landlock.learn", "a"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "-"},
+    };
+    for (const auto& [annotations, expected] : all) {
+        EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
+    }
+    support::expectError(
+        [] {
+            request({{"io.landlock.learn/web", "w"}});
+        },
+        "annotation io.landlock.learn/<container>: this runtime does not say which");
 }
 
 TEST(Annotations, UnknownOnesAreRefused)

@@ -43,6 +43,16 @@ TEST(ReplaceFile, PutsAWholeFileInTheOthersPlaceOrNone)
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 3);
 }
 
+TEST(RequireRoom, LeavesNothing)
+{
+    const support::Temporary directory;
+    const std::string path = directory.path() + "/file";
+    sys::requireRoom(path, 100000);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 0);
+    support::expectError([&] { sys::requireRoom(directory.path() + "/no/such", 1); }, "cannot write");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 0);
+}
+
 TEST(ReadAll, ReadsUpToItsLimit)
 {
     const support::Temporary directory;
