@@ -8,7 +8,7 @@ import unittest
 
 import applier
 from cases import wait_for
-from containers import TestCase, entry, policy, profile
+from containers import TestCase, entry, node_log, policy, profile
 from rootless import FIRST_SUBORDINATE, USER, User
 from test_launch import tracers
 
@@ -115,6 +115,24 @@ class Rootless(TestCase):
                     self.assertNotEqual(result.returncode, 0)
                     self.assertEqual(result.stdout, "")
                     self.assertIn(reason if runtime == "runc" else "hook", result.stderr)
+
+    def test_a_runtime_without_an_engine(self):
+        """It makes the user namespace itself, for the container alone, and its hooks may not look into that."""
+        bundle = self.bundle()
+        for kind in ("uid", "gid"):
+            bundle.config["linux"][kind + "Mappings"] = [{"containerID": 0, "hostID": USER, "size": 1}]
+        bundle.config["linux"]["namespaces"].append({"type": "user"})
+        for mount in bundle.config["mounts"]:
+            mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
+        bundle.annotate(profile(entry(sessions=False)))
+        bundle.config["process"]["args"] = list(READS)
+        bundle.save()
+        os.chown(bundle.directory, USER, USER)
+        before = len(node_log())
+        result = self.user.run("crun", "--cgroup-manager=disabled", "run", "--bundle", bundle.directory, bundle.id)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "")
+        self.assertIn("a runtime without root has to be called in the user namespace of its engine", node_log()[before:])
 
     def test_of_a_container(self):
         """A profile that a container of the user's could have written, or anybody, is none of his."""
