@@ -116,8 +116,9 @@ sys::Fd Process::open(const char* name, int flags) const
     const std::string path = "/proc/" + std::to_string(pid_) + "/" + name;
     if (!fd && code == EACCES) {
         // The usual reason: a runtime that an ordinary user calls makes a user namespace for the container alone.
-        throw sys::Error(path + ": the container's init may not be looked at by who runs this hook; a runtime without "
-                                "root has to be called in the user namespace of its engine, or by `unshare -Urm`");
+        throw sys::Error(path +
+                         ": the container's init may not be looked at by who runs this hook; a runtime without "
+                         "root has to be called in the user namespace of its engine, or by `unshare -Urm`");
     }
     if (!fd) {
         throw sys::errnoError(path, code);
