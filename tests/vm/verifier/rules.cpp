@@ -14,7 +14,7 @@ namespace {
 
 struct Rule {
     const char* program;
-    const char* refusal;  // part of the verifier's message, nullptr: accepted
+    const char* refusal;          // part of the verifier's message, nullptr: accepted
     const char* newer = nullptr;  // the same on Linux 7.x, where it has other words for it
 };
 
