@@ -170,7 +170,7 @@ learn::Recording earlier(const std::string& path)
     return before;
 }
 
-struct Wish {
+struct Plan {
     learn::Subject subject;
     std::string output;
     learn::Recording before;
@@ -178,11 +178,11 @@ struct Wish {
 };
 
 // All that can fail fails before a run that cannot be repeated.
-void prepare(Wish& wish)
+void prepare(Plan& plan)
 {
-    wish.before = earlier(wish.output);
-    sys::requireRoom(wish.output, learn::textOf(wish.before).size() + roomForRun);
-    wish.applier = requireSelector();
+    plan.before = earlier(plan.output);
+    sys::requireRoom(plan.output, learn::textOf(plan.before).size() + roomForRun);
+    plan.applier = requireSelector();
 }
 
 std::string watchingText(const learn::Subject& subject)
@@ -191,10 +191,10 @@ std::string watchingText(const learn::Subject& subject)
 }
 
 // The exit status.
-int record(Wish wish, Recorder& recorder, const std::function<bool()>& toEnd)
+int record(Plan plan, Recorder& recorder, const std::function<bool()>& toEnd)
 {
     const learn::Recording recording = recorder.run(toEnd);
-    sys::replaceFile(wish.output, learn::textOf(recording), {.mode = 0600});
+    sys::replaceFile(plan.output, learn::textOf(recording), {.mode = 0600});
     const learn::Run& run = recording.runs.back();
     std::fprintf(stderr, "%zu facts; this run has added %llu\n", learn::factsOf(recording),
                  static_cast<unsigned long long>(run.added));
@@ -238,14 +238,14 @@ learn::Subject subjectIn(const po::variables_map& given, const std::string& comm
 }
 
 // Throws UsageError.
-Wish wishIn(const po::variables_map& given, const std::string& command)
+Plan planIn(const po::variables_map& given, const std::string& command)
 {
-    Wish wish{.subject = subjectIn(given, command), .output = {}, .before = {}};
+    Plan plan{.subject = subjectIn(given, command), .output = {}, .before = {}};
     if (!given.contains("output")) {
         throw UsageError(command + ": name a file with --output");
     }
-    wish.output = given["output"].as<std::string>();
-    return wish;
+    plan.output = given["output"].as<std::string>();
+    return plan;
 }
 
 // What a recorder has said, and how it ended.
@@ -256,11 +256,11 @@ int tellLeft(const learn::Left& left)
 }
 
 // Where nobody sees what main() would say.
-int recordUnseen(const learn::Background& background, Wish wish, Recorder& recorder)
+int recordUnseen(const learn::Background& background, Plan plan, Recorder& recorder)
 {
     int status = exitFailed;
     try {
-        status = record(std::move(wish), recorder, [&] { return ended() || background.stopped(); });
+        status = record(std::move(plan), recorder, [&] { return ended() || background.stopped(); });
     } catch (...) {
         std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
     }
@@ -283,12 +283,12 @@ int recordRun(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    Wish wish = wishIn(*given, "learn record");
-    prepare(wish);
+    Plan plan = planIn(*given, "learn record");
+    prepare(plan);
     endOnSignals();
-    Recorder recorder(wish.subject, std::move(wish.before), wish.applier);
-    std::fprintf(stderr, "%s\n", watchingText(wish.subject).c_str());
-    return record(std::move(wish), recorder, ended);
+    Recorder recorder(plan.subject, std::move(plan.before), plan.applier);
+    std::fprintf(stderr, "%s\n", watchingText(plan.subject).c_str());
+    return record(std::move(plan), recorder, ended);
 }
 
 int startRecorder(const Arguments& arguments)
@@ -304,31 +304,31 @@ int startRecorder(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    Wish wish = wishIn(*given, "learn start");
+    Plan plan = planIn(*given, "learn start");
     // Whoever waits for the end of what we were given would wait for the end of the container.
     if (!sys::closeAllBut({})) {
         throw sys::errnoError("close what was inherited");
     }
-    prepare(wish);
-    wish.output = std::filesystem::absolute(wish.output).string();
-    const learn::Background background(wish.subject);
+    prepare(plan);
+    plan.output = std::filesystem::absolute(plan.output).string();
+    const learn::Background background(plan.subject);
     if (const auto& before = background.before()) {
         std::fprintf(stderr, "the recorder before this one, which nobody has stopped, %s\n",
                      before->status ? "had said:" : "was killed, and had said:");
         tellLeft(*before);
     }
     endOnSignals();
-    Recorder recorder(wish.subject, std::move(wish.before), wish.applier);
-    const std::string text = watchingText(wish.subject);
+    Recorder recorder(plan.subject, std::move(plan.before), plan.applier);
+    const std::string text = watchingText(plan.subject);
     if (!background.tell(text)) {
-        throw sys::Error(textOf(wish.subject) + ": stopped before it began");
+        throw sys::Error(textOf(plan.subject) + ": stopped before it began");
     }
     std::fprintf(stderr, "%s\n", text.c_str());
     if (!background.leave()) {
         // What we have attached is the other one's now, and stays as it is.
         _exit(exitOk);
     }
-    return recordUnseen(background, std::move(wish), recorder);
+    return recordUnseen(background, std::move(plan), recorder);
 }
 
 int stopRecorder(const Arguments& arguments)
