@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <functional>
 #include <random>
 
 #include "cli/commands.hpp"
@@ -60,8 +62,8 @@ int errorOf(const cli::Access& access)
     return failed ? errno : 0;
 }
 
-// Whether the kernel allows it to a process that the profile restricts.
-bool allowedByKernel(const profile::Profile& profile, const cli::Access& access)
+// What `act` gives, 0 or an error number, in a process that the profile restricts.
+int afterRestriction(const profile::Profile& profile, const std::function<int()>& act)
 {
     const pid_t child = fork();
     if (child == 0) {
@@ -72,12 +74,18 @@ bool allowedByKernel(const profile::Profile& profile, const cli::Access& access)
             std::fprintf(stderr, "%s\n", error.what());
             _exit(255);
         }
-        _exit(errorOf(access));
+        _exit(act());
     }
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) != 255);
-    const int code = WEXITSTATUS(status);
+    return WEXITSTATUS(status);
+}
+
+// Whether the kernel allows it.
+bool allowedByKernel(const profile::Profile& profile, const cli::Access& access)
+{
+    const int code = afterRestriction(profile, [&] { return errorOf(access); });
     // Nobody listens, the port is taken, and the file is no program: the kernel went on.
     EXPECT_TRUE(code == 0 || code == EACCES || code == ECONNREFUSED || code == EADDRINUSE || code == ENOEXEC)
         << access.right->name << " " << access.path << ": " << std::strerror(code);
@@ -256,6 +264,69 @@ TEST(CheckCan, AnswersAsTheKernelDoes)
     EXPECT_GT(denied, 10 * trees);
     RecordProperty("allowed", static_cast<int>(allowed));
     RecordProperty("denied", static_cast<int>(denied));
+}
+
+// Whether somewhere a file may be used in more ways at `to` than at `from`: the kernel moves none there.
+bool gains(const profile::Profile& profile, const std::string& from, const std::string& to)
+{
+    for (const profile::Layer& layer : profile.entries.at(0).layers) {
+        profile::Profile one;
+        one.entries.emplace_back().layers = {layer};
+        const learn::Judge judge(one.entries[0], [](const profile::Entry&, const profile::PathRule& rule) {
+            return std::filesystem::canonical(rule.path).string();
+        });
+        const std::uint64_t rights = landlock::fileRights() & layer.handledFs;
+        if ((judge.deniedAt(from, rights) & ~judge.deniedAt(to, rights)) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// As `check --against` judges a move that was recorded: by what it takes in either directory.
+TEST(CheckCan, AMoveIsJudgedAsTheKernelDoes)
+{
+    const unsigned abi = landlock::kernelAbi();
+    if (abi < 2) {
+        GTEST_SKIP() << "needs a kernel with Landlock ABI 2, whose policies may allow moves";
+    }
+    const auto right = [](const char* name) { return landlock::maskOf(landlock::Kind::fs, name); };
+    unsigned allowed = 0;
+    unsigned denied = 0;
+    unsigned gained = 0;
+    const unsigned trees = std::getenv("FULL") != nullptr ? 1000 : 10;
+    for (unsigned i = 0; i < trees; ++i) {
+        const Tree tree(i);
+        Policies policies(tree.directories(), std::min(abi, landlock::latestAbi), i);
+        for (unsigned j = 0; j < 100; ++j) {
+            const profile::Profile profile = policies.profile();
+            const std::string from = std::filesystem::canonical(tree.directories()[policies.below(7)]);
+            const std::string to = std::filesystem::canonical(tree.directories()[policies.below(7)]);
+            if (from == to) {
+                continue;
+            }
+            const learn::Judge judge(profile.entries.at(0), [](const profile::Entry&, const profile::PathRule& rule) {
+                return std::filesystem::canonical(rule.path).string();
+            });
+            const bool judged = judge.deniedAt(from, right("remove_file") | right("refer")) == 0 &&
+                                judge.deniedAt(to, right("make_reg") | right("refer")) == 0;
+            const std::string file = from + "/moved";
+            std::ofstream(file).close();
+            const bool kernel = afterRestriction(profile, [&] {
+                                    return std::rename(file.c_str(), (to + "/moved").c_str()) == 0 ? 0
+                                           : errno == EXDEV                                        ? EACCES
+                                                                                                   : errno;
+                                }) == 0;
+            EXPECT_EQ(judged && !gains(profile, from, to), kernel) << i << " " << j << " " << from << " " << to;
+            gained += judged && !kernel ? 1 : 0;
+            ++(kernel ? allowed : denied);
+            std::filesystem::remove(file);
+            std::filesystem::remove(to + "/moved");
+        }
+    }
+    EXPECT_GT(allowed, 2 * trees);
+    EXPECT_GT(denied, 10 * trees);
+    EXPECT_GT(gained, trees / 2);
 }
 
 TEST(CheckCan, WhatCannotBeAsked)
