@@ -308,9 +308,11 @@ class Except(TestCase):
         cases.free("as it was", f"/bin/upper {SECRET}")
         cases.free("as it was, too", f"/bin/written {SECRET}")
         cases.setup("before=$(stat -c %i /bin/upper); rm /bin/upper; "
-                    "for i in $(seq 200); do "
-                    "cp /bin/probe /bin/upper; [ $(stat -c %i /bin/upper) = $before ] && break; "
-                    "[ $i = 200 ] || mv /bin/upper /bin/other.$i; done; "
+                    # Whatever else is free comes first, now and then.
+                    "for i in $(seq 2000); do "
+                    "> /bin/upper; [ $(stat -c %i /bin/upper) = $before ] && break; "
+                    "[ $i = 2000 ] || mv /bin/upper /bin/other.$i; done; "
+                    "cat /bin/probe > /bin/upper; chmod 755 /bin/upper; "
                     "[ $(stat -c %i /bin/upper) = $before ]")
         cases.restricted("the same number", f"/bin/upper {SECRET}")
         cases.setup("cat /bin/probe > /bin/written")
