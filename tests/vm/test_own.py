@@ -60,6 +60,8 @@ class Reached(DirectTestCase):
             bundle = self.bundle()
             bundle.annotate(profile(program("/bin/target")))
             self.enterContext(bundle.running("crun", "/bin/sleep", "1000"))
+            # That of a container before may still be ending.
+            await_true(lambda: len(supervisor.tracers()) == 1, "the supervisor has this container's tracer alone")
             self.pids["supervisor"], (self.pids["tracer"],) = supervisor.process.pid, supervisor.tracers()
 
     def container(self, *capabilities, user=0):
