@@ -18,9 +18,9 @@ namespace cli {
 
 namespace {
 
-std::string straight(const std::string& path, const std::string& cwd)
+std::string absolute(const std::string& path, const std::string& cwd)
 {
-    return profile::lexicalPath(path.starts_with('/') ? path : cwd + "/" + path);
+    return path.starts_with('/') ? path : cwd + "/" + path;
 }
 
 // What the kernel starts in a file's place or beside it. Its content is the image's and may be anything.
@@ -175,12 +175,21 @@ private:
 
 Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file)
 {
-    file = rootfs.resolve(rule.path, cwd);
+    const std::string full = absolute(rule.path, cwd);
+    // Most paths have no link on the way, and asking the kernel for the name of a file costs more than opening it.
+    file = rootfs.resolveStraight(full);
+    std::string name;
+    if (file) {
+        name = profile::lexicalPath(full);
+    } else {
+        file = rootfs.resolve(full, "/");
+        name = rootfs.nameOf(file.get());
+    }
     struct stat st {};
     if (fstat(file.get(), &st) != 0) {
         throw sys::errnoError("stat");
     }
-    return {&rule, rootfs.nameOf(file.get()), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
+    return {&rule, std::move(name), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
 }
 
 std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd)
@@ -188,7 +197,7 @@ std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::st
     std::vector<const Found*> own;
     std::vector<const Found*> led;
     for (const Found& found : all) {
-        (straight(found.rule->path, cwd) == found.name ? own : led).push_back(&found);
+        (profile::lexicalPath(absolute(found.rule->path, cwd)) == found.name ? own : led).push_back(&found);
     }
     std::erase_if(led, [&](const Found* found) {
         std::uint64_t missing = found->granted;

@@ -160,7 +160,7 @@ private:
         try {
             sys::Fd file;
             all.push_back(lookUp(rootfs_, rule, cwd_, file));
-            ruleset.allowPath(file.get(), rule.access, rule.quiet);
+            ruleset.allowPath(file.get(), all.back().granted, rule.quiet);
         } catch (const container::NotFound& error) {
             if (!profile::mayBeMissing(entry_, rule)) {
                 throw sys::Error(where(rule.pointer) + error.what() +

@@ -93,6 +93,14 @@ sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
     return fd;
 }
 
+sys::Fd Rootfs::resolveStraight(const std::string& path) const
+{
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
+    return sys::Fd(static_cast<int>(syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof how)));
+}
+
 std::optional<std::string> Rootfs::linkAt(const std::string& path) const
 {
     const sys::Fd link(openInRoot(root_.get(), path, O_NOFOLLOW));

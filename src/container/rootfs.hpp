@@ -34,6 +34,10 @@ public:
     // 5.6. Throws NotFound or sys::Error.
     sys::Fd resolve(const std::string& path, const std::string& cwd) const;
 
+    // The same of an absolute path, if no symbolic link is on the way, so that the path without "..", "." and needless
+    // "/" is where it leads; nothing otherwise, or where this cannot be told.
+    sys::Fd resolveStraight(const std::string& path) const;
+
     // Where the symbolic link `path` points to; std::nullopt for anything else. There must be no other link on the way.
     std::optional<std::string> linkAt(const std::string& path) const;
 

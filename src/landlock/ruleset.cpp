@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "landlock/ruleset.hpp"
 
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
-#include "landlock/access.hpp"
 #include "sys/error.hpp"
 
 namespace landlock {
@@ -70,21 +68,13 @@ Ruleset::Ruleset(const RulesetAttributes& attributes)
     }
 }
 
-std::uint64_t Ruleset::allowPath(int path, std::uint64_t access, bool quiet)
+void Ruleset::allowPath(int path, std::uint64_t access, bool quiet)
 {
-    struct stat st {};
-    if (fstat(path, &st) != 0) {
-        throw sys::errnoError("stat");
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        access &= fileRights();
-    }
     if (access == 0 && !quiet) {
         throw sys::Error("not a directory, and none of the rights allowed for it applies to files");
     }
     const PathBeneathAttributes attributes{access, path};
     addRule(fd_.get(), rulePathBeneath, &attributes, quiet);
-    return access;
 }
 
 void Ruleset::allowPort(std::uint64_t port, std::uint64_t access, bool quiet)

@@ -31,9 +31,9 @@ public:
     // Throws sys::Error.
     explicit Ruleset(const RulesetAttributes& attributes);
 
-    // `path` may be O_PATH. Rights that make sense for directories only are left out when it is none; returns what was
-    // granted. Throws sys::Error, also when that would be nothing and the rule is not quiet.
-    std::uint64_t allowPath(int path, std::uint64_t access, bool quiet);
+    // `path` may be O_PATH. `access`: of what is no directory, rights that a file can have. Throws sys::Error, also
+    // when it is 0 and the rule is not quiet.
+    void allowPath(int path, std::uint64_t access, bool quiet);
     void allowPort(std::uint64_t port, std::uint64_t access, bool quiet);
 
     int fd() const { return fd_.get(); }

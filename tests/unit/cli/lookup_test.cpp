@@ -77,6 +77,28 @@ TEST_F(Image, LinksOfAMergedSystemAreListed)
     EXPECT_NE(refused(layer({{"/lib", "r"}, {"/lib2", "r"}})), "");
 }
 
+// Whether a link is on the way or not: the name is the one that the kernel gives the file.
+TEST_F(Image, NamesAreThoseOfTheKernel)
+{
+    base_.directory("root/a/b/c");
+    base_.directory("root/other/deep");
+    base_.file("root/a/file");
+    base_.link("root/link", "other/deep");
+    base_.link("root/up", "a/b/..");
+    base_.link("root/out", "../../..");
+    for (const char* path :
+         {"/",        "/a",    "/a/",      "//a//b/./c/", "/a/b/..",       "/a/b/../file", "/../../a", "/..",
+          "/a/file",  "/link", "/link/",   "/link/..",    "/link/../../a", "/up",          "/up/file", "/out",
+          "/out/a/b", "b",     "./b/../b", ".."}) {
+        const auto found = lookUp(layer({{path, "r"}}), "/a/b/../b/..");
+        const auto file = root().resolve(path, "/a/b/../b/..");
+        EXPECT_EQ(found.front().name, root().nameOf(file.get())) << path;
+    }
+    for (const char* path : {"/a/file/", "/a/file/..", "/a/nothing/..", "/nothing"}) {
+        EXPECT_THROW(lookUp(layer({{path, "r"}})), container::NotFound) << path;
+    }
+}
+
 TEST_F(Image, LinksThatWidenAreSeen)
 {
     base_.directory("root/secrets");
