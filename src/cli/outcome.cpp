@@ -3,7 +3,11 @@
 
 #include <syslog.h>
 
+#include <algorithm>
+#include <bit>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -43,8 +47,7 @@ void shorten(nlohmann::ordered_json& item, const std::string& field, std::size_t
     if (found != item.end() && found->size() > most) {
         const std::size_t left = found->size() - most;
         found->erase(found->begin() + static_cast<std::ptrdiff_t>(most), found->end());
-        const std::string counter = field + "LeftOut";
-        item[counter] = item.value(counter, std::size_t{0}) + left;
+        item[field + "LeftOut"] = left;
     }
 }
 
@@ -117,56 +120,99 @@ std::string aboutOf(const oci::Names& names, const profile::Profile& profile, co
     }
 }
 
-std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi)
+namespace {
+
+using Ordered = nlohmann::ordered_json;
+
+// The rules that a layer was reported with, without those of which nothing is there; how many more it has is counted.
+// `leads`: where the entry is audited, and those of this layer's paths begin at `place`.
+void filterRules(Ordered& layer, const profile::Layer& whole, const std::set<std::string>& missing,
+                 const std::vector<std::string>* leads, std::size_t place)
 {
-    using Ordered = nlohmann::ordered_json;
-    Ordered document{{"abi", abi}, {"entries", reportOf(profile)}};
+    const auto isMissing = [&](const profile::PathRule& rule) { return missing.contains(rule.path); };
+    const auto paths = static_cast<std::size_t>(std::ranges::count_if(whole.paths, std::not_fn(isMissing)));
+    for (const auto& [field, all] : {std::pair{"pathBeneath", paths}, std::pair{"netPort", whole.ports.size()}}) {
+        const auto found = layer.find(field);
+        if (found == layer.end()) {
+            continue;
+        }
+        Ordered rules = Ordered::array();
+        for (Ordered& rule : *found) {
+            if (rule.contains("path") && leads != nullptr) {
+                rule["leads"] = leads->at(place++);
+            }
+            if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
+                rule.erase("pointer");
+                rules.push_back(std::move(rule));
+            }
+        }
+        if (rules.size() < all) {
+            layer[std::string(field) + "LeftOut"] = all - rules.size();
+        }
+        layer[field] = std::move(rules);
+    }
+}
+
+// `most`: rules of each kind in each layer, and so many of each list.
+std::string policyWith(const profile::Profile& profile, const Prepared& prepared, unsigned abi, std::size_t most)
+{
+    Ordered document{{"abi", abi}, {"entries", reportOf(profile, most)}};
     Ordered& entries = document["entries"];
     for (std::size_t i = 0; i < entries.size(); ++i) {
+        const profile::Entry& whole = profile.entries[i];
         std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
         Ordered& entry = entries[i];
-        entry["enforcement"] = enforcementOf(profile.entries[i], missing.empty());
+        entry["enforcement"] = enforcementOf(whole, missing.empty());
         entry["skippedPaths"] = missing;
         missing.insert(prepared.absent[i].begin(), prepared.absent[i].end());
         entry["links"] = prepared.led[i];
-        const bool audited = profile.entries[i].mode == profile::Mode::audit;
+        const bool audited = whole.mode == profile::Mode::audit;
         if (audited) {
             entry["obstacles"] = prepared.obstacles[i];
         }
-        std::size_t rulesBefore = 0;
-        for (Ordered& layer : entry["layers"]) {
-            for (const char* field : {"pathBeneath", "netPort"}) {
-                const auto found = layer.find(field);
-                if (found == layer.end()) {
-                    continue;
-                }
-                Ordered rules = Ordered::array();
-                for (Ordered& rule : *found) {
-                    if (audited && rule.contains("path")) {
-                        rule["leads"] = prepared.leads[i].at(rulesBefore++);
-                    }
-                    if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
-                        rule.erase("pointer");
-                        rules.push_back(std::move(rule));
-                    }
-                }
-                *found = std::move(rules);
+        std::size_t pathsBefore = 0;
+        for (std::size_t l = 0; l < whole.layers.size(); ++l) {
+            filterRules(entry["layers"][l], whole.layers[l], missing, audited ? &prepared.leads[i] : nullptr,
+                        pathsBefore);
+            pathsBefore += whole.layers[l].paths.size();
+        }
+        for (const char* list : {"skippedPaths", "links", "obstacles"}) {
+            shorten(entry, list, most);
+        }
+    }
+    return document.dump(-1, ' ', true, json::error_handler_t::replace);
+}
+
+// No policy with so many rules in each layer takes less: most of the largest are never written out.
+std::size_t leastBytes(const profile::Profile& profile, const Prepared& prepared, std::size_t most)
+{
+    constexpr std::size_t frame = std::string_view(R"({"path":"","allowedAccess":[]})").size();
+    constexpr std::size_t shortestRight = std::string_view(R"("refer",)").size();
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < profile.entries.size(); ++i) {
+        if (!prepared.skipped[i].empty() || !prepared.absent[i].empty()) {
+            continue;
+        }
+        for (const profile::Layer& layer : profile.entries[i].layers) {
+            for (const profile::PathRule& rule : layer.paths | std::views::take(most)) {
+                bytes +=
+                    frame + rule.path.size() + shortestRight * static_cast<std::size_t>(std::popcount(rule.access));
             }
         }
     }
+    return bytes;
+}
+
+}  // namespace
+
+std::string policyOf(const profile::Profile& profile, const Prepared& prepared, unsigned abi)
+{
     for (std::size_t most = profile::maxPaths;; most /= 4) {
-        for (Ordered& entry : entries) {
-            shorten(entry, "skippedPaths", most);
-            shorten(entry, "links", most);
-            shorten(entry, "obstacles", most);
-            for (Ordered& layer : entry["layers"]) {
-                shorten(layer, "pathBeneath", most);
-                shorten(layer, "netPort", most);
+        if (leastBytes(profile, prepared, most) <= maxPolicyBytes) {
+            std::string text = policyWith(profile, prepared, abi, most);
+            if (text.size() <= maxPolicyBytes) {
+                return text;
             }
-        }
-        std::string text = document.dump(-1, ' ', true, json::error_handler_t::replace);
-        if (text.size() <= maxPolicyBytes) {
-            return text;
         }
         if (most == 0) {
             return "{}";

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/report.hpp"
 
+#include <algorithm>
+#include <ranges>
+
 #include "landlock/access.hpp"
 
 namespace cli {
@@ -28,7 +31,7 @@ void addRights(ordered_json& object, const char* field, Kind kind, std::uint64_t
     }
 }
 
-ordered_json layerReport(const profile::Layer& layer)
+ordered_json layerReport(const profile::Layer& layer, std::size_t most)
 {
     ordered_json out = ordered_json::object();
     addRights(out, "handledAccessFs", Kind::fs, layer.handledFs);
@@ -37,7 +40,7 @@ ordered_json layerReport(const profile::Layer& layer)
     addRights(out, "quietAccessFs", Kind::fs, layer.quietFs);
     addRights(out, "quietAccessNet", Kind::net, layer.quietNet);
     addRights(out, "quietScoped", Kind::scope, layer.quietScoped);
-    for (const profile::PathRule& rule : layer.paths) {
+    for (const profile::PathRule& rule : layer.paths | std::views::take(most)) {
         ordered_json item = {{"path", rule.path},
                              {"allowedAccess", rightNames(Kind::fs, rule.access)},
                              {"pointer", rule.pointer}};
@@ -46,7 +49,7 @@ ordered_json layerReport(const profile::Layer& layer)
         }
         out["pathBeneath"].push_back(std::move(item));
     }
-    for (const profile::PortRule& rule : layer.ports) {
+    for (const profile::PortRule& rule : layer.ports | std::views::take(most)) {
         ordered_json item = {{"port", rule.port},
                              {"allowedAccess", rightNames(Kind::net, rule.access)},
                              {"pointer", rule.pointer}};
@@ -107,7 +110,7 @@ ordered_json logReport(const profile::Entry& entry)
             {"subdomains", (entry.restrictFlags & landlock::logSubdomainsOff) == 0}};
 }
 
-ordered_json entryReport(const profile::Entry& entry)
+ordered_json entryReport(const profile::Entry& entry, std::size_t most)
 {
     ordered_json out = {{"name", entry.name},
                         {"mode", entry.mode == profile::Mode::audit ? "audit" : "enforce"},
@@ -126,7 +129,7 @@ ordered_json entryReport(const profile::Entry& entry)
     }
     out["layers"] = ordered_json::array();
     for (const profile::Layer& layer : entry.layers) {
-        out["layers"].push_back(layerReport(layer));
+        out["layers"].push_back(layerReport(layer, most));
     }
     out["notes"] = notesOf(entry);
     return out;
@@ -236,11 +239,11 @@ std::string entryText(const ordered_json& entry)
 
 }  // namespace
 
-ordered_json reportOf(const profile::Profile& profile)
+ordered_json reportOf(const profile::Profile& profile, std::size_t most)
 {
     ordered_json entries = ordered_json::array();
     for (const profile::Entry& entry : profile.entries) {
-        entries.push_back(entryReport(entry));
+        entries.push_back(entryReport(entry, most));
     }
     return entries;
 }

@@ -2,6 +2,7 @@
 // What a profile comes to, for people and for programs.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,8 +10,9 @@
 
 namespace cli {
 
-// The effective profile: entries, layers, rules; after variables and groups, for the ABI that it was loaded for.
-nlohmann::ordered_json reportOf(const profile::Profile& profile);
+// The effective profile: entries, layers, rules; after variables and groups, for the ABI that it was loaded for. Of
+// each layer's rules of a kind the first `most`.
+nlohmann::ordered_json reportOf(const profile::Profile& profile, std::size_t most = SIZE_MAX);
 
 // [{"pointer": ..., "line": ..., "message": ...}]
 nlohmann::ordered_json reportOf(const profile::Invalid& error);

@@ -108,6 +108,21 @@ TEST(Policy, SaysWhatIsNotEnforced)
     const json item = json::parse(cli::outcomeOf(profile, found))["entries"][0];
     EXPECT_EQ(item["mode"], "audit");
     EXPECT_EQ(item["enforcement"], "none");
+    // With a second layer, and more paths than can be told.
+    profile = withPaths(3000, "/p");
+    profile.entries[0].mode = profile::Mode::audit;
+    profile.entries[0].layers.push_back(withPaths(2, "/second").entries[0].layers[0]);
+    found.leads[0].clear();
+    for (const profile::Layer& layer : profile.entries[0].layers) {
+        for (const profile::PathRule& rule : layer.paths) {
+            found.leads[0].push_back("/to" + rule.path);
+        }
+    }
+    const json layers = json::parse(cli::policyOf(profile, found, 6))["entries"][0]["layers"];
+    EXPECT_EQ(layers[0]["pathBeneath"].back()["leads"],
+              "/to" + layers[0]["pathBeneath"].back()["path"].get<std::string>());
+    EXPECT_EQ(layers[0]["pathBeneath"].size() + layers[0]["pathBeneathLeftOut"].get<std::size_t>(), 3000U);
+    EXPECT_EQ(layers[1]["pathBeneath"][1]["leads"], "/to/second1");
     EXPECT_EQ(cli::partialLine(profile.entries[0], {"/x"}),
               "entry one would be enforced partially, without /x (missing)");
     EXPECT_TRUE(cli::auditLine(profile.entries[0]).starts_with("entry one is NOT ENFORCED (audit)"));
@@ -137,6 +152,10 @@ TEST(Policy, HasABoundAndCountsWhatIsBeyond)
     const json layer = json::parse(text)["entries"][0]["layers"][0];
     EXPECT_GT(layer["pathBeneath"].size(), 0U);
     EXPECT_EQ(layer["pathBeneath"].size() + layer["pathBeneathLeftOut"].get<std::size_t>(), profile::maxPaths);
+    // What is missing is not counted as left out.
+    const json some = json::parse(
+        cli::policyOf(withPaths(profile::maxPaths, "/p"), prepared({"/p1", "/p4000"}), 6))["entries"][0]["layers"][0];
+    EXPECT_EQ(some["pathBeneath"].size() + some["pathBeneathLeftOut"].get<std::size_t>(), profile::maxPaths - 2);
     std::vector<std::string> missing;
     for (std::size_t i = 0; i < profile::maxPaths; ++i) {
         missing.push_back(std::string(150, 'y') + std::to_string(i));
