@@ -11,6 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
+import unittest
 
 import applier
 from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, node_log, oci_landlock,
@@ -18,6 +19,7 @@ from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, 
 from direct import FULL, await_true
 from test_events import watching
 
+MORE = "one more round trip of this kind: with --full"
 DIRECTORY = "/etc/oci-landlock/profiles"
 NGINX = """
     daemon off; user www-data; pid /run/nginx.pid; error_log /var/log/nginx/error.log; worker_processes 2; events {}
@@ -226,6 +228,7 @@ class Learn(TestCase):
         against = oci_landlock("check", "--against", self.recording, worse)
         self.assertEqual((against.returncode, "connect_tcp port 7777" in against.stdout), (1, True), against)
 
+    @unittest.skipUnless(FULL, MORE)
     def test_redis(self):
         def drive(container):
             self.until(container, "PONG", "redis-cli", "ping")
@@ -317,6 +320,7 @@ class Learn(TestCase):
         self.assertLessEqual(sum(len(rule["parent"]) for rule in rules), 40, rules)
         self.same_run(bundle, drive, script)
 
+    @unittest.skipUnless(FULL, MORE)
     def test_tools(self):
         """A shell that has other programs do its work."""
         text = """
@@ -660,7 +664,8 @@ class Learn(TestCase):
 
     def test_names_of_any_form(self):
         """Of containers, which are shown printably, and of recordings, which are bounded."""
-        for name in ("a\x1b]0;x\n", "../../../tmp/x", "." * 300, "shop/web", "ended 0"):
+        names = ("a\x1b]0;x\n", "../../../tmp/x", "." * 300, "shop/web", "ended 0")
+        for name in names if FULL else names[:2]:
             said = self.start(name)
             self.assertRegex(said, r"\Awatching for [ -~]+\n\Z")
             self.assertIn("nothing is recorded", self.stop(name, code=1))
