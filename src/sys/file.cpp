@@ -22,15 +22,19 @@ std::string readAll(int fd, std::size_t limit, std::string_view what)
     std::string data;
     for (;;) {
         const std::size_t used = data.size();
-        data.resize(std::min(std::max<std::size_t>(used * 2, 16384), limit + 1));
-        if (data.size() == used) {
+        const std::size_t room = std::min(std::max<std::size_t>(used * 2, 16384), limit + 1);
+        if (room <= used) {
             throw Error(std::string(what) + ": larger than " + std::to_string(limit) + " bytes");
         }
-        const ssize_t n = read(fd, data.data() + used, data.size() - used);
+        ssize_t n = 0;
+        // Most files are small: what is not read into is not filled either.
+        data.resize_and_overwrite(room, [&](char* bytes, std::size_t) {
+            n = read(fd, bytes + used, room - used);
+            return used + static_cast<std::size_t>(std::max<ssize_t>(n, 0));
+        });
         if (n < 0 && errno != EINTR) {
             throw errnoError("read " + std::string(what));
         }
-        data.resize(used + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
         if (n == 0) {
             if (data.size() > limit) {
                 throw Error(std::string(what) + ": larger than " + std::to_string(limit) + " bytes");
