@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define OLL_ABI_VERSION 6
+#define OLL_ABI_VERSION 7
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
@@ -310,6 +310,7 @@ struct oll_slot_view {
 	__u64 generation; /* 0: free */
 	__u64 cgroup_id;
 	__u64 ruleset;
+	__u64 timer[2];
 };
 
 #ifdef __cplusplus
@@ -345,7 +346,7 @@ OLL_ASSERT(sizeof(struct oll_find_held) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_debt) == 24, "layout");
 OLL_ASSERT(sizeof(struct oll_guard) == 16, "layout");
 OLL_ASSERT(sizeof(struct oll_report_failure) == 24, "layout");
-OLL_ASSERT(sizeof(struct oll_slot_view) == 24, "layout");
+OLL_ASSERT(sizeof(struct oll_slot_view) == 40, "layout");
 #undef OLL_ASSERT
 
 #endif

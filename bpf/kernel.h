@@ -190,6 +190,9 @@ struct task_struct {
 #define CAP_SYS_ADMIN 21
 #define CAP_BPF 39
 
+/* uapi/linux/time.h */
+#define CLOCK_MONOTONIC 1
+
 /* include/linux/errno.h: execve(2) begins anew as soon as a signal has been looked for. */
 #define ERESTARTNOINTR 513
 #define SIGCONT 18

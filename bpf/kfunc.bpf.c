@@ -8,6 +8,7 @@ struct oll_slot {
 	__u64 generation; /* 0: free */
 	__u64 cgroup_id;
 	oll_ruleset __kptr *ruleset;
+	struct bpf_timer emptier;
 };
 
 _Static_assert(sizeof(struct oll_slot) == sizeof(struct oll_slot_view), "layout");
@@ -107,20 +108,34 @@ static __always_inline int apply(struct linux_binprm *bprm, struct oll_container
 
 /*
  * A container's end can be noticed in two places at once. Only the one that gets the slot empties it: the other could
- * come so late that the slot is somebody else's (tests/models/slots.pml). A tracing program may not release a ruleset;
- * but when the element is written anew, the kernel does.
+ * come so late that the slot is somebody else's (tests/models/slots.pml).
  */
-static __always_inline void empty_slot(__u32 index, __u64 generation)
+static __always_inline bool may_empty(struct oll_slot *slot, __u64 generation)
 {
-	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &index);
-	struct oll_slot empty = { .generation = OLL_SLOT_EMPTYING };
+	return generation != OLL_SLOT_EMPTYING &&
+	       __sync_val_compare_and_swap(&slot->generation, generation, OLL_SLOT_EMPTYING) == generation;
+}
 
-	if (!slot || generation == OLL_SLOT_EMPTYING ||
-	    __sync_val_compare_and_swap(&slot->generation, generation, OLL_SLOT_EMPTYING) != generation)
-		return;
-	bpf_map_update_elem(&slots, &index, &empty, BPF_ANY);
-	/* Last: from here on the slot may be taken again. */
+/* From here on the slot may be taken again. */
+static __always_inline void free_slot(struct oll_slot *slot)
+{
 	__sync_lock_test_and_set(&slot->generation, 0);
+}
+
+static __always_inline void empty_slot(struct oll_slot *slot)
+{
+	struct lsm_policy_object *ruleset = bpf_kptr_xchg(&slot->ruleset, NULL);
+
+	if (ruleset)
+		bpf_lsm_policy_release(ruleset);
+	free_slot(slot);
+}
+
+/* Of hand_over(), which may release a ruleset. */
+static int empty_later(void *map, __u32 *index, struct oll_slot *slot)
+{
+	empty_slot(slot);
+	return 0;
 }
 
 static __u32 still_owed(__u32 entries)
@@ -133,7 +148,11 @@ static int wait_turn(struct task_struct *task)
 	return 0;
 }
 
-/* By the cgroup that a slot names: the memory of the entry may be another container's by now, with slots of its own. */
+/*
+ * By the cgroup that a slot names: the memory of the entry may be another container's by now, with slots of its own.
+ * This runs in a tracing program, which may not release a ruleset: the slot's timer does. Should that not start, the
+ * ruleset applies to nobody any more, and goes when the slot is taken again.
+ */
 static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generation)
 {
 	__u32 i;
@@ -144,8 +163,9 @@ static void drop(struct oll_container *container, __u64 cgroup_id, __u64 generat
 
 		if (i >= container->layer_count)
 			break;
-		if (slot && slot->cgroup_id == cgroup_id)
-			empty_slot(index, generation);
+		if (slot && slot->cgroup_id == cgroup_id && may_empty(slot, generation) &&
+		    bpf_timer_start(&slot->emptier, 0, 0))
+			free_slot(slot);
 	}
 }
 
@@ -159,6 +179,14 @@ struct search {
 	__u32 start;
 	__s32 found;
 };
+
+/* A slot keeps its timer. */
+static __always_inline long prepare_timer(struct oll_slot *slot)
+{
+	long error = bpf_timer_init(&slot->emptier, &slots, CLOCK_MONOTONIC);
+
+	return error && error != -EBUSY ? error : bpf_timer_set_callback(&slot->emptier, empty_later);
+}
 
 static long take_free_slot(__u64 i, struct search *search)
 {
@@ -180,6 +208,7 @@ int hand_over(struct oll_hand_over *ctx)
 	struct lsm_policy_object *ruleset, *old;
 	struct oll_slot *slot;
 	__u32 index;
+	long error;
 
 	ctx->error = -EPERM;
 	if (!may_administer())
@@ -202,6 +231,13 @@ int hand_over(struct oll_hand_over *ctx)
 		ctx->error = -ENOSPC;
 		return 0;
 	}
+	error = prepare_timer(slot);
+	if (error) {
+		bpf_lsm_policy_release(ruleset);
+		free_slot(slot);
+		ctx->error = error;
+		return 0;
+	}
 	state->slot_hint = index + 1;
 	slot->cgroup_id = ctx->cgroup_id;
 	old = bpf_kptr_xchg(&slot->ruleset, ruleset);
@@ -215,7 +251,10 @@ int hand_over(struct oll_hand_over *ctx)
 SEC("syscall")
 int revoke(struct oll_revoke *ctx)
 {
-	if (may_administer())
-		empty_slot(ctx->slot, ctx->generation);
+	__u32 index = ctx->slot;
+	struct oll_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+	if (may_administer() && slot && may_empty(slot, ctx->generation))
+		empty_slot(slot);
 	return 0;
 }

@@ -107,7 +107,7 @@ def pinned(name, value_size):
 
 
 NODE_SIZE = 56
-SLOT_SIZE = 24
+SLOT_SIZE = 40
 CONTAINER_SIZE = 3384
 PLACE_SIZE = 16
 PROGRAM_SIZE = 568

@@ -327,13 +327,13 @@ class Errors(DirectTestCase):
         two = self.restricted(profile(program("/bin/target"), program("/bin/probe")))
         with bundle.running("crun", "/bin/sleep", "600") as container, pinned("slots", SLOT_SIZE) as slots:
             self.assertEqual(container.code, 0, container.output())
-            values = [struct.unpack("QQQ", value) for value in slots.all(SLOTS)]
+            values = [struct.unpack("QQQ16x", value) for value in slots.all(SLOTS)]
             used = [index for index, value in enumerate(values) if value[0]]
             self.assertEqual(len(used), 1)
             generation, cgroup, _ = values[used[0]]
             free = (used[0] + 5) % SLOTS
             others = [index for index in range(SLOTS) if index not in (used[0], free)]
-            slots.update_all(others, struct.pack("QQQ", generation, cgroup, 0))
+            slots.update_all(others, struct.pack("QQQ16x", generation, cgroup, 0))
             self.assertEqual(rulesets_held(), SLOTS - 1)
             with gate(two) as held:
                 two.annotate(profile(program("/bin/target"), program("/bin/probe")))

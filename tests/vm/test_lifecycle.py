@@ -9,7 +9,7 @@ import signal
 import struct
 
 import applier
-from containers import (OCI_LANDLOCK, command, entry, oci_landlock, policy, profile, program, rulesets_held,
+from containers import (BUILD, OCI_LANDLOCK, PINS, command, entry, oci_landlock, policy, profile, program, rulesets_held,
                         status)
 from direct import (CGROUPS, CONTAINER_SIZE, FULL, PROGRAM_SIZE, DirectTestCase, await_true, fake_init, gate, hook,
                     pinned)
@@ -46,6 +46,15 @@ def ours_at_work():
         found += [f"{pid}: {link}" for link in links
                   if link == OCI_LANDLOCK or re.match(r"anon_inode:(\[landlock|bpf)", link)]
     return found
+
+
+def rulesets_in_memory():
+    """What the kernel keeps in the slots, whatever they say; with inject it is in processes, which end."""
+    if applier.APPLIER != "kfunc":
+        return 0
+    tests = os.path.join(BUILD, "tests", "vm")
+    result = command(f"{tests}/bridge-tests", "held", f"{tests}/held.bpf.o", f"{PINS}/slots")
+    return int(result.stdout)
 
 
 class Life(DirectTestCase):
@@ -86,8 +95,10 @@ class Life(DirectTestCase):
                         return "populated 0" in events.read()
                 await_true(empty, "the container is dead")
                 await_true(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
+                self.assertEqual(rulesets_in_memory(), applier.HELD_FOR_THE_DEAD)
                 os.rmdir(cgroup)
                 self.assertMapsEmpty()
+                self.assertEqual(rulesets_in_memory(), 0)
 
     def test_one_after_another(self):
         """Containers in sequence, all with the same bundle and name, leak nothing."""

@@ -50,7 +50,7 @@ class Reuse(DirectTestCase):
         if applier.INJECT:
             return True
         with pinned("slots", SLOT_SIZE) as slots:
-            return struct.unpack("QQQ", slots.lookup(bytes(4)))[0] != 0
+            return struct.unpack("QQQ16x", slots.lookup(bytes(4)))[0] != 0
 
     def test_pid(self):
         """A container whose init has the process id of a dead container's, which was never cleared away, is not taken
@@ -168,7 +168,7 @@ class Forced(DirectTestCase):
     def used_slot():
         with pinned("slots", SLOT_SIZE) as slots:
             for index, value in enumerate(slots.all(SLOTS)):
-                generation, cgroup, _ = struct.unpack("QQQ", value)
+                generation, cgroup, _ = struct.unpack("QQQ16x", value)
                 if generation:
                     return index, generation, cgroup
         raise AssertionError("no slot is in use")
@@ -177,7 +177,7 @@ class Forced(DirectTestCase):
         index, generation, cgroup = self.used_slot()
         with pinned("slots", SLOT_SIZE) as slots:
             # A write from user space empties the ruleset's place as well.
-            slots.update(struct.pack("I", index), struct.pack("QQQ", generation + change_generation, cgroup, 0))
+            slots.update(struct.pack("I", index), struct.pack("QQQ16x", generation + change_generation, cgroup, 0))
 
     @applier.kfunc_only("rulesets are in slots")
     def test_slot_emptied(self):
@@ -197,7 +197,7 @@ class Forced(DirectTestCase):
         def change(_):
             index, generation, _ = self.used_slot()
             with pinned("slots", SLOT_SIZE) as slots:
-                slots.update(struct.pack("I", index), struct.pack("QQQ", 0, 0, 0))
+                slots.update(struct.pack("I", index), struct.pack("QQQ16x", 0, 0, 0))
             next_slot(index)
             container = self.enterContext(taken.running("crun", *FOREVER))
             self.assertEqual(container.code, 0, container.output())

@@ -31,7 +31,7 @@ struct store_args {
     __u32 flags;
 };
 
-/* 2: not a ruleset, 1: replaced another, 0: stored. */
+/* 2: not a ruleset, 1: replaced another, 0: stored; -1: not possible. */
 SEC("syscall")
 int store(struct store_args* args)
 {
@@ -41,6 +41,10 @@ int store(struct store_args* args)
     }
     lsmid = ruleset->lsmid;
     type = ruleset->type;
+    if (prepare_timer(args->slot)) {
+        bpf_lsm_policy_release(ruleset);
+        return -1;
+    }
     return exchange(args->slot, ruleset);
 }
 
@@ -126,6 +130,6 @@ int BPF_PROG(on_file, struct linux_binprm* bprm, struct file* file)
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_rmdir, struct cgroup* cgroup, const char* path)
 {
-    overwrite(1);
+    empty_later(1);
     return 0;
 }

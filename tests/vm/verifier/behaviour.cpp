@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -450,14 +449,11 @@ int testBehaviour(const char* path, bool stacks)
         close(fd);
         mkdir("/tmp/cgroup/bridge", 0755);
         rmdir("/tmp/cgroup/bridge");
-        // From 7.x on an update of an element keeps what the element refers to.
-        utsname kernel = {};
-        uname(&kernel);
-        if (std::atoi(kernel.release) < 7) {
-            check(bridge.revoke(1) == 0, "the death of a cgroup empties a slot");
-        } else {
-            check(bridge.revoke(1) == 1, "the death of a cgroup leaves the ruleset in its slot");
+        for (int wait = 0; wait < 1000 && bridge.variable<int>("emptied") == 0; wait++) {
+            usleep(10'000);
         }
+        check(bridge.variable<int>("emptied") == 1, "the death of a cgroup empties a slot");
+        check(bridge.revoke(1) == 0, "and leaves nothing in it");
         umount("/tmp/cgroup");
     }
     testTwo(bridge, stacks);

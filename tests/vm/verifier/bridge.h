@@ -26,6 +26,7 @@ typedef struct lsm_policy_object ruleset_t;
 
 struct slot {
     ruleset_t __kptr* ruleset;
+    struct bpf_timer timer;
 };
 
 struct lsm_policy_object* bpf_lsm_policy_from_fd(int fd, __u32 flags) __ksym __weak;
@@ -37,6 +38,8 @@ void bpf_rcu_read_lock(void) __ksym;
 void bpf_rcu_read_unlock(void) __ksym;
 struct task_struct* bpf_task_from_pid(int pid) __ksym;
 void bpf_task_release(struct task_struct* task) __ksym;
+
+#define CLOCK_MONOTONIC 1
 
 #define SLOTS 8
 
@@ -79,13 +82,6 @@ static __always_inline struct lsm_policy_object* borrow(__u32 index)
     return held;
 }
 
-/* What a program of any type can do, without the kfuncs. */
-static __always_inline long overwrite(__u32 index)
-{
-    struct slot nothing = {};
-    return bpf_map_update_elem(&slots, &index, &nothing, BPF_ANY);
-}
-
 /* Puts a ruleset (or NULL) in a slot and releases what was there. */
 static __always_inline int exchange(__u32 index, struct lsm_policy_object* ruleset)
 {
@@ -102,4 +98,34 @@ static __always_inline int exchange(__u32 index, struct lsm_policy_object* rules
     }
     bpf_lsm_policy_release(old);
     return 1;
+}
+
+int emptied = 0; /* slots, by their timers */
+
+static int on_timer(void* map, __u32* index, struct slot* slot)
+{
+    struct lsm_policy_object* old = bpf_kptr_xchg(&slot->ruleset, NULL);
+    if (old) {
+        bpf_lsm_policy_release(old);
+        __sync_fetch_and_add(&emptied, 1);
+    }
+    return 0;
+}
+
+/* From a program that may release rulesets, so that empty_later() can be called by any. */
+static __always_inline long prepare_timer(__u32 index)
+{
+    struct slot* slot = bpf_map_lookup_elem(&slots, &index);
+    if (!slot) {
+        return -1;
+    }
+    bpf_timer_init(&slot->timer, &slots, CLOCK_MONOTONIC); /* or it was before */
+    return bpf_timer_set_callback(&slot->timer, on_timer);
+}
+
+/* What a program of any type can do, without the kfuncs. */
+static __always_inline long empty_later(__u32 index)
+{
+    struct slot* slot = bpf_map_lookup_elem(&slots, &index);
+    return slot ? bpf_timer_start(&slot->timer, 0, 0) : -1;
 }

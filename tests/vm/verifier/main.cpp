@@ -4,6 +4,7 @@
 // bridge-tests rules rules.bpf.o
 // bridge-tests behaviour behaviour.bpf.o [replacing]
 // bridge-tests storm behaviour.bpf.o SECONDS
+// bridge-tests held held.bpf.o /sys/fs/bpf/…/slots
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -26,6 +27,11 @@ int main(int argc, char** argv)
     if (command == "storm" && argc > 3) {
         return testStorm(argv[2], std::atoi(argv[3]));
     }
-    std::fprintf(stderr, "usage: %s rules OBJECT, behaviour OBJECT [replacing], or storm OBJECT SECONDS\n", argv[0]);
+    if (command == "held" && argc > 3) {
+        return countHeld(argv[2], argv[3]);
+    }
+    std::fprintf(stderr,
+                 "usage: %s rules OBJECT, behaviour OBJECT [replacing], storm OBJECT SECONDS, or held OBJECT MAP\n",
+                 argv[0]);
     return 2;
 }

@@ -52,6 +52,12 @@ int BPF_PROG(ok_restrict_from_file, struct linux_binprm* bprm, struct file* file
     return clamp_errno(error);
 }
 
+SEC("syscall")
+int ok_prepare_timer(struct store_args* args)
+{
+    return prepare_timer(args->slot);
+}
+
 /* A program that cannot sleep is in an RCU section all the time. */
 SEC("lsm/task_free")
 int BPF_PROG(ok_acquire_nonsleepable, struct task_struct* task)
@@ -89,18 +95,18 @@ int ok_acquire_syscall(struct store_args* args)
     return 0;
 }
 
-/* Other programs drop rulesets by writing over them. */
+/* Other programs have a timer drop rulesets, which one that may release them has prepared. */
 SEC("tp_btf/cgroup_rmdir")
-int BPF_PROG(ok_overwrite_tp_btf, struct cgroup* cgroup, const char* path)
+int BPF_PROG(ok_empty_later_tp_btf, struct cgroup* cgroup, const char* path)
 {
-    overwrite(0);
+    empty_later(0);
     return 0;
 }
 
 SEC("fentry/do_exit")
-int BPF_PROG(ok_overwrite_fentry)
+int BPF_PROG(ok_empty_later_fentry)
 {
-    overwrite(0);
+    empty_later(0);
     return 0;
 }
 
@@ -303,6 +309,14 @@ SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(bad_call_dtor, struct cgroup* cgroup, const char* path)
 {
     bpf_lsm_policy_release_dtor(cgroup);
+    return 0;
+}
+
+/* What a timer does is judged as the program that prepares it. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(bad_prepare_timer_tp_btf, struct cgroup* cgroup, const char* path)
+{
+    prepare_timer(0);
     return 0;
 }
 
