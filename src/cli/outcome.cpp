@@ -7,8 +7,8 @@
 #include <bit>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <ranges>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "cli/report.hpp"
@@ -194,7 +194,7 @@ std::size_t leastBytes(const profile::Profile& profile, const Prepared& prepared
             continue;
         }
         for (const profile::Layer& layer : profile.entries[i].layers) {
-            for (const profile::PathRule& rule : layer.paths | std::views::take(most)) {
+            for (const profile::PathRule& rule : std::span(layer.paths).first(std::min(most, layer.paths.size()))) {
                 bytes +=
                     frame + rule.path.size() + shortestRight * static_cast<std::size_t>(std::popcount(rule.access));
             }

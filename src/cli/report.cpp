@@ -2,7 +2,7 @@
 #include "cli/report.hpp"
 
 #include <algorithm>
-#include <ranges>
+#include <span>
 
 #include "landlock/access.hpp"
 
@@ -31,6 +31,12 @@ void addRights(ordered_json& object, const char* field, Kind kind, std::uint64_t
     }
 }
 
+template <typename Rule>
+std::span<const Rule> firstOf(const std::vector<Rule>& rules, std::size_t most)
+{
+    return std::span(rules).first(std::min(most, rules.size()));
+}
+
 ordered_json layerReport(const profile::Layer& layer, std::size_t most)
 {
     ordered_json out = ordered_json::object();
@@ -40,7 +46,7 @@ ordered_json layerReport(const profile::Layer& layer, std::size_t most)
     addRights(out, "quietAccessFs", Kind::fs, layer.quietFs);
     addRights(out, "quietAccessNet", Kind::net, layer.quietNet);
     addRights(out, "quietScoped", Kind::scope, layer.quietScoped);
-    for (const profile::PathRule& rule : layer.paths | std::views::take(most)) {
+    for (const profile::PathRule& rule : firstOf(layer.paths, most)) {
         ordered_json item = {{"path", rule.path},
                              {"allowedAccess", rightNames(Kind::fs, rule.access)},
                              {"pointer", rule.pointer}};
@@ -49,7 +55,7 @@ ordered_json layerReport(const profile::Layer& layer, std::size_t most)
         }
         out["pathBeneath"].push_back(std::move(item));
     }
-    for (const profile::PortRule& rule : layer.ports | std::views::take(most)) {
+    for (const profile::PortRule& rule : firstOf(layer.ports, most)) {
         ordered_json item = {{"port", rule.port},
                              {"allowedAccess", rightNames(Kind::net, rule.access)},
                              {"pointer", rule.pointer}};
