@@ -62,6 +62,9 @@ const volatile __u32 use_limit = 1000; /* accesses */
 /* Whether accesses of all restricted tasks are told, and which domain each is in; else of audited ones. */
 const volatile __u32 learning = 0;
 
+/* Whether there is no selector (launch): denials are told of every cgroup, and the reader knows the containers. */
+const volatile __u32 without_selector = 0;
+
 /* What found no room in the ring. */
 volatile __u64 lost = 0;
 
@@ -78,6 +81,15 @@ struct {
 	__type(key, __u64);
 	__type(value, struct oll_share);
 } shares SEC(".maps");
+
+/* Without a selector: by cgroup id, the containers that the reader knows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OLL_MAX_CONTAINERS);
+	__type(key, __u64);
+	__type(value, __u32);
+} launched SEC(".maps");
 
 /* By task, which restriction is the one that it is in. Those from before the watch began are not known. */
 struct {
@@ -364,15 +376,36 @@ static __always_inline struct oll_membership *restricts(struct task_struct *task
 	return last_with(task, true, false);
 }
 
+/* The known container that the current task is in, or beneath; else just its cgroup. */
+static __always_inline __u64 launched_cgroup(void)
+{
+	__u64 deepest = bpf_get_current_cgroup_id(), found = 0;
+	int level;
+
+	for (level = 1; level < 32 && found != deepest; level++) {
+		found = bpf_get_current_ancestor_cgroup_id(level);
+		if (!found)
+			break;
+		if (bpf_map_lookup_elem(&launched, &found))
+			return found;
+	}
+	return deepest;
+}
+
 static __always_inline struct oll_seen *begin_denied(__u32 about, __u64 rights)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct oll_membership *member = restricts(task);
-	struct oll_seen *event = member ? begin(member->cgroup_id, OLL_SEEN_DENIED) : NULL;
+	struct oll_membership *member = without_selector ? NULL : restricts(task);
+	struct oll_seen *event = NULL;
 
+	if (without_selector)
+		event = begin(launched_cgroup(), OLL_SEEN_DENIED);
+	else if (member)
+		event = begin(member->cgroup_id, OLL_SEEN_DENIED);
 	if (!event)
 		return NULL;
-	event->entries = member->applied & ~(member->owed | member->audited);
+	if (member)
+		event->entries = member->applied & ~(member->owed | member->audited);
 	event->about = about;
 	event->rights = rights;
 	about_task(event, task);
@@ -578,7 +611,7 @@ int BPF_KPROBE(file_open_begins, struct file *file)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 *kept;
 
-	if (!restricts(task))
+	if (!without_selector && !restricts(task))
 		return 0;
 	kept = bpf_task_storage_get(&opening, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (kept)

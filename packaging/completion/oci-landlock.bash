@@ -46,7 +46,7 @@ _oci_landlock()
         schema) words='--help' ;;
         supervise) words='--check --help' ;;
         load) words='--applier --check --help' ;;
-        events) words='--container --count --help --json --kind --listen --share --since' ;;
+        events) words='--container --count --help --json --kind --listen --share --since --source' ;;
         learn)
             words='--annotation --collapse --explain --help --incomplete --into --no-use --omit --output --program'
             words+=' --toml'

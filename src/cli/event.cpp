@@ -128,9 +128,12 @@ std::string whoText(const ordered_json& event)
 
 std::string processText(const ordered_json& event)
 {
+    if (!event.contains("pid")) {
+        return "somebody";
+    }
     const std::string program = sys::stringIn(event, "program");
-    return sys::printable(program.empty() ? sys::stringIn(event, "command") : program) + "[" +
-           (event.contains("pid") ? event["pid"].dump() : "?") + "]";
+    return sys::printable(program.empty() ? sys::stringIn(event, "command") : program) + "[" + event["pid"].dump() +
+           "]";
 }
 
 std::string objectText(const ordered_json& event)
@@ -161,8 +164,8 @@ std::string whatText(const ordered_json& event, const std::string& kind)
         return processText(event) + " by " + joined(event.at("entries")) + ", NOT ENFORCED";
     }
     if (kind == "failedClosed") {
-        return processText(event) + " " + sys::stringIn(event, "reason") + " (" +
-               std::strerror(event.at("errno").get<int>()) + ")";
+        return processText(event) + " " + sys::printable(sys::stringIn(event, "reason"), 1000) +
+               (event.contains("errno") ? std::string(" (") + std::strerror(event["errno"].get<int>()) + ")" : "");
     }
     if (kind == "partial") {
         return "entry " + sys::printable(sys::stringIn(event, "entry")) + " is enforced without " +
@@ -183,9 +186,14 @@ std::string whatText(const ordered_json& event, const std::string& kind)
 
 Named named(const oll_record& record)
 {
+    return named(textIn(record.container_id), textIn(record.about), textIn(record.report));
+}
+
+Named named(const std::string& id, const std::string& aboutText, const std::string& report)
+{
     Named out;
-    out.name["container"] = sys::printable(textIn(record.container_id), OLL_ID_SIZE);
-    const json about = parsed(textIn(record.about));
+    out.name["container"] = sys::printable(id, OLL_ID_SIZE);
+    const json about = parsed(aboutText);
     if (about.contains("names") && about["names"].is_object()) {
         ordered_json names = ordered_json::object();
         for (const char* part : {"namespace", "pod", "container"}) {
@@ -193,7 +201,7 @@ Named named(const oll_record& record)
         }
         out.name["names"] = std::move(names);
     }
-    out.report = parsed(textIn(record.report));
+    out.report = parsed(report);
     copyText(out.name, out.report, "profile");
     copyText(out.name, about, "digest");
     out.learn = sys::stringIn(about, "learn");
@@ -245,8 +253,11 @@ ordered_json describe(const oll_seen& event, const Named* container, std::int64_
     if (const std::string program = textIn(event.program); !program.empty()) {
         out["program"] = program;
     }
-    out["command"] = textIn(event.comm);
-    out["pid"] = event.tgid;
+    // Audit records need not say who did it.
+    if (event.tgid != 0) {
+        out["command"] = textIn(event.comm);
+        out["pid"] = event.tgid;
+    }
     if (event.start_time != 0) {
         // As the kernel has it: a time of day would move with the clock, and name another process.
         out["startBootTimeNs"] = event.start_time;

@@ -20,6 +20,7 @@ struct Named {
 
 // From its record; nothing in it is trusted to be of any form.
 Named named(const oll_record& record);
+Named named(const std::string& id, const std::string& about, const std::string& report);
 
 // Whether the container that an event has is this one: its id, the beginning of it, or its name.
 bool isNamed(const nlohmann::ordered_json& event, const std::string& wanted);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `oci-landlock events`: what happens to the containers of this node, as it happens.
+#include <sys/types.h>
 #include <time.h>
 
+#include <array>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "cli/event.hpp"
 #include "cli/event_counts.hpp"
 #include "cli/events_kept.hpp"
+#include "cli/launched.hpp"
 #include "cli/metrics.hpp"
 #include "cli/options.hpp"
 #include "cli/settings.hpp"
@@ -41,7 +44,8 @@ struct Wanted {
     std::string container;        // empty: all
     std::uint64_t count = 0;      // 0: no end
     std::uint32_t share = usualShare;
-    std::string address;  // where metrics are served; empty: nowhere
+    std::optional<watch::Source> source;  // none: the best
+    std::string address;                  // where metrics are served; empty: nowhere
 };
 
 // The kernel counts from the boot.
@@ -108,12 +112,15 @@ private:
 };
 
 class Stream {
+    static constexpr std::size_t mostStrangers = 65536;
+
 public:
     // `counters` null: nothing is counted.
-    Stream(Wanted wanted, oll_applier applier, Counters* counters)
+    Stream(Wanted wanted, std::optional<oll_applier> applier, Counters* counters)
         : wanted_(std::move(wanted)),
           counters_(counters),
-          watcher_(applier, wanted_.share,
+          launched_(applier ? std::nullopt : std::optional<Launched>(std::in_place)),
+          watcher_({.applier = applier, .share = wanted_.share, .source = wanted_.source},
                    {.event = [this](const oll_seen& event) { tell(event); },
                     .container = [this](const oll_seen_container& told) { learn(told); }})
     {
@@ -128,7 +135,10 @@ public:
         lookAtContainers();
         Clock::time_point last = Clock::now();
         while (!ended() && !enough()) {
-            watcher_.wait(lookAround);
+            watcher_.wait(lookAround, launched_ ? launched_->changes() : -1);
+            if (launched_) {
+                lookAtLaunched();
+            }
             if (Clock::now() - last >= lookAround) {
                 last = Clock::now();
                 offset_ = offsetToRealTime();
@@ -151,6 +161,9 @@ private:
                               {"event", "watching"},
                               {"source", watch::nameOf(watcher_.source())},
                               {"unseen", watcher_.blind()}};
+        if (!watcher_.why().empty()) {
+            event["why"] = watcher_.why();
+        }
         if (wanted_.json) {
             print(event);
             return;
@@ -159,10 +172,10 @@ private:
         for (const std::string& one : watcher_.blind()) {
             unseen += (unseen.empty() ? "; this kernel does not show denials of " : "; ") + one;
         }
-        std::fprintf(stderr, "watching by %s%s\n",
-                     watcher_.source() == watch::Source::tracepoints ? "Landlock's tracepoints"
-                                                                     : "what Landlock's hooks return",
-                     unseen.c_str());
+        constexpr std::array sources = {"Landlock's tracepoints", "what Landlock's hooks return",
+                                        "Landlock's audit records", "records of launch, without denials"};
+        std::fprintf(stderr, "watching by %s%s%s\n", sources[static_cast<std::size_t>(watcher_.source())],
+                     watcher_.why().empty() ? "" : (", for want of " + watcher_.why()).c_str(), unseen.c_str());
     }
 
     bool enough() const { return wanted_.count != 0 && printed_ >= wanted_.count; }
@@ -189,6 +202,9 @@ private:
 
     void tellOne(const oll_seen& event)
     {
+        if (launched_ && !isOfLaunched(event.cgroup_id)) {
+            return;
+        }
         const auto known = containers_.find(event.cgroup_id);
         const bool isKnown = known != containers_.end();
         // What comes late is counted for nobody: it would be kept for ever.
@@ -238,29 +254,32 @@ private:
                 ++unjudged_[told.cgroup_id][error.what()];
             }
         }
-        const oll_record& record = told.record;
-        if (containers_.contains(told.cgroup_id)) {
-            return;
+        if (!containers_.contains(told.cgroup_id)) {
+            introduce(told.cgroup_id, named(told.record), told.record.created, told.audited);
         }
-        const Named& container = containers_.emplace(told.cgroup_id, named(record)).first->second;
+    }
+
+    void introduce(std::uint64_t id, Named named, std::uint64_t created, std::uint32_t audited)
+    {
+        const Named& container = containers_.emplace(id, std::move(named)).first->second;
         ordered_json event = begin("created", container);
-        event["created"] = timeText(static_cast<std::int64_t>(record.created) * 1'000'000'000);
+        event["created"] = timeText(static_cast<std::int64_t>(created) * 1'000'000'000);
         event["entries"] = ordered_json::array();
         const json entries = container.report.value("entries", json::array());
         for (std::size_t i = 0; i < entries.size(); ++i) {
             event["entries"].push_back(entryName(container.report, static_cast<unsigned>(i)));
         }
-        if (told.audited != 0) {
+        if (audited != 0) {
             const std::uint32_t all = (1U << entries.size()) - 1;
-            event["audited"] = entryNames(container.report, entries.empty() ? told.audited : told.audited & all);
+            event["audited"] = entryNames(container.report, entries.empty() ? audited : audited & all);
         }
-        say(event, told.cgroup_id);
+        say(event, id);
         for (const json& entry : entries) {
             if (entry.value("enforcement", "") == "partial") {
                 ordered_json partial = begin("partial", container);
                 partial["entry"] = entry.value("name", "");
                 partial["without"] = withoutWhat(entry);
-                say(partial, told.cgroup_id);
+                say(partial, id);
             }
         }
     }
@@ -283,8 +302,71 @@ private:
         return event;
     }
 
+    // Without a selector all denials of the node are told, and of which containers there are the records tell. That of
+    // a container is there before anything is denied to it.
+    bool isOfLaunched(std::uint64_t id)
+    {
+        if (strangers_.contains(id)) {
+            return false;
+        }
+        if (!concluded_.contains(id)) {
+            lookAtLaunched();
+        }
+        if (!containers_.contains(id)) {
+            if (strangers_.size() == mostStrangers) {
+                strangers_.clear();
+            }
+            strangers_.insert(id);
+            return false;
+        }
+        return true;
+    }
+
+    std::set<std::uint64_t> lookAtLaunched()
+    {
+        std::set<std::uint64_t> there;
+        for (const auto& [id, one] : launched_->look()) {
+            const applier::launch::Record& record = one.record;
+            there.insert(id);
+            const std::uint32_t entries = 1;  // the one that is for the entrypoint
+            if (!containers_.contains(id)) {
+                watcher_.name(id, record.init.pid, entries);
+                introduce(id, named(record.id, record.about, record.report), record.created, 0);
+                if (!one.ownCgroup && watcher_.source() < watch::Source::audit) {
+                    ++unjudged_[id]["a container without a cgroup of its own, of which no denials are seen"];
+                }
+            }
+            if ((record.applied || !record.failure.empty()) && concluded_.insert(id).second) {
+                conclude(id, record, entries);
+            }
+        }
+        return there;
+    }
+
+    void conclude(std::uint64_t id, const applier::launch::Record& record, std::uint32_t entries)
+    {
+        oll_seen event{};
+        event.kind = record.applied ? OLL_SEEN_APPLIED : OLL_SEEN_FAILED_CLOSED;
+        event.time = static_cast<std::uint64_t>(now(CLOCK_BOOTTIME));
+        event.cgroup_id = id;
+        event.entries = entries;
+        event.tgid = static_cast<std::uint32_t>(record.init.pid);
+        const Named& container = containers_.at(id);
+        ordered_json said = describe(event, &container, offset_);
+        said["command"] = commandOf(record.init);
+        if (!record.applied) {
+            said["reason"] = record.failure;
+            said.erase("errno");
+        }
+        say(said, id);
+    }
+
     void lookAtContainers()
     {
+        if (launched_) {
+            forgetOthers(lookAtLaunched());
+            return;
+        }
         if (!watcher_.current()) {
             throw sys::Error(
                 "the selector was unloaded, and nothing is seen any more; start this again once it is "
@@ -297,13 +379,19 @@ private:
                 learn(container);
             }
         }
+        forgetOthers(there);
+    }
+
+    void forgetOthers(const std::set<std::uint64_t>& there)
+    {
         std::erase_if(audits_,
                       [&](const auto& one) { return !there.contains(one.first) && !containers_.contains(one.first); });
-        // What was told of it may be on its way still: it is forgotten one look later.
+        // What was told of it may be on its way still.
         for (auto known = containers_.begin(); known != containers_.end();) {
             if (there.contains(known->first)) {
                 ++known;
-            } else if (leaving_.insert(known->first).second) {
+            } else if (leaving_.emplace(known->first, now(CLOCK_BOOTTIME)).first->second >=
+                       static_cast<std::int64_t>(watcher_.toldUntil())) {
                 ++known;
             } else {
                 tellUnjudged();
@@ -313,6 +401,7 @@ private:
                 }
                 leaving_.erase(known->first);
                 audits_.erase(known->first);
+                concluded_.erase(known->first);
                 known = containers_.erase(known);
             }
         }
@@ -326,15 +415,19 @@ private:
         }
         for (const watch::Lost& lost : watcher_.lost(kept)) {
             const auto known = containers_.find(lost.cgroupId);
+            if (launched_ && lost.cgroupId != 0 && known == containers_.end()) {
+                continue;  // of who is none of ours
+            }
             ordered_json event = {{"time", timeText(now(CLOCK_REALTIME))}, {"event", "lost"}};
             if (known != containers_.end()) {
                 event.update(known->second.name);
             }
             event["count"] = lost.count;
             const std::uint32_t share = wanted_.share * (lost.accesses ? watch::accessesPerEvent : 1);
-            event["why"] = !lost.share ? "they came faster than they were read"
-                                       : std::string(lost.accesses ? "accesses to be judged, " : "") +
-                                             "more than a share of " + std::to_string(share) + " a second";
+            event["why"] = !lost.why.empty() ? lost.why
+                           : !lost.share     ? "they came faster than they were read"
+                                             : std::string(lost.accesses ? "accesses to be judged, " : "") +
+                                               "more than a share of " + std::to_string(share) + " a second";
             say(event, known == containers_.end() ? 0 : lost.cgroupId);
         }
         tellUnjudged();
@@ -350,7 +443,7 @@ private:
                     event.update(known->second.name);
                 }
                 event["count"] = count;
-                event["why"] = "accesses that cannot be judged: " + why;
+                event["why"] = launched_ ? why : "accesses that cannot be judged: " + why;
                 say(event, containers_.contains(id) ? id : 0);
             }
         }
@@ -390,9 +483,12 @@ private:
     Wanted wanted_;
     Counters* counters_;
     std::int64_t offset_ = offsetToRealTime();
-    std::map<std::uint64_t, Named> containers_;  // by cgroup id
-    std::set<std::uint64_t> leaving_;
-    std::map<std::uint64_t, Judged> audits_;                                  // by cgroup id
+    std::map<std::uint64_t, Named> containers_;      // by cgroup id
+    std::map<std::uint64_t, std::int64_t> leaving_;  // by cgroup id: since when, CLOCK_BOOTTIME
+    std::optional<Launched> launched_;               // without a selector
+    std::set<std::uint64_t> concluded_;              // of them, by cgroup id: whether it was applied is told
+    std::set<std::uint64_t> strangers_;              // cgroups of others
+    std::map<std::uint64_t, Judged> audits_;         // by cgroup id
     std::map<std::uint64_t, std::map<std::string, std::uint64_t>> unjudged_;  // by cgroup id and reason
     std::uint64_t printed_ = 0;
     watch::Watcher watcher_;
@@ -456,6 +552,17 @@ Wanted wantedFrom(const po::variables_map& given)
             throw UsageError("events: --listen needs an address, and goes not with --since");
         }
     }
+    if (given.contains("source")) {
+        const std::string name = given["source"].as<std::string>();
+        for (const watch::Source one : {watch::Source::tracepoints, watch::Source::hooks, watch::Source::audit}) {
+            if (name == watch::nameOf(one)) {
+                wanted.source = one;
+            }
+        }
+        if (!wanted.source) {
+            throw UsageError("events: --source is tracepoints, hooks or audit");
+        }
+    }
     wanted.share = given["share"].as<std::uint32_t>();
     if (wanted.share == 0 || wanted.share > largestShare) {
         throw UsageError("events: --share must be between 1 and " + std::to_string(largestShare));
@@ -476,6 +583,8 @@ int runEvents(const Arguments& arguments)
                           "end after N events");
     options.add_options()("share", po::value<std::uint32_t>()->value_name("N")->default_value(usualShare),
                           "events of each container in a second; what is more is counted");
+    options.add_options()("source", po::value<std::string>()->value_name("SOURCE"),
+                          "by tracepoints, hooks or audit; if not given, the first of these that the kernel has");
     options.add_options()("since", po::value<std::string>()->value_name("TIME"),
                           "instead of what happens, what the service has kept in the journal since then");
     options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"),
@@ -495,7 +604,7 @@ int runEvents(const Arguments& arguments)
         printKept(wanted, (*given)["since"].as<std::string>());
         return exitOk;
     }
-    const oll_applier applier = requireSelector();
+    const std::optional<oll_applier> applier = selectorOrLaunch();
     std::optional<Counters> counters;
     if (!wanted.address.empty()) {
         counters.emplace(wanted.address);

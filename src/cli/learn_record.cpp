@@ -43,15 +43,14 @@ public:
     Recorder(learn::Subject subject, learn::Recording before, oll_applier applier)
         : subject_(std::move(subject)),
           learner_(std::move(before)),
-          watcher_(applier, share,
+          watcher_({.applier = applier, .share = share, .sight = watch::Sight::accesses},
                    {.event =
                         [this](const oll_seen& event) {
                             if (chosen_.contains(event.cgroup_id)) {
                                 learner_.take(event);
                             }
                         },
-                    .container = [this](const oll_seen_container& told) { meet(told.cgroup_id, told.record); }},
-                   watch::Sight::accesses)
+                    .container = [this](const oll_seen_container& told) { meet(told.cgroup_id, told.record); }})
     {
         learner_.run().began = timeText(now(CLOCK_REALTIME));
         learner_.run().unseen = watcher_.blind();

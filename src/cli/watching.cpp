@@ -2,12 +2,14 @@
 #include "cli/watching.hpp"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "cli/launch.hpp"
 #include "cli/settings.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
 #include "sys/error.hpp"
+#include "sys/user.hpp"
 
 namespace cli {
 
@@ -22,14 +24,12 @@ void end(int)
 
 }  // namespace
 
-oll_applier requireSelector()
+std::optional<oll_applier> selectorOrLaunch()
 {
-    node::requireAccess();
-    if (reasonForLaunch(readSettings())) {
-        throw sys::Error(
-            "this node has the launch applier, which nothing shows the events of; `oci-landlock ps` and "
-            "`oci-landlock status` show what is restricted");
+    if (geteuid() == 0 && sys::inInitialUserNamespace() && reasonForLaunch(readSettings())) {
+        return std::nullopt;
     }
+    node::requireAccess();
     if (!node::Node::loaded()) {
         throw sys::Error(
             "the selector is not loaded, so that there is nothing to see; run `oci-landlock load`, or start a "
@@ -37,6 +37,17 @@ oll_applier requireSelector()
     }
     const node::Lock lock;
     return node::Node(lock).applier();
+}
+
+oll_applier requireSelector()
+{
+    const auto applier = selectorOrLaunch();
+    if (!applier) {
+        throw sys::Error(
+            "this node has the launch applier, which nothing shows the accesses of; `oci-landlock events` shows what "
+            "is denied");
+    }
+    return *applier;
 }
 
 void endOnSignals()

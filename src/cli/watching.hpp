@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
+#include <optional>
 
 #include "bpf/abi.h"
 
@@ -12,6 +13,8 @@ namespace cli {
 
 // The applier that is loaded. Throws sys::Error where there is none that could tell anything.
 oll_applier requireSelector();
+// The same; std::nullopt: this node has the launch applier, which tells nothing but leaves its records.
+std::optional<oll_applier> selectorOrLaunch();
 
 // How often containers are looked for that nothing was told of.
 inline constexpr std::chrono::milliseconds lookAround{1000};

@@ -4,6 +4,12 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,10 +21,12 @@
 #include <utility>
 
 #include "applier/programs.hpp"
+#include "container/process.hpp"
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
 #include "sys/places.hpp"
 #include "watch.skel.h"
+#include "watch/audit.hpp"
 
 namespace watch {
 
@@ -88,6 +96,16 @@ constexpr std::array tracepoints = {"deny_access_fs", "deny_access_net", "deny_p
                                     "deny_scope_abstract_unix_socket"};
 // In the place of file_open, where it cannot be attached.
 constexpr std::array probes = {"file_open_begins", "file_open_ends"};
+
+constexpr std::uint64_t nanoseconds = 1'000'000'000;
+constexpr std::size_t recordsAtOnce = 4096;
+
+std::uint64_t sinceBoot()
+{
+    timespec time{};
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * nanoseconds + static_cast<std::uint64_t>(time.tv_nsec);
+}
 
 // Of maps.h; the object has no others of the selector's.
 constexpr std::array pinnedMaps = {"containers", "tasks"};
@@ -178,7 +196,8 @@ std::set<std::uint64_t> keysOf(int map)
 
 std::string_view nameOf(Source source)
 {
-    return source == Source::tracepoints ? "tracepoints" : "hooks";
+    constexpr std::array names = {"tracepoints", "hooks", "audit", "none"};
+    return names[static_cast<std::size_t>(source)];
 }
 
 struct Watcher::Programs {
@@ -192,9 +211,13 @@ struct Watcher::Programs {
 
     Listener listener;
     std::chrono::steady_clock::time_point until;  // of the wait under way
-    std::exception_ptr thrown;                    // by the listener: libbpf, which calls it, is no C++
+    std::uint64_t toldUntil = 0, lastEvent = 0;
+    std::exception_ptr thrown;  // by the listener: libbpf, which calls it, is no C++
     Source source = Source::hooks;
+    std::string why;
+    std::set<Source> useless;  // which `why` is about
     std::vector<std::string> blind;
+    bool selector = true;
     sys::Fd containers, tasks;
     std::uint32_t containersId = 0;
     Owned<watch_bpf> skeleton;
@@ -203,9 +226,32 @@ struct Watcher::Programs {
     std::uint64_t lostBefore = 0;
     std::map<std::uint64_t, std::uint64_t> lostOf, unjudgedOf;  // by cgroup id, as told already
 
-    void open(std::uint32_t share, Sight sight);
-    void choose(Sight sight);
-    void chooseDenials(const Types& types);
+    // Of audit; what BPF programs tell, they count themselves.
+    struct Told {
+        std::uint64_t second = 0;
+        std::uint32_t told = 0;
+        std::uint64_t lost = 0;  // since it was asked
+    };
+    std::uint32_t share = 0;
+    std::optional<AuditSocket> records;
+    std::optional<AuditJoin> join;
+    std::map<std::uint64_t, Told> toldOf;          // by cgroup id
+    std::map<std::uint64_t, std::uint32_t> named;  // likewise, without a selector: entries of who is there
+    std::uint64_t droppedBefore = 0, nobodysBefore = 0, strangeBefore = 0, overrunsBefore = 0;
+
+    void open(const Plan& plan);
+    void choose(const Plan& plan);
+    std::string chooseDenials(const std::optional<Types>& types, Source wanted, const std::string& without);
+    bool enableTracepoints(const Types& types);
+    bool enableHooks(const Types& types);
+    void rule(Source out, const std::string& reason);
+    void start(const Plan& plan);
+    void openRecords();
+    void deny(const oll_seen& event);
+    std::optional<Owner> ownerOf(pid_t pid) const;
+    std::optional<Owner> launchedOwnerOf(pid_t pid) const;
+    bool readRecords();
+    void addLostRecords(std::vector<Lost>& found, const std::set<std::uint64_t>& containers);
     void chooseAccesses(const Types& types, Sight sight);
     void cannotSee(const std::string& what);
     sys::Fd aimAt(const applier::Telling& telling);
@@ -215,23 +261,28 @@ struct Watcher::Programs {
     int take(const void* data, std::size_t size);
 };
 
-void Watcher::Programs::open(std::uint32_t share, Sight sight)
+void Watcher::Programs::open(const Plan& plan)
 {
     skeleton.reset(watch_bpf__open());
     if (!skeleton) {
         throw sys::errnoError("open BPF object");
     }
-    skeleton->rodata->share_limit = share;
-    skeleton->rodata->use_limit = sight == Sight::accesses ? share : share * accessesPerEvent;
-    skeleton->rodata->learning = sight == Sight::accesses ? 1 : 0;
+    skeleton->rodata->share_limit = plan.share;
+    skeleton->rodata->use_limit = plan.sight == Sight::accesses ? plan.share : plan.share * accessesPerEvent;
+    skeleton->rodata->learning = plan.sight == Sight::accesses ? 1 : 0;
+    skeleton->rodata->without_selector = selector ? 0 : 1;
     for (const char* name : unusedMaps) {
         bpf_map__set_autocreate(mapOf(*skeleton, name), false);
     }
     const std::array kept = {containers.get(), tasks.get()};
     for (std::size_t i = 0; i < pinnedMaps.size(); ++i) {
-        if (bpf_map__reuse_fd(mapOf(*skeleton, pinnedMaps[i]), kept[i]) != 0) {
+        bpf_map* const map = mapOf(*skeleton, pinnedMaps[i]);
+        if (selector && bpf_map__reuse_fd(map, kept[i]) != 0) {
             throw sys::errnoError(sys::pinned(pinnedMaps[i]));
         }
+    }
+    if (!selector) {
+        bpf_map__set_max_entries(skeleton->maps.containers, 1);  // an empty one of our own, as that of tasks
     }
 }
 
@@ -247,13 +298,60 @@ void Watcher::Programs::cannotSee(const std::string& what)
     }
 }
 
-void Watcher::Programs::choose(Sight sight)
+std::string Watcher::Programs::chooseDenials(const std::optional<Types>& types, Source wanted,
+                                             const std::string& without)
 {
-    const Types types;
-    if (sight == Sight::denials) {
-        chooseDenials(types);
+    if (wanted == Source::audit) {
+        return AuditSocket::obstacle();
     }
-    chooseAccesses(types, sight);
+    if (!types) {
+        return without;
+    }
+    if (wanted == Source::tracepoints) {
+        return enableTracepoints(*types) ? "" : "this kernel has no tracepoints of Landlock's (Linux 7.3)";
+    }
+    return enableHooks(*types) ? "" : "this kernel's type information names none of Landlock's hooks";
+}
+
+// The better ones first, but for those that were of no use.
+void Watcher::Programs::choose(const Plan& plan)
+{
+    std::optional<Types> types;
+    std::string without;
+    try {
+        types.emplace();
+    } catch (const sys::Error& error) {
+        if (selector) {
+            throw;
+        }
+        without = error.what();
+    }
+    if (plan.sight == Sight::denials) {
+        source = Source::none;
+        for (const Source one : {Source::tracepoints, Source::hooks, Source::audit}) {
+            if (source != Source::none || (plan.source && *plan.source != one) || useless.contains(one)) {
+                continue;
+            }
+            const std::string reason = chooseDenials(types, one, without);
+            reason.empty() ? static_cast<void>(source = one) : rule(one, reason);
+        }
+        if (source == Source::none && (selector || plan.source)) {
+            throw sys::Error("denials cannot be seen here: " + why);
+        }
+        if (source == Source::none) {
+            blind = {"denials"};
+        }
+    }
+    if (types && selector) {
+        chooseAccesses(*types, plan.sight);
+    }
+}
+
+// It is of no use here, for that reason.
+void Watcher::Programs::rule(Source out, const std::string& reason)
+{
+    useless.insert(out);
+    why += (why.empty() ? "" : "; ") + std::string(nameOf(out)) + ": " + reason;
 }
 
 void Watcher::Programs::chooseAccesses(const Types& types, Sight sight)
@@ -280,16 +378,22 @@ void Watcher::Programs::chooseAccesses(const Types& types, Sight sight)
     have("bpf_lsm_", family) ? enableAt("use_", family) : cannotSee(whose + family.sees);
 }
 
-void Watcher::Programs::chooseDenials(const Types& types)
+bool Watcher::Programs::enableTracepoints(const Types& types)
 {
-    if (std::ranges::all_of(tracepoints,
-                            [&types](const std::string& name) { return types.haveTracepoint("landlock_" + name); })) {
-        source = Source::tracepoints;
-        std::ranges::for_each(tracepoints, [this](const char* name) { enable(name); });
-        return;
+    if (!std::ranges::all_of(tracepoints,
+                             [&types](const std::string& name) { return types.haveTracepoint("landlock_" + name); })) {
+        return false;
     }
+    std::ranges::for_each(tracepoints, [this](const char* name) { enable(name); });
+    return true;
+}
+
+bool Watcher::Programs::enableHooks(const Types& types)
+{
+    bool any = false;
     for (const Hook& hook : hooks) {
         if (types.haveFunction(hook.function)) {
+            any = true;
             enable(hook.program);
         } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
             std::ranges::for_each(probes, [this](const char* name) { enable(name); });
@@ -297,6 +401,7 @@ void Watcher::Programs::chooseDenials(const Types& types)
             cannotSee(hook.sees);
         }
     }
+    return any;
 }
 
 sys::Fd Watcher::Programs::aimAt(const applier::Telling& telling)
@@ -360,7 +465,12 @@ int Watcher::Programs::take(const void* data, std::size_t size)
         if (kind == OLL_SEEN_CONTAINER && size >= sizeof(oll_seen_container)) {
             listener.container(*static_cast<const oll_seen_container*>(data));
         } else if (kind != OLL_SEEN_CONTAINER && size >= sizeof(oll_seen)) {
-            listener.event(*static_cast<const oll_seen*>(data));
+            const auto& event = *static_cast<const oll_seen*>(data);
+            lastEvent = event.time;
+            if (join && kind == OLL_SEEN_APPLIED) {
+                join->applied(static_cast<pid_t>(event.tgid), {event.cgroup_id, event.entries & ~event.audited});
+            }
+            listener.event(event);
         }
         // libbpf reads on for as long as there is anything.
         return std::chrono::steady_clock::now() < until ? 0 : -EAGAIN;
@@ -370,31 +480,173 @@ int Watcher::Programs::take(const void* data, std::size_t size)
     }
 }
 
-Watcher::Watcher(oll_applier applier, std::uint32_t share, Listener listener, Sight sight)
-    : programs_(std::make_unique<Programs>())
+// By the cgroup of the process, or one above it; std::nullopt: it is gone.
+std::optional<Owner> Watcher::Programs::launchedOwnerOf(pid_t pid) const
+{
+    try {
+        const container::Process process(pid);
+        const container::Cgroup cgroup = container::Cgroup::of(process);
+        sys::Fd directory(dup(cgroup.directory.get()));
+        for (unsigned level = cgroup.level; level > 0; --level) {
+            struct stat st {};
+            if (fstat(directory.get(), &st) != 0) {
+                return std::nullopt;
+            }
+            if (const auto found = named.find(st.st_ino); found != named.end()) {
+                return Owner{found->first, found->second};
+            }
+            directory = sys::Fd(openat(directory.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        }
+        return Owner{};
+    } catch (const sys::Error&) {
+        return std::nullopt;
+    }
+}
+
+std::optional<Owner> Watcher::Programs::ownerOf(pid_t pid) const
+{
+    if (!selector) {
+        return launchedOwnerOf(pid);
+    }
+    const sys::Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    const int key = process.get();
+    oll_task task{};
+    if (!process) {
+        return std::nullopt;
+    }
+    Owner owner;
+    if (bpf_map_lookup_elem(tasks.get(), &key, &task) == 0) {
+        for (const oll_membership& member : task.of) {
+            const std::uint32_t entries = member.applied & ~(member.owed | member.audited);
+            if (member.generation != 0 && entries != 0) {
+                owner = {member.cgroup_id, entries};
+            }
+        }
+    } else if (errno != ENOENT) {
+        return std::nullopt;
+    }
+    return owner;
+}
+
+// To the bounds of its container's share.
+void Watcher::Programs::deny(const oll_seen& event)
+{
+    Told& told = toldOf[event.cgroup_id];
+    if (event.time - told.second >= nanoseconds) {
+        told.second = event.time;
+        told.told = 0;
+    }
+    ++told.told <= share ? listener.event(event) : static_cast<void>(++told.lost);
+}
+
+void Watcher::Programs::openRecords()
+{
+    records.emplace();
+    droppedBefore = AuditSocket::dropped();
+    join.emplace(AuditJoin::Reader{.ownerOf = [this](pid_t pid) { return ownerOf(pid); },
+                                   .denied = [this](const oll_seen& event) { deny(event); }});
+}
+
+// What the selector tells is read between, so that who was restricted is known before what was denied to him is looked
+// at. False: there are more.
+bool Watcher::Programs::readRecords()
+{
+    const std::vector<AuditSocket::Message> read = records->read(recordsAtOnce);
+    if (ring) {
+        const int result = ring_buffer__consume(ring.get());
+        if (thrown) {
+            std::rethrow_exception(std::exchange(thrown, nullptr));
+        }
+        if (result < 0 && result != -EAGAIN) {
+            throw sys::errnoError("read what BPF programs tell", -result);
+        }
+    }
+    for (const AuditSocket::Message& message : read) {
+        join->take(message.type, message.text, sinceBoot());
+    }
+    join->settle(sinceBoot());
+    return read.size() < recordsAtOnce;
+}
+
+void Watcher::Programs::addLostRecords(std::vector<Lost>& found, const std::set<std::uint64_t>& containers)
+{
+    for (auto one = toldOf.begin(); one != toldOf.end();) {
+        if (one->second.lost != 0) {
+            found.push_back({.cgroupId = one->first, .count = std::exchange(one->second.lost, 0), .share = true});
+        }
+        one = containers.contains(one->first) ? std::next(one) : toldOf.erase(one);
+    }
+    const auto add = [&found](std::uint64_t now, std::uint64_t& before, const char* why) {
+        if (now > before) {
+            found.push_back({.count = now - before, .why = why});
+        }
+        before = now;
+    };
+    add(AuditSocket::dropped(), droppedBefore,
+        "records that audit says it has lost, of whatever they were, and be it to the kernel's log alone");
+    add(join->nobodys(), nobodysBefore, "denials by Landlock in a domain of which nothing says whose it is");
+    add(join->strange(), strangeBefore, "audit records of Landlock that are not understood");
+    add(records->overruns(), overrunsBefore, "times that audit records came faster than they were read");
+}
+
+void Watcher::Programs::start(const Plan& plan)
+{
+    open(plan);
+    choose(plan);
+    if (source == Source::audit) {
+        openRecords();
+    }
+    if (!selector && (source == Source::audit || source == Source::none)) {
+        skeleton.reset();
+        return;
+    }
+    // The targets must stay open until the load.
+    std::vector<sys::Fd> targets;
+    if (selector) {
+        for (const applier::Telling& telling : applier::tellingPrograms(*plan.applier)) {
+            targets.push_back(aimAt(telling));
+        }
+    }
+    applier::loadBpf("load BPF programs that look on", [this] { return watch_bpf__load(skeleton.get()); });
+    ring.reset(ring_buffer__new(
+        bpf_map__fd(skeleton->maps.seen),
+        [](void* self, void* data, std::size_t size) { return static_cast<Programs*>(self)->take(data, size); }, this,
+        nullptr));
+    if (!ring) {
+        throw sys::errnoError("read what BPF programs tell");
+    }
+    attach();
+}
+
+Watcher::Watcher(const Plan& plan, Listener listener) : programs_(std::make_unique<Programs>())
 {
     Programs& programs = *programs_;
     programs.listener = std::move(listener);
-    programs.containers = sys::openPin(sys::pinned("containers"));
-    programs.tasks = sys::openPin(sys::pinned("tasks"));
-    programs.containersId = idOf(programs.containers.get());
-    programs.open(share, sight);
-    programs.choose(sight);
-    // The targets must stay open until the load.
-    std::vector<sys::Fd> targets;
-    for (const applier::Telling& telling : applier::tellingPrograms(applier)) {
-        targets.push_back(programs.aimAt(telling));
+    programs.share = plan.share;
+    programs.selector = plan.applier.has_value();
+    if (programs.selector) {
+        programs.containers = sys::openPin(sys::pinned("containers"));
+        programs.tasks = sys::openPin(sys::pinned("tasks"));
+        programs.containersId = idOf(programs.containers.get());
     }
-    applier::loadBpf("load BPF programs that look on",
-                     [&programs] { return watch_bpf__load(programs.skeleton.get()); });
-    programs.ring.reset(ring_buffer__new(
-        bpf_map__fd(programs.skeleton->maps.seen),
-        [](void* self, void* data, std::size_t size) { return static_cast<Programs*>(self)->take(data, size); },
-        &programs, nullptr));
-    if (!programs.ring) {
-        throw sys::errnoError("read what BPF programs tell");
+    for (bool started = false; !started;) {
+        try {
+            programs.start(plan);
+            started = true;
+        } catch (const sys::Error& error) {
+            // Without a selector there may be no BPF at all.
+            if (programs.selector || plan.source || programs.source == Source::none ||
+                programs.useless.contains(programs.source)) {
+                throw;
+            }
+            const std::string_view said = error.what();
+            programs.rule(programs.source, std::string(said.substr(0, said.find('\n'))));
+            programs.blind.clear();
+            programs.links.clear();
+            programs.ring.reset();
+            programs.skeleton.reset();
+        }
     }
-    programs.attach();
 }
 
 Watcher::~Watcher() = default;
@@ -404,27 +656,79 @@ Source Watcher::source() const
     return programs_->source;
 }
 
+const std::string& Watcher::why() const
+{
+    return programs_->why;
+}
+
 const std::vector<std::string>& Watcher::blind() const
 {
     return programs_->blind;
 }
 
-bool Watcher::wait(std::chrono::milliseconds timeout)
+bool Watcher::wait(std::chrono::milliseconds timeout, int other)
 {
     programs_->until = std::chrono::steady_clock::now() + timeout;
-    const int result = ring_buffer__poll(programs_->ring.get(), static_cast<int>(timeout.count()));
+    const int records = programs_->records ? programs_->records->fd() : -1;
+    const int ring = programs_->ring ? ring_buffer__epoll_fd(programs_->ring.get()) : -1;
+    std::array<pollfd, 3> polled{pollfd{ring, POLLIN, 0}, pollfd{records, POLLIN, 0}, pollfd{other, POLLIN, 0}};
+    // Records wait a little for who did it.
+    const auto most = records < 0 ? timeout : std::min(timeout, std::chrono::milliseconds(100));
+    if (poll(polled.data(), polled.size(), static_cast<int>(most.count())) < 0 && errno != EINTR) {
+        throw sys::errnoError("wait for what is told");
+    }
+    if (polled[2].revents != 0) {
+        return false;  // what the caller learns there may be about what waits here
+    }
+    const std::uint64_t began = sinceBoot();
+    std::uint64_t recordsUntil = began;
+    if (records >= 0) {
+        recordsUntil = programs_->readRecords() ? programs_->join->toldUntil(began) : programs_->toldUntil;
+    }
+    if (!programs_->ring) {
+        programs_->toldUntil = recordsUntil;
+        return false;
+    }
+    const int result = ring_buffer__consume(programs_->ring.get());
     if (programs_->thrown) {
         std::rethrow_exception(std::exchange(programs_->thrown, nullptr));
     }
     if (result < 0 && result != -EINTR && result != -EAGAIN) {
         throw sys::errnoError("read what BPF programs tell", -result);
     }
+    programs_->toldUntil = std::min(recordsUntil, result == -EAGAIN ? programs_->lastEvent : began);
     return result == -EAGAIN;
+}
+
+std::uint64_t Watcher::toldUntil() const
+{
+    return programs_->toldUntil;
+}
+
+void Watcher::name(std::uint64_t cgroupId, pid_t init, std::uint32_t entries)
+{
+    if (programs_->join) {
+        programs_->join->applied(init, {cgroupId, entries});
+    }
+    programs_->named.insert_or_assign(cgroupId, entries);
+    const std::uint32_t one = 1;
+    if (programs_->skeleton &&
+        bpf_map_update_elem(bpf_map__fd(programs_->skeleton->maps.launched), &cgroupId, &one, BPF_ANY) != 0) {
+        throw sys::errnoError("name a container to what looks on");
+    }
 }
 
 std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
 {
     std::vector<Lost> found;
+    std::erase_if(programs_->named, [&containers](const auto& one) { return !containers.contains(one.first); });
+    if (programs_->join) {
+        programs_->addLostRecords(found, containers);
+        programs_->join->keepOnly(containers);
+    }
+    if (!programs_->skeleton) {
+        return found;
+    }
     const int shares = bpf_map__fd(programs_->skeleton->maps.shares);
     for (const std::uint64_t id : keysOf(shares)) {
         const bool kept = id == 0 || containers.contains(id);
@@ -446,6 +750,11 @@ std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
         if (!kept) {
             programs_->lostOf.erase(id);
             programs_->unjudgedOf.erase(id);
+        }
+    }
+    for (const std::uint64_t id : keysOf(bpf_map__fd(programs_->skeleton->maps.launched))) {
+        if (!containers.contains(id)) {
+            bpf_map_delete_elem(bpf_map__fd(programs_->skeleton->maps.launched), &id);
         }
     }
     const std::uint64_t full = programs_->skeleton->bss->lost + programs_->missed();

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/launched.hpp"
+
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "container/process.hpp"
+#include "sys/error.hpp"
+
+namespace cli {
+
+namespace {
+
+using applier::launch::Record;
+
+constexpr std::uint64_t noCgroup = std::uint64_t{1} << 63;
+
+}  // namespace
+
+std::string commandOf(const applier::launch::Identity& process)
+{
+    const sys::Fd file(open(("/proc/" + std::to_string(process.pid) + "/comm").c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    const ssize_t length = file ? read(file.get(), text.data(), text.size()) : -1;
+    return length > 0 && process.alive() ? std::string(text.data(), static_cast<std::size_t>(length) - 1) : "";
+}
+
+Launched::Launched() : notify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
+{
+    const std::string directory = applier::launch::recordDirectory();
+    if (!notify_ || inotify_add_watch(notify_.get(), directory.c_str(), IN_MOVED_TO | IN_MODIFY) < 0) {
+        throw sys::errnoError("watch " + directory);
+    }
+    own_ = container::Cgroup::of(container::Process(getpid())).id;
+}
+
+// Throws sys::Error, also when the init ends meanwhile.
+std::uint64_t Launched::keyOf(const Record& record) const
+{
+    const container::Process init(record.init.pid);
+    const container::Cgroup cgroup = container::Cgroup::of(init);
+    // What is told of a cgroup that it shares could be anybody's.
+    const bool shared = cgroup.level == 0 || cgroup.id == own_ || containers_.contains(cgroup.id);
+    return shared ? noCgroup | static_cast<std::uint64_t>(record.init.pid) : cgroup.id;
+}
+
+const std::map<std::uint64_t, Launched::Container>& Launched::look()
+{
+    alignas(inotify_event) std::array<char, 4096> changes{};
+    while (read(notify_.get(), changes.data(), changes.size()) > 0) {
+    }
+    std::vector<Record> there = records_.all();
+    const auto isOf = [](const Record& record) {
+        return [&record](const auto& one) { return one.second.record.init == record.init; };
+    };
+    std::erase_if(containers_, [&](const auto& one) {
+        return std::ranges::none_of(there, [&](const Record& record) { return isOf(record)(one); });
+    });
+    for (Record& record : there) {
+        const auto known = std::ranges::find_if(containers_, isOf(record));
+        if (known != containers_.end()) {
+            known->second.record = std::move(record);
+            continue;
+        }
+        try {
+            const std::uint64_t key = keyOf(record);
+            const applier::launch::Identity init = record.init;
+            // Who had that cgroup was it.
+            if (init.alive()) {
+                containers_.emplace(key, Container{std::move(record), (key & noCgroup) == 0});
+            }
+        } catch (const sys::Error&) {
+            if (record.init.alive()) {
+                throw;
+            }
+        }
+    }
+    return containers_;
+}
+
+}  // namespace cli

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `events` sees denials by: each source that the kernel has. Audit records want `--append audit=1` and Linux 6.15."""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import unittest
+
+import applier
+from containers import (OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, install_profiles, oci_landlock, policy,
+                        profile)
+from direct import FULL, await_true
+from test_events import EXACT, watching
+
+DIRECTORY = "/etc/oci-landlock/profiles"
+NGINX = """
+    daemon off; user www-data; pid /run/nginx.pid; error_log /dev/null; events {}
+    http { access_log off; server { listen 127.0.0.1:80; root /var/www/html; location = /data { alias /opt/data; } } }
+"""
+
+
+def lost(seen, source):
+    """But for what audit says that it has lost, which may be to the kernel's log alone; and for what a program at a hook
+    was skipped for, which may be an access of anybody's that was not denied."""
+    return [event for event in seen.events("lost")
+            if "audit says" not in event["why"] and (source != "hooks" or "container" in event)]
+
+
+def audited():
+    """Whether there are audit records of Landlock's here."""
+    with open("/proc/cmdline", encoding="ascii") as file:
+        enabled = re.findall(r"\baudit=(\d)", file.read())[-1:] == ["1"]
+    return enabled and [int(part) for part in os.uname().release.split(".")[:2]] >= [6, 15]
+
+
+@functools.cache
+def sources():
+    """What is to be tested here. BPF may be refused to all of a machine."""
+    found = (["tracepoints"] if EXACT else ["hooks"]) + (["audit"] if audited() else [])
+    if applier.LAUNCH:
+        with watching("--json") as seen:
+            head = seen.events()[0]
+        if head["source"] == "none":
+            if "Operation not permitted" not in head["why"]:
+                raise AssertionError(head)
+            raise unittest.SkipTest("this machine lets nobody load BPF programs")
+    return found
+
+
+class Sources(TestCase):
+    def setUp(self):
+        super().setUp()
+        if not applier.LAUNCH:
+            self.assertEqual(oci_landlock("load").returncode, 0)
+
+    def container(self, name="one", **rules):
+        bundle = self.bundle()
+        bundle.annotate(profile(entry(name=name, sessions=False, rules=policy(read=["/bin"], write=["/dev"], **rules))))
+        return bundle
+
+    @contextlib.contextmanager
+    def seeing(self, source, *words):
+        with watching("--json", "--source", source, *words) as seen:
+            self.assertEqual((seen.events()[0]["source"], seen.events()[0]["unseen"]), (source, []))
+            yield seen
+
+    def nginx(self):
+        bundle = self.bundle(base="/images/base")
+        bundle.write("opt/data", "data\n")
+        bundle.write("etc/nginx/test.conf", NGINX)
+        os.makedirs(bundle.path("var/www/html"), exist_ok=True)
+        bundle.write("var/www/html/index.html", "the page\n")
+        for path in ("run", "tmp", "dev/shm"):
+            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
+                                            "options": ["mode=1777"]})
+        with open(os.path.join(DIRECTORY, "nginx.json"), encoding="utf-8") as file:
+            wanted, = json.load(file)["entries"]
+        if applier.LAUNCH:
+            # It is the entrypoint here, too.
+            del wanted["select"]
+            wanted["sessions"] = False
+        bundle.annotate(profile(wanted))
+        return bundle
+
+    def test_nginx(self):
+        """A real server, of which each denial is told once, whoever of its processes it hits."""
+        install_profiles(DIRECTORY)
+        self.addCleanup(shutil.rmtree, DIRECTORY)
+        for source in sources():
+            with self.subTest(source), self.seeing(source) as seen:
+                bundle = self.nginx()
+                with bundle.running("crun", "/usr/sbin/nginx", "-c", "/etc/nginx/test.conf") as container:
+                    def ask(path, *words, container=container):
+                        return command("nsenter", "-t", str(container.pid()), "-n", "curl", "-s", *words,
+                                       "http://127.0.0.1" + path).stdout
+                    await_true(lambda: "the page" in ask("/"), "it serves", 120)
+                    codes = [ask("/data", "-o", "/dev/null", "-w", "%{http_code}") for _ in range(20)]
+                    self.assertEqual(codes, ["403"] * 20)
+
+                def denials(seen=seen):
+                    return [event for event in seen.events("denied") if event.get("path") == "/opt/data"]
+                seen.wait_for("all are told", lambda: len(denials()) == 20)
+                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
+                                 ["created", "applied", "removed"])
+                self.assertEqual({(event["container"], *event["rights"], event["exact"]) for event in denials()},
+                                 {(bundle.id, "read_file", source != "hooks")})
+                self.assertEqual(lost(seen, source), [])
+
+    def test_others(self):
+        """What Landlock denies to somebody who is in no container of ours is not told, nor counted as lost."""
+        path = os.path.join(tempfile.mkdtemp(), "host.json")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(policy(read=["/bin", "/usr", "/lib", "/lib64", "/etc/ld.so.cache"], write=["/dev"]), file)
+        for source in sources():
+            with self.subTest(source), self.seeing(source) as seen:
+                other = command(OCI_LANDLOCK, "run", "--profile", path, "--", "/bin/cat", "/etc/passwd")
+                self.assertIn("Permission denied", other.stderr)
+                bundle = self.container()
+                bundle.run("crun", "/bin/probe", "read", "/etc/secret")
+                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                self.assertEqual([event["container"] for event in seen.events("denied")], [bundle.id])
+                self.assertEqual(lost(seen, source), [])
+
+    def test_a_flood(self):
+        """A share is a share, whatever they are seen by."""
+        count = 20000 if FULL else 2000
+        for source in sources():
+            with self.subTest(source), self.seeing(source, "--share", "10") as seen:
+                bundle = self.container()
+                bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
+                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                time.sleep(3)  # the last lines about what was left out
+                seen.end()
+                left_out = sum(event["count"] for event in seen.events("lost"))
+                self.assertGreaterEqual(len(seen.events("denied")), 9)
+                self.assertLessEqual(len(seen.events("denied")), count // 2)
+                self.assertGreaterEqual(len(seen.events("denied")) + left_out, count)
+
+
+@unittest.skipIf(not audited(), "no audit records of Landlock's here: Linux 6.15, and audit=1 in the boot line")
+class Audit(Sources):
+    test_nginx = test_others = test_a_flood = None
+
+    def test_each_has_its_domain(self):
+        """Two containers and their domains; what is made and removed has the directory, and a port its number."""
+        with self.seeing("audit") as seen:
+            rules = {"ruleset": [{"handledAccessFs": ["abi.all"], "handledAccessNet": ["bind_tcp"]}]}
+            first, second = self.container(), self.container("two")
+            second.annotate(profile(entry(name="two", sessions=False,
+                                          rules={**policy(read=["/bin"], write=["/dev"]), **rules})))
+            first.run("crun", "/bin/probe", "read", "/etc/secret")
+            second.run("crun", "/bin/probe", "read", "/etc/secret", "+", "mkdir", "/etc/made")
+            seen.wait_for("they are removed", lambda: len(seen.events("removed")) == 2)
+            denied = seen.events("denied")
+            self.assertEqual([(event["container"], *event["entries"], *event["rights"], event["path"])
+                              for event in denied],
+                             [(first.id, "one", "read_file", "/etc/secret"),
+                              (second.id, "two", "read_file", "/etc/secret"), (second.id, "two", "make_dir", "/etc")])
+            self.assertEqual(denied[1]["domain"], denied[2]["domain"])
+            self.assertNotEqual(denied[0]["domain"], denied[1]["domain"])
+
+    def test_from_before(self):
+        """Of a domain that audit has told of before, it is known by who was denied."""
+        bundle = self.bundle()
+        script = bundle.script("run.sh", "while sleep 1; do read x < /etc/secret; done\n")
+        bundle.annotate(profile(entry(name="one", sessions=False, rules=policy(read=["/bin", "/run.sh"],
+                                                                               write=["/dev"]))))
+        with bundle.running("crun", script) as container:
+            container.wait_for("ermission denied", 60)
+            with self.seeing("audit") as seen:
+                seen.wait_for("it is told", lambda: seen.events("denied"))
+                denied = seen.events("denied")[0]
+                self.assertEqual((denied["container"], denied["entries"], denied["path"]),
+                                 (bundle.id, ["one"], "/etc/secret"))
+
+
+@unittest.skipIf(audited() or applier.LAUNCH, "audit is enabled here, or there is no selector")
+class NoAudit(TestCase):
+    def test_it_says_why(self):
+        """Audit is the operator's: it is not enabled, and without it nothing is claimed."""
+        self.assertEqual(oci_landlock("load").returncode, 0)
+        refused = oci_landlock("events", "--source", "audit")
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn("denials cannot be seen here: audit: ", refused.stderr)
+        with watching("--json") as seen:
+            head = seen.events()[0]
+        self.assertEqual((head["source"], "tracepoints: " in head.get("why", "")),
+                         ("tracepoints", False) if EXACT else ("hooks", True))
+        self.assertEqual(oci_landlock("events", "--source", "else").returncode, 2)
+
+
+@unittest.skipIf(not applier.LAUNCH, "launch only")
+class Launched(TestCase):
+    def test_from_start_to_end(self):
+        """What launch leaves of a container, also where nothing shows denials: that is said."""
+        bundle = self.bundle()
+        bundle.annotate(profile(entry(name="one", sessions=False)), **{"io.kubernetes.cri.container-name": "web"})
+        with watching("--json") as seen:
+            head = seen.events()[0]
+            self.assertEqual("denials" in head["unseen"], head["source"] == "none")
+            self.assertEqual("why" in head, head["source"] != "tracepoints")
+            for number, runtime in enumerate(RUNTIMES, 1):
+                with bundle.running(runtime, "/bin/sh", "-c", "sleep 1000"):
+                    seen.wait_for("it is applied", lambda number=number: len(seen.events("applied")) == number)
+                    applied = seen.events("applied")[-1]
+                    self.assertEqual((applied["container"], applied["entries"], applied["command"]),
+                                     (bundle.id, ["one"], "sh"))
+                seen.wait_for("it is removed", lambda number=number: len(seen.events("removed")) == number)
+            self.assertEqual([event["event"] for event in seen.events()[1:]],
+                             ["created", "applied", "removed"] * len(RUNTIMES))
+            self.assertEqual(seen.events("created")[0]["names"], {"container": "web"})
