@@ -3,24 +3,33 @@
 //   exec-loop cost COUNT COMMAND... [-- COMMAND...]...
 //                                     runs the commands in turn, COUNT times; prints the first decile of each one's
 //                                     nanoseconds
+//   exec-loop calls COUNT open FILE | connect PORT | get PORT
+//                                     the same of opening the file, of being refused by this port of 127.0.0.1, or of
+//                                     getting a page from it
 //   exec-loop memory FILE PROGRAM...  runs the program; its peak resident memory in KiB goes to the file
 //   exec-loop fill COUNT DIRECTORY    makes COUNT cgroups beneath the cgroup directory, each with an entry
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "landlock/ruleset.hpp"
@@ -72,6 +81,62 @@ int cost(int count, char** words)
         std::ranges::sort(all);
         std::printf("%lld\n", all.at(all.size() / 10));
     }
+    return 0;
+}
+
+bool openFile(const char* path)
+{
+    return sys::Fd(open(path, O_RDONLY | O_CLOEXEC)).get() >= 0;
+}
+
+sys::Fd connected(const char* port)
+{
+    sys::Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(port)));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? std::move(fd)
+                                                                                               : sys::Fd();
+}
+
+bool isRefused(const char* port)
+{
+    return connected(port).get() < 0 && errno == ECONNREFUSED;
+}
+
+bool getPage(const char* port)
+{
+    const sys::Fd fd = connected(port);
+    constexpr std::string_view request = "GET / HTTP/1.0\r\n\r\n";
+    if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+        return false;
+    }
+    std::string answer;
+    char part[4096];
+    for (ssize_t n = 0; (n = recv(fd.get(), part, sizeof part, 0)) > 0;) {
+        answer.append(part, static_cast<std::size_t>(n));
+    }
+    return answer.starts_with("HTTP/1.1 200 ");
+}
+
+int calls(int count, const std::string& what, const char* where)
+{
+    bool (*const call)(const char*) = what == "open" ? openFile : what == "connect" ? isRefused : getPage;
+    constexpr int together = 10;
+    std::vector<long long> found;
+    for (int i = 0; i < count; ++i) {
+        const auto start = Clock::now();
+        for (int k = 0; k < together; ++k) {
+            if (!call(where)) {
+                std::perror((what + " " + where).c_str());
+                return 1;
+            }
+        }
+        found.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count() / together);
+    }
+    std::ranges::sort(found);
+    std::printf("%lld\n", found.at(found.size() / 10));
     return 0;
 }
 
@@ -166,6 +231,9 @@ int main(int argc, char** argv)
     if (argc >= 4 && std::strcmp(argv[1], "cost") == 0) {
         return cost(std::atoi(argv[2]), argv + 3);
     }
+    if (argc == 5 && std::strcmp(argv[1], "calls") == 0) {
+        return calls(std::atoi(argv[2]), argv[3], argv[4]);
+    }
     if (argc >= 4 && std::strcmp(argv[1], "memory") == 0) {
         return memory(argv[2], argv + 3);
     }
@@ -173,7 +241,8 @@ int main(int argc, char** argv)
         return fill(std::atoi(argv[2]), argv[3]);
     }
     std::fputs(
-        "usage: exec-loop cost COUNT COMMAND... [-- COMMAND...]... | memory FILE PROGRAM... | fill COUNT DIRECTORY\n",
+        "usage: exec-loop cost COUNT COMMAND... [-- COMMAND...]... | calls COUNT open|connect|get WHERE | "
+        "memory FILE PROGRAM... | fill COUNT DIRECTORY\n",
         stderr);
     return 2;
 }
