@@ -126,9 +126,11 @@ static __always_inline bool is_apart(struct vfsmount *mount, struct dentry *dent
 /* The membership whose restriction counts here. File systems that open files of others do so as somebody else. */
 static __always_inline struct oll_membership *acts(struct task_struct *task)
 {
-	if (BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
+	struct oll_membership *member = last_with(task, learning, true);
+
+	if (member && BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
 		return NULL;
-	return last_with(task, learning, true);
+	return member;
 }
 
 /* True if it has not been told yet. */
@@ -217,12 +219,16 @@ static __always_inline void used_file(__u32 about, struct file *file, __u64 righ
 	used(about, rights, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry), result);
 }
 
-/* The hook's arguments, and after so many of them what was answered. */
+/*
+ * The hook's arguments, and after so many of them what was answered. Everybody on the node comes by here: so who it is
+ * is asked before anything is read.
+ */
 #define USE(hook, count)                                                                                               \
 	SEC("?lsm/" #hook)                                                                                             \
 	int use_##hook(const __u64 *arguments)                                                                         \
 	{                                                                                                              \
-		at_##hook(arguments, 0);                                                                               \
+		if (acts(bpf_get_current_task_btf()))                                                                  \
+			at_##hook(arguments, 0);                                                                       \
 		return 0;                                                                                              \
 	}                                                                                                              \
                                                                                                                        \
@@ -231,7 +237,7 @@ static __always_inline void used_file(__u32 about, struct file *file, __u64 righ
 	{                                                                                                              \
 		int result = arguments[count];                                                                         \
                                                                                                                        \
-		if (result)                                                                                            \
+		if (result && acts(bpf_get_current_task_btf()))                                                        \
 			at_##hook(arguments, result);                                                                  \
 		return 0;                                                                                              \
 	}
