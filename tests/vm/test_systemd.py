@@ -11,8 +11,8 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, SECRET, lines, wait_for
-from containers import (BUILD, OCI_LANDLOCK, Bundle, command, doctor, oci_landlock, problems, profile, program, quoted,
-                        status)
+from containers import (BUILD, OCI_LANDLOCK, Bundle, command, doctor, entry, oci_landlock, problems, profile, program,
+                        quoted, status)
 
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
@@ -37,6 +37,7 @@ def contents(path):
 
 
 SYSTEMD = contents("/proc/1/comm") == "systemd\n"
+BPF = "bpf" in contents("/sys/kernel/security/lsm").strip().split(",")
 
 
 def show(name):
@@ -107,9 +108,8 @@ class Loader(unittest.TestCase):
         self.assertNotEqual(maps(), loaded)
 
 
-@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
-class Events(unittest.TestCase):
-    """The service that keeps events in the journal."""
+class Journal(unittest.TestCase):
+    """What the service for events has kept since the test began."""
 
     def setUp(self):
         self.before = 0
@@ -121,6 +121,34 @@ class Events(unittest.TestCase):
     def journal(self, kind):
         found = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
         return [event for event in found if event["event"] == kind]
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@unittest.skipIf(BPF, "BPF LSM is on; boot with lsm=landlock,yama")
+class EventsOfLaunch(Journal):
+    def test_kept(self):
+        """No selector is there to be waited for, and what the unit leaves it is enough to see a denial."""
+        install()
+        self.addCleanup(systemctl, "stop", EVENTS, check=False)
+        systemctl("start", EVENTS)
+        wait_for(lambda: self.journal("watching"), "it watches", 120)
+        self.assertEqual(self.journal("watching")[0]["source"], "hooks")
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.hooks("createRuntime", "poststart", "poststop")
+        bundle.annotate(profile(entry(sessions=False)))
+        with bundle.running("crun", "/bin/sh", "-c", "/bin/probe read /etc/secret; exec /bin/sleep 1000") as container:
+            container.wait_for(RESTRICTED)
+            for kind in ("created", "applied", "denied"):
+                wait_for(lambda kind=kind: self.journal(kind), f"the journal has it: {kind}", 120)
+        wait_for(lambda: self.journal("removed"), "the journal has its end", 120)
+        self.assertEqual({event["container"] for event in self.journal("denied")}, {bundle.id})
+        self.assertIn("/etc/secret", [event.get("path") for event in self.journal("denied")])
+
+
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+class Events(Journal):
+    """The service that keeps events in the journal."""
 
     def test_kept(self):
         """Without a selector it is skipped. With one, what the unit leaves it is enough to see a denial, also when it
