@@ -31,17 +31,23 @@ public:
         if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
             throw std::runtime_error("bind");
         }
+        work();  // before there is a thread
         thread_ = std::jthread([this](const std::stop_token& stop) {
+            began_ = true;
+            began_.notify_one();
             while (!stop.stop_requested()) {
+                pollfd waiting{socket_.get(), POLLIN, 0};
+                const bool told = poll(&waiting, 1, 20) == 1;
+                const std::lock_guard guard(work());
+                if (told) {
+                    take();
+                }
                 if (!stalled) {
                     barriers_.clear();
                 }
-                pollfd waiting{socket_.get(), POLLIN, 0};
-                if (poll(&waiting, 1, 20) == 1) {
-                    take();
-                }
             }
         });
+        began_.wait(false);  // a thread takes memory for itself, which is work, too
     }
 
     // What it has for the next one: names and descriptors. Not in that one's process: this one's thread may have had
@@ -114,6 +120,19 @@ public:
     std::atomic<bool> stalled = false;  // it does not get as far as a barrier
 
 private:
+    // Held while it works, and by whoever forks: a process that is made meanwhile would have the locks of memory for
+    // good, and a barrier's descriptor, whose sender waits until nobody has it.
+    static std::mutex& work()
+    {
+        static std::mutex mutex;
+        static const int registered =
+            pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
+        if (registered != 0) {
+            throw std::runtime_error("pthread_atfork");
+        }
+        return mutex;
+    }
+
     void take()
     {
         char text[1024] = {};
@@ -159,6 +178,7 @@ private:
     std::multimap<std::string, sys::Fd> store_;
     std::map<std::string, int> told_;
     std::vector<sys::Fd> barriers_;
+    std::atomic<bool> began_ = false;
     std::jthread thread_;
 };
 
