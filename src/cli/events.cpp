@@ -330,6 +330,7 @@ private:
             there.insert(id);
             const std::uint32_t entries = 1;  // the one that is for the entrypoint
             if (!containers_.contains(id)) {
+                strangers_.erase(id);
                 watcher_.name(id, record.init.pid, entries);
                 introduce(id, named(record.id, record.about, record.report), record.created, 0);
                 if (!one.ownCgroup && watcher_.source() < watch::Source::audit) {
