@@ -2,6 +2,7 @@
 """Whatever goes wrong with the inject applier: the target does not run, or it is restricted; each time one event says
 so; and what has nothing to do with it goes on."""
 
+import contextlib
 import os
 import random
 import resource
@@ -195,17 +196,35 @@ class Targets(Failing):
 class Tracers(Failing):
     """The process of one container."""
 
-    def only_tracer(self):
-        found = supervisor.tracers()
+    def tracer(self, container):
+        """Its tracer. That of the test before may still be about to end."""
+        found = [pid for pid in supervisor.tracers() if self.holds(pid, container)]
         self.assertEqual(len(found), 1)
         return found[0]
+
+    @staticmethod
+    def holds(pid, container):
+        """Whether the tracer has the container's cgroup open."""
+        with open(f"/proc/{container.pid()}/cgroup", encoding="ascii") as file:
+            cgroup = "/sys/fs/cgroup" + file.read().strip()[3:]
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            return False
+        for name in descriptors:
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{name}").startswith(cgroup):
+                    return True
+            except OSError:
+                pass
+        return False
 
     def test_killed(self):
         """kill -9 of the tracer: another one takes its place. Until then targets are denied, never free."""
         container = self.rounds()
         self.assertEqual(self.one_round(container), DONE)
         for _ in range(3):
-            os.kill(self.only_tracer(), signal.SIGKILL)
+            os.kill(self.tracer(container), signal.SIGKILL)
             self.until_works(container)
 
     def test_killed_at_any_moment(self):
@@ -220,8 +239,9 @@ class Tracers(Failing):
             while time.monotonic() < end:
                 time.sleep(pauses.uniform(0, 1.5))
                 for pid in supervisor.tracers():
-                    os.kill(pid, signal.SIGKILL)
-                    kills += 1
+                    with contextlib.suppress(ProcessLookupError):  # it has ended, and another one has not begun
+                        os.kill(pid, signal.SIGKILL)
+                        kills += 1
             bundle.write("tmp/stop", "")
             container.wait_for("over", 120)
             tally = Tally(container.output())
@@ -236,7 +256,7 @@ class Tracers(Failing):
         container, other = self.rounds(), self.rounds()
         self.assertEqual((self.one_round(container), self.one_round(other)), (DONE, DONE))
         before = self.events(container)
-        hung, = [pid for pid in supervisor.tracers() if self.holds(pid, container)]
+        hung = self.tracer(container)
         os.kill(hung, signal.SIGSTOP)
         container.round += 1
         begin = len(container.output().splitlines())
@@ -250,19 +270,6 @@ class Tracers(Failing):
             self.assertEqual(self.events(container)[:2], (before[0], before[1] + 1))
         self.until_works(container)
         self.assertFalse(os.path.exists(f"/proc/{hung}"))
-
-    @staticmethod
-    def holds(pid, container):
-        """Whether the tracer has the container's cgroup open."""
-        with open(f"/proc/{container.pid()}/cgroup", encoding="ascii") as file:
-            cgroup = "/sys/fs/cgroup" + file.read().strip()[3:]
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                if os.readlink(f"/proc/{pid}/fd/{name}").startswith(cgroup):
-                    return True
-            except OSError:
-                pass
-        return False
 
     def test_nobody_outside_waits(self):
         """Programs that a container lists and that others use as well (a volume, the host's own): while the container's
@@ -288,7 +295,7 @@ class Tracers(Failing):
                                  True)
             self.assertEqual(lines(neighbour.exec("/volume/probe", "read", "/etc/secret")), [FREE])
 
-        tracer = self.only_tracer()
+        tracer = self.tracer(container)
         os.kill(tracer, signal.SIGSTOP)
         executes_at_once()
         os.kill(tracer, signal.SIGCONT)
@@ -299,7 +306,7 @@ class Tracers(Failing):
         """SIGSTOP and SIGCONT of a tracer: its targets wait, and run restricted."""
         container = self.rounds()
         for _ in range(5):
-            tracer = self.only_tracer()
+            tracer = self.tracer(container)
             os.kill(tracer, signal.SIGSTOP)
             container.round += 1
             begin = len(container.output().splitlines())
@@ -308,13 +315,13 @@ class Tracers(Failing):
             os.kill(tracer, signal.SIGCONT)
             container.wait_for(f"round {container.round}\n")
             self.assertEqual(container.output().splitlines()[begin:-1], DONE)
-            self.assertEqual(self.only_tracer(), tracer)
+            self.assertEqual(self.tracer(container), tracer)
 
     def test_no_descriptor(self):
         """A tracer that may open nothing more: its targets are killed, with an event each, until it may again."""
         container = self.rounds()
         self.assertEqual(self.one_round(container), DONE)
-        tracer = self.only_tracer()
+        tracer = self.tracer(container)
         before = resource.prlimit(tracer, resource.RLIMIT_NOFILE)
         taken = {int(name) for name in os.listdir(f"/proc/{tracer}/fd")}
         resource.prlimit(tracer, resource.RLIMIT_NOFILE, (min(set(range(100)) - taken), before[1]))
@@ -323,13 +330,13 @@ class Tracers(Failing):
             self.assertEqual(self.events(container), (1, count, NOT_INJECTED))
         resource.prlimit(tracer, resource.RLIMIT_NOFILE, before)
         self.assertEqual(self.one_round(container), DONE)
-        self.assertEqual(self.only_tracer(), tracer)
+        self.assertEqual(self.tracer(container), tracer)
 
     def test_no_memory(self):
         """The same with memory. What the kernel tells about a target with many groups takes much of it."""
         container = self.rounds(script=LOOP.replace("/bin/probe exec", "/bin/probe groups 65536 + exec"))
         self.assertEqual(self.one_round(container), DONE)
-        tracer = self.only_tracer()
+        tracer = self.tracer(container)
         before = resource.prlimit(tracer, resource.RLIMIT_AS)
         resource.prlimit(tracer, resource.RLIMIT_AS, (4096, before[1]))
         for count in (1, 2):
@@ -337,7 +344,7 @@ class Tracers(Failing):
             self.assertEqual(self.events(container), (1, count, NOT_INJECTED))
         resource.prlimit(tracer, resource.RLIMIT_AS, before)
         self.assertEqual(self.one_round(container), DONE)
-        self.assertEqual(self.only_tracer(), tracer)
+        self.assertEqual(self.tracer(container), tracer)
 
 
 class Supervisors(Failing):
