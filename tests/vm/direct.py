@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import struct
 import subprocess
 import time
@@ -14,6 +15,8 @@ from containers import OCI_LANDLOCK, PINS, Bundle, Running, TestCase, command, o
 
 FULL = os.environ.get("FULL") == "1"
 CGROUPS = "/sys/fs/cgroup"
+# Of this kernel, the first two numbers.
+KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 SLOTS = 65536
 

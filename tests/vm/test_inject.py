@@ -14,7 +14,7 @@ import unittest
 import applier
 from cases import FREE, RESTRICTED, SECRET, Cases, Tally, lines
 from containers import PROBE, TestCase, command, entry, policy, profile, program
-from direct import await_true
+from direct import KERNEL, await_true
 from test_escape import privilege
 
 DIRECTORY = os.path.dirname(PROBE)
@@ -387,14 +387,13 @@ class Seccomp:
         """What the engine makes of its default profile on this processor, for a container with these capabilities."""
         with open(cls.FILES[engine], encoding="utf-8") as file:
             asked = json.load(file)
-        kernel = [int(number) for number in re.findall(r"\d+", os.uname().release)[:2]]
         architecture, = (item for item in asked["archMap"] if item["architecture"] == SECCOMP)
         rules = []
         for rule in asked["syscalls"]:
             wanted, barred = rule.get("includes") or {}, rule.get("excludes") or {}
             if (not set(wanted.get("caps") or []) <= set(capabilities)
                     or GO not in (wanted.get("arches") or [GO])
-                    or [int(n) for n in wanted.get("minKernel", "0.0").split(".")] > kernel
+                    or tuple(int(n) for n in wanted.get("minKernel", "0.0").split(".")) > KERNEL
                     or set(barred.get("caps") or []) & set(capabilities)
                     or GO in (barred.get("arches") or [])):
                 continue

@@ -13,7 +13,7 @@ import unittest
 import applier
 from containers import (OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, install_profiles, oci_landlock, policy,
                         profile)
-from direct import FULL, await_true
+from direct import FULL, KERNEL, await_true
 from test_events import EXACT, watching
 
 DIRECTORY = "/etc/oci-landlock/profiles"
@@ -34,7 +34,7 @@ def audited():
     """Whether there are audit records of Landlock's here."""
     with open("/proc/cmdline", encoding="ascii") as file:
         enabled = re.findall(r"\baudit=(\d)", file.read())[-1:] == ["1"]
-    return enabled and [int(part) for part in os.uname().release.split(".")[:2]] >= [6, 15]
+    return enabled and KERNEL >= (6, 15)
 
 
 @functools.cache

@@ -3,10 +3,11 @@
 
 import os
 import struct
+import unittest
 
 import applier
 from containers import command, entry, oci_landlock, policy, profile, program, rulesets_held, status
-from direct import (CGROUPS, CONTAINER_SIZE, PROGRAM_SIZE, SLOTS, SLOT_SIZE, STRAYS_SIZE, DirectTestCase, await_true,
+from direct import (CGROUPS, CONTAINER_SIZE, KERNEL, PROGRAM_SIZE, SLOTS, SLOT_SIZE, STRAYS_SIZE, DirectTestCase, await_true,
                     fake_init, gate, hook, next_slot, pinned)
 
 DENIED = "read /etc/secret: Permission denied\n"
@@ -180,6 +181,7 @@ class Forced(DirectTestCase):
             slots.update(struct.pack("I", index), struct.pack("QQQ16x", generation + change_generation, cgroup, 0))
 
     @applier.kfunc_only("rulesets are in slots")
+    @unittest.skipIf(KERNEL >= (7, 3), "from Linux 7.3 on a write from user space leaves the ruleset in its slot")
     def test_slot_emptied(self):
         """A slot without its ruleset."""
         found, text = self.breaking(lambda _: self.write_slot(0))
