@@ -23,6 +23,12 @@ PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
 SHARED = "/usr/share/oci-landlock/hooks"
 PROBE = os.path.join(BUILD, "tests", "vm", "probe")
+with open(os.path.join(SOURCE, "bpf", "abi.h"), encoding="utf-8") as file:
+    LAYOUT = re.search(r"^#define OLL_ABI_VERSION (\d+)$", file.read(), re.M)[1]
+# The program as another version would be, and what it and this one say of each other (tests/vm/meson.build).
+ANOTHER_LAYOUT = os.path.join(BUILD, "tests", "vm", "another-layout")
+NEWER = f"(layout {LAYOUT}), this program has layout 4711"
+OLDER = f"(layout 4711), this program has layout {LAYOUT}"
 RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
 
