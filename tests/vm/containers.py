@@ -4,6 +4,7 @@
 import atexit
 import collections
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -132,6 +133,16 @@ def written(path):
             return file.read()
     except FileNotFoundError:
         return ""
+
+
+@functools.cache
+def podman_version():
+    return int(re.search(r"\d+", command("podman", "--version", check=True).stdout)[0])
+
+
+def annotated(text):
+    """The argument of podman's --annotation for it: podman 4 reads that as one field of CSV, podman 5 as it is."""
+    return '"' + text.replace('"', '""') + '"' if podman_version() < 5 else text
 
 
 def rulesets_held():

@@ -8,7 +8,7 @@ import unittest
 
 import applier
 from cases import wait_for
-from containers import TestCase, entry, node_log, policy, profile
+from containers import TestCase, annotated, entry, node_log, policy, profile
 from rootless import FIRST_SUBORDINATE, USER, User
 from test_launch import tracers
 
@@ -18,8 +18,8 @@ FREE = "read /etc/secret: allowed"
 
 
 def inline(document):
-    """The argument of --annotation for a whole profile: podman 4 reads it as a field of CSV."""
-    return '"io.landlock.profile=' + json.dumps(document).replace('"', '""') + '"'
+    """The argument of --annotation for a whole profile."""
+    return annotated("io.landlock.profile=" + json.dumps(document))
 
 
 # What every kernel with Landlock has.
