@@ -67,7 +67,7 @@ Findings examine()
     return all;
 }
 
-json reportOf(const Findings& findings, std::size_t problems)
+json findingsOf(const Findings& findings, std::size_t problems)
 {
     json out = {{"version", versionString}, {"problems", problems}, {"findings", json::array()}};
     for (const sys::Finding& finding : findings) {
@@ -113,7 +113,7 @@ int runDoctor(const Arguments& arguments)
     const auto problems =
         static_cast<std::size_t>(std::ranges::count(findings, Severity::problem, &sys::Finding::severity));
     if (given->contains("json")) {
-        std::puts(reportOf(findings, problems).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(findingsOf(findings, problems).dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {
         print(findings, problems);
     }

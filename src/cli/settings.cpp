@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,18 +30,25 @@ constexpr std::size_t maxNameBytes = profile::maxFragmentName;  // of a profile,
 constexpr const char* fragmentDirectory = "/fragments";
 constexpr std::array<std::string_view, 2> endings = {".json", ".toml"};
 
-// No link is followed at the end: what was checked is what is read. Empty when there is none. `name`: in the directory
-// `above`.
+// No link is followed at the end: one that leads nowhere would look as if there were nothing. Empty when there is none.
+// `name`: in the directory `above`. In a user namespace /etc may be its engine's own, with links to what is in the
+// node's (rootlesskit --copy-up): there they are followed, and must lead somewhere.
 sys::Fd openTrustedDirectory(const std::string& path, int above = AT_FDCWD, const std::string& name = "")
 {
-    sys::Fd directory(
-        openat(above, (name.empty() ? path : name).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    const char* const there = name.empty() ? path.c_str() : name.c_str();
+    const int links = sys::inInitialUserNamespace() ? O_NOFOLLOW : 0;
+    sys::Fd directory(openat(above, there, O_PATH | O_DIRECTORY | O_CLOEXEC | links));
     if (directory) {
         sys::requireTrustedDirectory(directory.get(), path);
-    } else if (errno == ENOTDIR) {
+        return directory;
+    }
+    const int error = errno;
+    struct stat st {};
+    if (error == ENOTDIR || (error == ENOENT && fstatat(above, there, &st, AT_SYMLINK_NOFOLLOW) == 0)) {
         throw sys::Error(path + ": not a directory, or a symbolic link; put the directory itself there");
-    } else if (errno != ENOENT) {
-        throw sys::errnoError(path);
+    }
+    if (error != ENOENT) {
+        throw sys::errnoError(path, error);
     }
     return directory;
 }

@@ -10,6 +10,7 @@
 #include <ctime>
 #include <set>
 
+#include "applier/layout.hpp"
 #include "applier/programs.hpp"
 #include "container/process.hpp"
 #include "node/policies.hpp"
@@ -99,19 +100,11 @@ bool Node::loaded()
 
 Node::Node(const Lock&) : node_(sys::openPin(pinned("node")))
 {
-    oll_node state{};
-    const std::uint32_t key = 0;
-    if (bpf_map_lookup_elem(node_.get(), &key, &state) != 0) {
-        throw sys::errnoError(pinned("node"));
-    }
+    const oll_node state =
+        applier::requireLayout(node_,
+                               "stop the containers that depend on it, then run `oci-landlock unload --force` "
+                               "and `oci-landlock load`, and restart the supervisor where there is one");
     version_ = std::string(state.version, strnlen(state.version, sizeof state.version));
-    if (state.abi_version != OLL_ABI_VERSION) {
-        throw sys::Error("this node was loaded by version " + sys::printable(version_) + " (layout " +
-                         std::to_string(state.abi_version) + "), this program has layout " +
-                         std::to_string(OLL_ABI_VERSION) +
-                         "; stop the containers that depend on it, then run `oci-landlock unload --force` and "
-                         "`oci-landlock load`");
-    }
     applier_ = static_cast<oll_applier>(state.applier);
     stacks_ = state.stacks != 0;
     containers_ = sys::openPin(pinned("containers"));

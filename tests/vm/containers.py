@@ -4,6 +4,7 @@
 import atexit
 import collections
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -23,6 +24,12 @@ PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
 SHARED = "/usr/share/oci-landlock/hooks"
 PROBE = os.path.join(BUILD, "tests", "vm", "probe")
+with open(os.path.join(SOURCE, "bpf", "abi.h"), encoding="utf-8") as file:
+    LAYOUT = re.search(r"^#define OLL_ABI_VERSION (\d+)$", file.read(), re.M)[1]
+# The program as another version would be, and what it and this one say of each other (tests/vm/meson.build).
+ANOTHER_LAYOUT = os.path.join(BUILD, "tests", "vm", "another-layout")
+NEWER = f"(layout {LAYOUT}), this program has layout 4711"
+OLDER = f"(layout 4711), this program has layout {LAYOUT}"
 RUNTIMES = ("crun", "runc")
 PINS = "/sys/fs/bpf/oci-landlock"
 
@@ -126,6 +133,16 @@ def written(path):
             return file.read()
     except FileNotFoundError:
         return ""
+
+
+@functools.cache
+def podman_version():
+    return int(re.search(r"\d+", command("podman", "--version", check=True).stdout)[0])
+
+
+def annotated(text):
+    """The argument of podman's --annotation for it: podman 4 reads that as one field of CSV, podman 5 as it is."""
+    return '"' + text.replace('"', '""') + '"' if podman_version() < 5 else text
 
 
 def rulesets_held():

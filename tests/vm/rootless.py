@@ -63,10 +63,13 @@ class User:
             json.dump(profile, file)
         self.owns()
 
+    def words(self, *words):
+        """The command, as the user runs it."""
+        return ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "-i", "-C", self.home,
+                f"HOME={self.home}", f"XDG_RUNTIME_DIR={self.state}", "USER=demo", "PATH=" + os.environ["PATH"], *words)
+
     def run(self, *words, **options):
-        return command("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "-i", "-C", self.home,
-                       f"HOME={self.home}", f"XDG_RUNTIME_DIR={self.state}", "USER=demo",
-                       "PATH=" + os.environ["PATH"], *words, **options)
+        return command(*self.words(*words), **options)
 
     def podman(self, runtime, *words, **options):
         """podman with `runtime`. A machine without a systemd of the user's has cgroups by files alone."""

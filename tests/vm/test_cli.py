@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import applier
-from containers import OCI_LANDLOCK, PINS, oci_landlock, profile, program, status
+from containers import ANOTHER_LAYOUT, OCI_LANDLOCK, OLDER, PINS, command, oci_landlock, profile, program, status
 from direct import DirectTestCase, await_true, fake_init, hook, patch_node
 
 DENIED = "read /etc/secret: Permission denied\n"
@@ -130,6 +130,43 @@ class Loading(DirectTestCase):
         applier.start()
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
 
+    def test_larger_node(self):
+        """What another version says of itself may be larger, too."""
+        applier.unload("--force")
+        os.mkdir(PINS)
+        self.addCleanup(applier.start)
+        self.addCleanup(applier.unload, "--force")
+        command("bpftool", "map", "create", PINS + "/node", "type", "array", "key", "4", "value", "65536", "entries",
+                "1", "name", "node", check=True)
+        for words in (["load"], ["status"], ["unload"]):
+            self.assertRefused(oci_landlock(*words), "layout 0", "unload --force")
+
+    @applier.inject_only("with kfunc there is no supervisor")
+    def test_supervisor_of_another_layout(self):
+        """A node that another version has loaded under a supervisor is refused by that, with advice; it goes on once
+        the node is its own again."""
+        def load(program):
+            for words in (("unload", "--force"), ("load", "--applier", "inject")):
+                self.assertQuiet(command(program, *words))
+
+        self.addCleanup(applier.start)
+        self.addCleanup(applier.unload, "--force")
+        bundle = self.restricted("/bin/target", "read", "/etc/secret")
+        self.assertEqual(bundle.run("runc").stdout, DENIED)
+        load(ANOTHER_LAYOUT)
+        for hooks in bundle.config["hooks"].values():
+            hooks[0]["path"] = ANOTHER_LAYOUT
+        result = bundle.run("runc")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "")
+        for text in ("the supervisor refused: this node was loaded by version",
+                     OLDER + "; restart the supervisor with"):
+            self.assertSaid("runc", result.stderr, text)
+        load(OCI_LANDLOCK)
+        bundle.hooks("createRuntime", "poststop")
+        self.assertEqual(bundle.run("runc").stdout, DENIED)
+        self.assertMapsEmpty()
+
 
 class Words(DirectTestCase):
     COMMANDS = ("hook", "check", "run", "schema", "load", "unload", "status", "inspect", "ps", "doctor", "nri", "supervise")
@@ -141,8 +178,8 @@ class Words(DirectTestCase):
                 result = oci_landlock(*words, option)
                 self.assertEqual((result.returncode, result.stderr), (0, ""), words)
                 self.assertTrue(result.stdout.startswith(" ".join(["Usage: oci-landlock", *words])), result.stdout)
-        for command in self.COMMANDS:
-            self.assertIn(f"  {command} ", oci_landlock("--help").stdout)
+        for name in self.COMMANDS:
+            self.assertIn(f"  {name} ", oci_landlock("--help").stdout)
         self.assertRegex(oci_landlock("--version").stdout, r"^oci-landlock \d")
 
     def test_wrong_usage(self):

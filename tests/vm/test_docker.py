@@ -2,6 +2,7 @@
 """Docker with oci-landlock-runtime, by a daemon of its own. Needs dockerd, containerd and docker in $PATH, and no BPF:
 tests/native runs this on the machine itself."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,8 @@ import tempfile
 import unittest
 
 from cases import lines, wait_for
-from containers import BUILD, SOURCE, Bundle, TestCase, command, entry, profile
+from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile
+from rootless import User
 
 RUNTIME = os.path.join(BUILD, "src", "oci-landlock-runtime")
 SETTINGS = "/etc/oci-landlock/config.json"
@@ -31,6 +33,27 @@ def write(path, text):
 
 def docker(*words):
     return command("docker", *words, timeout=300)
+
+
+@contextlib.contextmanager
+def settings_with(**more):
+    """The node's own, and these."""
+    before = None
+    if os.path.exists(SETTINGS):
+        with open(SETTINGS, encoding="utf-8") as file:
+            before = file.read()
+    write(SETTINGS, json.dumps({**json.loads(before or "{}"), **more}))
+    try:
+        yield
+    finally:
+        write(SETTINGS, before) if before else os.unlink(SETTINGS)
+
+
+def rootless_script():
+    """What Debian's package has beside the daemon, for a user to start it with."""
+    path = os.path.join(os.path.dirname(shutil.which("dockerd") or "/"), "..", "share", "docker.io", "contrib",
+                        "dockerd-rootless.sh")
+    return os.path.realpath(path) if os.path.exists(path) and shutil.which("rootlesskit") else None
 
 
 @unittest.skipUnless(shutil.which("dockerd"), "there is no dockerd; put Debian's docker.io and containerd into $PATH")
@@ -166,15 +189,10 @@ class Docker(TestCase):
         self.assertEqual(self.run_(words=("/no/such",)).returncode, 127)
 
     def test_a_baseline(self):
-        before = None
-        if os.path.exists(SETTINGS):
-            with open(SETTINGS, encoding="utf-8") as file:
-                before = file.read()
-        self.addCleanup(lambda: write(SETTINGS, before) if before else os.unlink(SETTINGS))
-        write(SETTINGS, json.dumps({**json.loads(before or "{}"), "baseline": "web"}))
-        self.assertEqual(lines(self.run_()), [RESTRICTED])
-        write(SETTINGS, '{"baselin": "web"}')
-        self.assertIn("/baselin: unknown", self.run_().stderr)
+        with settings_with(baseline="web"):
+            self.assertEqual(lines(self.run_()), [RESTRICTED])
+        with settings_with(baselin="web"):
+            self.assertIn("/baselin: unknown", self.run_().stderr)
 
     def guide(self, kind=""):
         """(tag, text) of the blocks of docs/guide/docker.md whose tag begins with this."""
@@ -195,3 +213,63 @@ class Docker(TestCase):
                 self.assertEqual(result.returncode, 0, text + result.stderr)
                 self.assertEqual(blocks[i + 1], ("text output", result.stdout), text + result.stderr)
         self.assertEqual(run, 2)
+
+
+@unittest.skipUnless(rootless_script(), "there is no dockerd-rootless.sh; put Debian's docker.io and rootlesskit into $PATH")
+class Rootless(TestCase):
+    """An ordinary user's, with profiles of his own. No network: that would want slirp4netns."""
+
+    def setUp(self):
+        super().setUp()
+        directory = tempfile.mkdtemp(prefix="rootless-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        os.chmod(directory, 0o711)
+        home = os.path.join(directory, "home")
+        os.mkdir(home)
+        self.user = User(home)
+        self.addCleanup(self.user.forgotten)
+        self.user.write_profile("web", WEB)
+        self.user.write_profile("sessions", profile(entry({"program": ["/bin/probe"]})))
+        write(home + "/daemon.json", json.dumps({"runtimes": {"landlock": {"path": RUNTIME}},
+                                                 "default-runtime": "landlock"}))
+        command("tar", "-C", self.bundle().rootfs, "-cf", home + "/tar", ".", check=True)
+        self.user.owns()
+        with open(os.path.join(directory, "log"), "w+", encoding="utf-8") as log:
+            daemon = subprocess.Popen(self.user.words(
+                "env", "DOCKERD_ROOTLESS_ROOTLESSKIT_NET=host", "DOCKERD_ROOTLESS_ROOTLESSKIT_PORT_DRIVER=none",
+                rootless_script(), "--config-file", home + "/daemon.json", "--iptables=false", "--ip-forward=false",
+                "--bridge=none", "--storage-driver=vfs"), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.addCleanup(daemon.wait, 60)
+            self.addCleanup(daemon.terminate)
+            wait_for(lambda: daemon.poll() is not None or self.docker("version").returncode == 0, "it answers", 180)
+            log.seek(0)
+            self.assertIsNone(daemon.poll(), log.read()[-2000:])
+        self.assertEqual(self.docker("import", home + "/tar", "probe").returncode, 0)
+
+    def docker(self, *words):
+        return self.user.run("docker", "--host", f"unix://{self.user.state}/docker.sock", *words, timeout=300)
+
+    def run_(self, *options):
+        return self.docker("run", "--rm", "--network=none", *options, "probe", *READS)
+
+    def test_a_user_of_his_own(self):
+        """The entrypoint is restricted, over a restart, too; a session is not covered. What cannot be had does not
+        run, and the node's baseline counts, though the engine has an /etc of its own."""
+        self.assertEqual(lines(self.run_()), [FREE])
+        self.assertEqual(lines(self.run_("--env", "OCI_LANDLOCK_PROFILE=web")), [RESTRICTED])
+        for name, why in (("nosuch", self.user.profiles + "/nosuch.json"), ("sessions", "entrypoint")):
+            result = self.run_("--env", f"OCI_LANDLOCK_PROFILE={name}")
+            self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
+            self.assertIn(why, result.stderr)
+        started = self.docker("run", "--detach", "--name=web", "--network=none", "--env", "OCI_LANDLOCK_PROFILE=web",
+                              "probe", "/bin/sh", "-c", "/bin/probe read /etc/secret; exec /bin/sleep 1000")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assertEqual(self.docker("restart", "--time=0", "web").returncode, 0)
+        wait_for(lambda: lines(self.docker("logs", "web")) == [RESTRICTED] * 2, "it has read again", 120)
+        self.assertEqual(lines(self.docker("exec", "web", *READS)), [FREE])
+        found = json.loads(self.user.run(OCI_LANDLOCK, "status", "--json").stdout)["containers"]
+        self.assertEqual([(item["id"], item["applied"]) for item in found], [(started.stdout.strip(), True)])
+        self.assertEqual(self.docker("rm", "--force", "web").returncode, 0)
+        wait_for(lambda: not os.listdir(self.user.state + "/oci-landlock/launch"), "its record is gone", 60)
+        with settings_with(baseline="web"):
+            self.assertEqual(lines(self.run_()), [RESTRICTED])

@@ -11,10 +11,11 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, lines, wait_for
-from containers import BUILD, PINS, Bundle, command, entry, profile, program
+from containers import ANOTHER_LAYOUT, BUILD, NEWER, OLDER, PINS, SOURCE, Bundle, command, entry, profile, program
 
 LOADER = "oci-landlock.service"
 SUPERVISOR = "oci-landlock-supervisor.service"
+EVENTS = "oci-landlock-events.service"
 BINARY = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
 RUN = "/run/oci-landlock"
@@ -35,8 +36,8 @@ def package():
     return found[0]
 
 
-def repacked(version):
-    """The same with another version."""
+def repacked(version, binary=None):
+    """The same with another version, and with another program where one is given."""
     with tempfile.TemporaryDirectory() as directory:
         tree = os.path.join(directory, "tree")
         command("dpkg-deb", "--raw-extract", package(), tree, check=True)
@@ -45,6 +46,8 @@ def repacked(version):
             text = file.read()
         with open(control, "w", encoding="utf-8") as file:
             file.write(re.sub("^Version: .*$", f"Version: {version}", text, flags=re.M))
+        if binary:
+            shutil.copy(binary, tree + BINARY)
         made = f"/tmp/oci-landlock_{version}.deb"
         command("dpkg-deb", "-Znone", "--build", tree, made, check=True)
     return made
@@ -184,6 +187,7 @@ class Loop:
 
     # How long an exec waits for a supervisor.
     PATIENCE = 5
+    DENIED = "/run.sh: line 2: /bin/target: Operation not permitted"
 
     def __init__(self, bundle, container, line):
         self.bundle = bundle
@@ -200,7 +204,7 @@ class Loop:
         if self.line == RESTRICTED and away > self.PATIENCE:
             meanwhile = self.printed()
             test.assertLessEqual(set(meanwhile),
-                                 {self.line, "failed", "/run.sh: line 2: /bin/target: Operation not permitted"})
+                                 {self.line, "failed", self.DENIED})
             self.seen += len(meanwhile)
         before = len(self.printed())
         wait_for(lambda: len(self.printed()) > before + 2, "the container goes on", 60)
@@ -211,7 +215,7 @@ class Loop:
 
 
 @unittest.skipUnless(BPF, "BPF LSM is off; boot without lsm=landlock,yama")
-class Life(TestCase):
+class Running(TestCase):
     """With containers that run all the while."""
 
     @contextlib.contextmanager
@@ -232,6 +236,20 @@ class Life(TestCase):
             self.assertEqual(os.readlink(f"/proc/{pid}/exe"), BINARY)
         return pid
 
+    @staticmethod
+    def write_profile():
+        path = "/etc/oci-landlock/profiles/mine.json"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(profile(program("/bin/target")), file)
+        return path
+
+    def check_new(self):
+        """A container that starts now is restricted."""
+        result = self.bundle("mine").run("crun", "/bin/target", "read", "/etc/secret")
+        self.assertEqual(lines(result), [RESTRICTED])
+
+
+class Life(Running):
     def test_from_installation_to_purge(self):
         """Installed, it is loaded and restricts; upgraded and downgraded it goes on without a pause; removed, what is
         restricted stays so; installed again it goes on; when no container depends on it nothing is left."""
@@ -241,9 +259,7 @@ class Life(TestCase):
         self.assertTrue(status()["loaded"])
         pid = self.check_loaded(inject)
         original = version()
-        mine = "/etc/oci-landlock/profiles/mine.json"
-        with open(mine, "w", encoding="utf-8") as file:
-            json.dump(profile(program("/bin/target")), file)
+        mine = self.write_profile()
         with self.loop("mine", RESTRICTED) as restricted, self.loop(None, FREE) as free:
             def check(away=0):
                 restricted.check(self, away)
@@ -256,8 +272,7 @@ class Life(TestCase):
                 self.assertTrue(not inject or pid != before)
                 check(away() if inject else 0)
                 self.assertEqual([item["id"] for item in status()["containers"]], [restricted.bundle.id])
-                self.assertEqual(lines(self.bundle("mine").run("crun", "/bin/target", "read", "/etc/secret")),
-                                 [RESTRICTED])
+                self.check_new()
             for words in (("--remove",), ("--purge",)):
                 said = dpkg(*words, "oci-landlock")
                 self.assertEqual("restricted stays so" in said, words == ("--remove",), said)
@@ -277,6 +292,101 @@ class Life(TestCase):
         self.assertEqual(left_behind(), {"/etc/oci-landlock"})
         self.assertEqual(glob.glob("/etc/oci-landlock/**", recursive=True),
                          ["/etc/oci-landlock/", "/etc/oci-landlock/profiles", mine])
+
+
+class Layout(Running):
+    """A version whose layout of what is loaded is another one."""
+
+    def way_out(self):
+        """The commands of the document."""
+        with open(os.path.join(SOURCE, "docs", "install.md"), encoding="utf-8") as file:
+            text, = re.findall(r"^## Upgrading$.*?^```sh\n(.*?)^```$", file.read(), re.M | re.S)
+        done = command("sh", "-ec", text, timeout=300)
+        self.assertEqual(done.returncode, 0, done)
+
+    def install_other(self, deb, message):
+        """It is installed, says so, and nothing that runs is touched."""
+        before = [state(unit) for unit in (LOADER, SUPERVISOR, EVENTS)]
+        said = dpkg("--install", deb)
+        self.assertIn(message, said)
+        self.assertIn("unload --force", said)
+        self.assertIn("therefore its services are left as they are", said)
+        self.assertEqual([state(unit) for unit in (LOADER, SUPERVISOR, EVENTS)], before)
+        self.assertEqual(failed_units(), "")
+        self.check_refused(message)
+
+    def check_refused(self, message):
+        """A container that asks does not start, for a reason of one line; one that does not is none of ours."""
+        result = self.bundle("mine").run("runc", "/bin/target", "read", "/etc/secret")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "")
+        # runc shows it twice.
+        said, = set(re.findall(r'(?<=stderr: )oci-landlock: .*?(?=\\n"$)', result.stderr, re.M))
+        self.assertIn(message, said)
+        self.assertIn("unload --force", said)
+        self.assertEqual(lines(self.bundle().run("runc", "/bin/target", "read", "/etc/secret")), [FREE])
+        found = command(BINARY, "doctor")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn(message, found.stdout)
+
+    def test_there_and_back(self):
+        """Upgraded while a container runs restricted: that goes on, and new ones are refused. A supervisor that dies
+        then is not replaced: targets are denied, until the version before is there again, which finds everything. The
+        document's way out works, for a downgrade as well."""
+        self.let_services_start()
+        dpkg("--install", package())
+        self.write_profile()
+        inject = status()["applier"] == "inject"
+        pid = self.check_loaded(inject)
+        command("systemctl", "start", EVENTS, check=True)
+        other = repacked("9.0", ANOTHER_LAYOUT)
+        with self.loop("mine", RESTRICTED) as restricted, self.loop(None, FREE) as free:
+            def check(away=0):
+                restricted.check(self, away)
+                free.check(self)
+            check()
+            self.install_other(other, NEWER)
+            check()
+            command("systemctl", "stop", EVENTS, check=True)
+            if inject:
+                self.without_supervisor(restricted, NEWER)
+                free.check(self)
+            dpkg("--install", package())
+            before, pid = pid, self.check_loaded(inject)
+            self.assertTrue(not inject or pid != before)
+            check(away=2 * Loop.PATIENCE if inject else 0)
+            self.check_new()
+            self.install_other(other, NEWER)
+            check()
+        # None is left that depends on it, but that is not to be known.
+        self.check_refused(NEWER)
+        self.way_out()
+        self.check_loaded(inject)
+        self.check_new()
+        with self.loop("mine", RESTRICTED) as restricted:
+            restricted.check(self)
+            self.install_other(package(), OLDER)
+            restricted.check(self)
+        self.way_out()
+        self.check_loaded(inject)
+        self.check_new()
+
+    def without_supervisor(self, loop, message):
+        """What is installed cannot go on with what is loaded."""
+        def said():
+            return command("journalctl", "--unit", SUPERVISOR, "--output", "cat", "--no-pager").stdout
+
+        command("systemctl", "kill", "--signal=KILL", SUPERVISOR, check=True)
+        wait_for(lambda: message in said(), "systemd tries", 60)
+        loop.seen = len(loop.container.output().splitlines())
+        wait_for(lambda: "failed" in loop.printed()[4:], "targets are denied", 120)
+        # One may have been on its way with the tracer that died.
+        self.assertNotIn(FREE, loop.printed())
+        self.assertEqual(set(loop.printed()[2:]), {"failed", Loop.DENIED})
+        session = loop.container.exec("/bin/target", "read", "/etc/secret")
+        self.assertNotEqual(session.returncode, 0)
+        self.assertEqual(session.stdout, "")
+        self.check_refused(message)
 
 
 @unittest.skipIf(BPF, "BPF LSM is on; boot with lsm=landlock,yama")

@@ -13,8 +13,8 @@ import tempfile
 import unittest
 
 from cases import FREE, RESTRICTED, lines, wait_for
-from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, command, doctor, install, node_log, problems,
-                        profile, program, status)
+from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, annotated, command, doctor, install, node_log,
+                        problems, profile, program, status)
 from direct import FULL, await_true
 
 SETTINGS = "/etc/containers/containers.conf"
@@ -71,11 +71,6 @@ def journal(*matches):
     return command("journalctl", "--no-pager", "--output=cat", *matches).stdout
 
 
-def csv(text):
-    """podman 4 reads an annotation as one field of CSV."""
-    return '"' + text.replace('"', '""') + '"'
-
-
 @contextlib.contextmanager
 def instead(path, text=None):
     """The file has this text, or is not there, while the body runs."""
@@ -112,7 +107,7 @@ class Podman(TestCase):
         self.addCleanup(podman, "rm", "--all", "--force", "--time", "0")
 
     def run_(self, *options, runtime="crun", text=BOTH, wanted="web", words=None):
-        annotation = ["--annotation", csv(f"io.landlock.profile={wanted}")] if wanted else []
+        annotation = ["--annotation", annotated(f"io.landlock.profile={wanted}")] if wanted else []
         return podman("--runtime", runtime, "run", "--rm", *annotation, *options, IMAGE,
                       *(words or ("/bin/sh", "-c", text)))
 

@@ -8,7 +8,7 @@ import unittest
 
 import applier
 from cases import wait_for
-from containers import TestCase, entry, node_log, policy, profile
+from containers import TestCase, annotated, entry, node_log, policy, profile
 from rootless import FIRST_SUBORDINATE, USER, User
 from test_launch import tracers
 
@@ -18,8 +18,8 @@ FREE = "read /etc/secret: allowed"
 
 
 def inline(document):
-    """The argument of --annotation for a whole profile: podman 4 reads it as a field of CSV."""
-    return '"io.landlock.profile=' + json.dumps(document).replace('"', '""') + '"'
+    """The argument of --annotation for a whole profile."""
+    return annotated("io.landlock.profile=" + json.dumps(document))
 
 
 # What every kernel with Landlock has.
@@ -115,6 +115,22 @@ class Rootless(TestCase):
                     self.assertNotEqual(result.returncode, 0)
                     self.assertEqual(result.stdout, "")
                     self.assertIn(reason if runtime == "runc" else "hook", result.stderr)
+
+    def test_settings_behind_a_link(self):
+        """An engine may have an /etc of its own, with links to what the node has: they count, and lead somewhere."""
+        directory = self.user.path("settings")
+        os.mkdir(directory)
+        with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as file:
+            file.write('{"baselin": "own"}')
+        self.user.owns()
+        for link, said in ((directory, "/etc/oci-landlock/config.json: /baselin: unknown"),
+                           (directory + ".gone", "/etc/oci-landlock: not a directory, or a symbolic link")):
+            result = self.user.run("unshare", "--map-root-user", "--mount", "sh", "-ec", f"""
+                mount -t tmpfs tmpfs /etc
+                ln -s {link} /etc/oci-landlock
+                {applier.OCI_LANDLOCK} status""")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(said, result.stderr)
 
     def test_a_runtime_without_an_engine(self):
         """It makes the user namespace itself, for the container alone, and its hooks may not look into that."""

@@ -9,7 +9,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
+#include "applier/layout.hpp"
 #include "bpf/abi.h"
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
@@ -67,6 +69,9 @@ PinnedGate::~PinnedGate()
 // By hand: libbpf's reader needs an epoll watch, of which a container whose root is root can leave us none.
 void PinnedGate::open()
 {
+    // Another version may have loaded it since.
+    requireLayout(sys::openPin(sys::pinned("node")),
+                  "restart the supervisor with `systemctl restart oci-landlock-supervisor`");
     ring_ = sys::openPin(sys::pinned("calls"));
     id_ = idOf(ring_);
     tracers_ = sys::openPin(sys::pinned("tracers"));
@@ -108,8 +113,16 @@ bool PinnedGate::renew()
     if (idOf(now) == id_) {
         return false;
     }
-    close();
-    open();
+    PinnedGate fresh;  // what it throws leaves this one as it is
+    std::swap(ring_, fresh.ring_);
+    std::swap(tracers_, fresh.tracers_);
+    std::swap(guarded_, fresh.guarded_);
+    std::swap(findHeldProgram_, fresh.findHeldProgram_);
+    std::swap(guardProgram_, fresh.guardProgram_);
+    std::swap(id_, fresh.id_);
+    std::swap(consumed_, fresh.consumed_);
+    std::swap(produced_, fresh.produced_);
+    std::swap(data_, fresh.data_);
     return true;
 }
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SELinux that enforces Debian 13's policy, and podman's containers in their domain: harness/run --suite trixie --engines
+--append lsm=landlock,selinux,bpf."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import applier
+from cases import FREE, RESTRICTED
+from containers import Bundle, TestCase, command, doctor, entry, install, policy, profile, program
+
+ENFORCE = "/sys/fs/selinux/enforce"
+POLICY = "/etc/selinux/default"
+# What a service has that the policy does not know, and a root who has logged in.
+SERVICE = "system_u:system_r:initrc_t:s0-s0:c0.c1023"
+UNCONFINED = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
+CONTAINER = "system_u:system_r:container_t:s0:c1,c2"
+FILES = "system_u:object_r:container_file_t:s0:c1,c2"
+
+with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
+    SELINUX = "selinux" in file.read().strip().split(",")
+
+
+def enforce(number):
+    with open(ENFORCE, "w", encoding="ascii") as file:
+        file.write(number)
+
+
+def become(context):
+    """As if it had been started so."""
+    with open("/proc/self/attr/current", "w", encoding="ascii") as file:
+        file.write(context)
+
+
+@unittest.skipUnless(SELINUX, "SELinux is off; boot with --append lsm=landlock,selinux,bpf")
+@unittest.skipUnless(os.path.exists("/usr/share/selinux/default/podman.pp.bz2"), "this policy does not know containers")
+class Enforcing(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        install()
+        os.makedirs("/etc/oci-landlock/profiles", exist_ok=True)
+        os.makedirs("/var/lib/containers", exist_ok=True)
+        rules = policy(read=["/bin", "/proc"], write=["/dev", "/tmp"])
+        wanted = entry(sessions=False, rules=rules) if applier.LAUNCH else program("/bin/target", rules=rules)
+        with open("/etc/oci-landlock/profiles/web.json", "w", encoding="utf-8") as file:
+            json.dump(profile(wanted), file)
+        # A boot with udev and systemd has done all that.
+        command("modprobe", "overlay", check=True)
+        command("load_policy", "-i", check=True)
+        command("setfiles", "-F", "-e", "/src", "-e", "/images", "-e", "/proc", "-e", "/sys", "-e", "/dev",
+                POLICY + "/contexts/files/file_contexts", "/", timeout=300, check=True)
+        for name, kind in (("null", "null"), ("zero", "zero"), ("random", "random"), ("urandom", "urandom")):
+            command("chcon", "-t", kind + "_device_t", "/dev/" + name, check=True)
+        become(SERVICE)
+        cls.addClassCleanup(enforce, "0")
+        applier.start()
+        enforce("1")
+
+    def domain(self, context, *options):
+        """The domain of a container and what its target prints, by an engine that is started from `context`; or
+        why there is none."""
+        bundle = Bundle(tempfile.mkdtemp(prefix="rootfs-", dir="/var/lib/containers"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        command("chcon", "-R", FILES, bundle.rootfs, check=True)
+        enforce("0")
+        result = subprocess.run(
+            ["podman", "--cgroup-manager=cgroupfs", "run", "--rm", "--network=none", "--security-opt=label=level:s0:c1,c2",
+             *options, "--rootfs", bundle.rootfs, "/bin/sh", "-c",
+             "cat /proc/self/attr/current >/tmp/domain; exec /bin/target read /etc/secret >/tmp/out 2>&1"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+            preexec_fn=lambda: (become(context), enforce("1")))
+        enforce("1")
+        if result.returncode:
+            return result.stderr
+        said = []
+        for name in ("domain", "out"):
+            with open(bundle.path("tmp", name), encoding="utf-8") as file:
+                said.append(file.read().rstrip("\n\0"))
+        return said
+
+    def test_unconfined_engine(self):
+        """Nothing of ours needs a policy, and doctor says that there is one."""
+        self.assertEqual(self.domain(UNCONFINED), [CONTAINER, FREE])
+        self.assertEqual(self.domain(UNCONFINED, "--annotation", "io.landlock.profile=web"), [CONTAINER, RESTRICTED])
+        self.assertEqual(doctor()[1]["kernel.selinux"]["severity"], "note")
