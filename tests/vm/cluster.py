@@ -15,6 +15,7 @@ from applier import SOURCE
 from containers import command
 
 PROGRAMS = os.path.join(SOURCE, "kubernetes")
+HELM = os.path.join(PROGRAMS, "helm")
 STATE = "/run/kubernetes"
 NODE = "vm"
 ADDRESS = "192.168.77.1"
@@ -113,7 +114,7 @@ class Cluster:
     def __init__(self, driver="cgroupfs"):
         os.makedirs(STATE, exist_ok=True)
         write("/etc/cni/net.d/10-pods.conflist", NETWORK)
-        command("ip", "address", "add", ADDRESS + "/32", "dev", "lo", check=True)
+        command("ip", "address", "replace", ADDRESS + "/32", "dev", "lo", check=True)
         user = {"name": "administrator", "user": {"token": TOKEN}}
         cluster = {"name": "cluster", "cluster": {"server": SERVER, "insecure-skip-tls-verify": True}}
         write("/root/.kube/config", {
