@@ -16,7 +16,7 @@ from containers import command
 
 PROGRAMS = os.path.join(SOURCE, "kubernetes")
 HELM = os.path.join(PROGRAMS, "helm")
-STATE = "/run/kubernetes"
+STATE = "/var/lib/kubernetes"  # on the disk: a node may boot again
 NODE = "vm"
 ADDRESS = "192.168.77.1"
 SERVER = "https://127.0.0.1:6443"

@@ -2,6 +2,7 @@
 """A cluster's administrator and its tenants, as docs/guide/kubernetes.md has it: kubelet and kube-apiserver on one node.
 What containerd itself does is test_containerd's. Wants the image with them (harness/run --kubernetes)."""
 
+import glob
 import json
 import os
 import re
@@ -48,9 +49,10 @@ CANNOT, CAN = (verdict(code) for code in (42, 43))
 class Tenants:
     """Pods of the namespace `default`, and what is seen of them."""
 
-    def begin(self, name, annotations, *containers, handler="landlock", **spec):
-        """A pod; nothing is left of it after the test."""
-        self.addCleanup(self.end, name)
+    def begin(self, name, annotations, *containers, handler="landlock", keep=False, **spec):
+        """A pod; nothing is left of it after the test, unless it is to be kept."""
+        if not keep:
+            self.addCleanup(self.end, name)
         api("POST", PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
                            "spec": {"containers": containers, "nodeName": cluster.NODE, "terminationGracePeriodSeconds": 1,
                                     **({"runtimeClassName": handler} if handler else {}), **spec}})
@@ -660,3 +662,58 @@ class Chart(OnNode, unittest.TestCase):
                      "/apis/node.k8s.io/v1/runtimeclasses"):
             self.assertEqual(api("GET", path)["items"], [], path)
         self.end_of_namespace()
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("it is the one whose supervisor must outlive the pod")
+class Reboot(OnNode, unittest.TestCase):
+    """A node that boots again (harness/run --reboots): the suite is run once before, and once after."""
+
+    booted = os.path.exists(f"{DIRECTORY}/oci-landlock")
+
+    @classmethod
+    def setUpClass(cls):
+        if cls.booted:
+            # What boots of its own is of no use in a VM but for these; all at once, as then.
+            cls.enabled = command("systemctl", "is-enabled", *UNITS, "containerd.service").stdout.split()
+            containerd.write("/run/systemd/system/node.target",
+                             f"[Unit]\nWants={' '.join(UNITS)} containerd.service\n")
+            command("systemctl", "daemon-reload", check=True)
+            command("systemctl", "start", "node.target", timeout=600, check=True)
+        super().setUpClass()
+
+    def test_reboot(self):
+        """Its pods come back, restricted as before; and so does the DaemonSet's."""
+        if not self.booted:
+            self.before()
+            return
+        self.assertEqual(self.enabled, ["enabled"] * 3)
+        times = [int(command("systemctl", "show", "--property=" + name, "--value", unit, check=True).stdout)
+                 for name, unit in (("ActiveEnterTimestampMonotonic", UNITS[0]),
+                                    ("ActiveEnterTimestampMonotonic", UNITS[1]),
+                                    ("ExecMainStartTimestampMonotonic", "containerd.service"))]
+        self.assertEqual(times, sorted(times))
+        self.assertNotIn(0, times)
+        self.wait_for("shop", lambda found: all(item["restartCount"] and item["ready"] for item in found.values()),
+                      "the containers are started again")
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in ("web", "helper")], [RESTRICTED, FREE])
+        self.assertEqual(self.known(), ["default/shop/web"])
+        # Of those that kubelet keeps of each container, and of what it may have tried before.
+        logs = glob.glob("/var/log/pods/default_shop_*/web/*.log")
+        self.assertGreater(len(logs), 1)
+        for log in logs:
+            self.assertNotIn(FREE, read(log))
+        wait_for(lambda: self.state("first").get("wait", {}).get("restartCount"), "the DaemonSet's pod is started again")
+        self.wait_until_done("first")
+        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["active"] * 2)
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+
+    def before(self):
+        kubectl("apply", "--kustomize", KUSTOMIZATION, check=True)
+        self.roll_out("first")
+        self.wait_until_done("first")
+        self.begin("shop", {KEY + "/web": "programs"}, container("web"), container("helper"), keep=True)
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        containerd.write("/run/vm/reboot", "")
