@@ -15,7 +15,8 @@ from applier import SOURCE
 from containers import command
 
 PROGRAMS = os.path.join(SOURCE, "kubernetes")
-STATE = "/run/kubernetes"
+HELM = os.path.join(PROGRAMS, "helm")
+STATE = "/var/lib/kubernetes"  # on the disk: a node may boot again
 NODE = "vm"
 ADDRESS = "192.168.77.1"
 SERVER = "https://127.0.0.1:6443"
@@ -113,7 +114,7 @@ class Cluster:
     def __init__(self, driver="cgroupfs"):
         os.makedirs(STATE, exist_ok=True)
         write("/etc/cni/net.d/10-pods.conflist", NETWORK)
-        command("ip", "address", "add", ADDRESS + "/32", "dev", "lo", check=True)
+        command("ip", "address", "replace", ADDRESS + "/32", "dev", "lo", check=True)
         user = {"name": "administrator", "user": {"token": TOKEN}}
         cluster = {"name": "cluster", "cluster": {"server": SERVER, "insecure-skip-tls-verify": True}}
         write("/root/.kube/config", {

@@ -2,6 +2,7 @@
 """A cluster's administrator and its tenants, as docs/guide/kubernetes.md has it: kubelet and kube-apiserver on one node.
 What containerd itself does is test_containerd's. Wants the image with them (harness/run --kubernetes)."""
 
+import glob
 import json
 import os
 import re
@@ -48,9 +49,10 @@ CANNOT, CAN = (verdict(code) for code in (42, 43))
 class Tenants:
     """Pods of the namespace `default`, and what is seen of them."""
 
-    def begin(self, name, annotations, *containers, handler="landlock", **spec):
-        """A pod; nothing is left of it after the test."""
-        self.addCleanup(self.end, name)
+    def begin(self, name, annotations, *containers, handler="landlock", keep=False, **spec):
+        """A pod; nothing is left of it after the test, unless it is to be kept."""
+        if not keep:
+            self.addCleanup(self.end, name)
         api("POST", PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
                            "spec": {"containers": containers, "nodeName": cluster.NODE, "terminationGracePeriodSeconds": 1,
                                     **({"runtimeClassName": handler} if handler else {}), **spec}})
@@ -443,11 +445,8 @@ def image_with_other_programs(directory):
     return {name: containerd.digest(os.path.join(files, name)) for name in ("oci-landlock", "oci-landlock-runtime")}
 
 
-@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
-@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
-@applier.inject_only("it is the one whose supervisor must outlive the pod")
-class Node(Tenants, unittest.TestCase):
-    """The DaemonSet that installs us, by the manifest that is shipped. What its controller does, is done here."""
+class OnNode(Tenants):
+    """A cluster to which our DaemonSet comes. What its controller does, is done here."""
 
     maxDiff = None
 
@@ -457,8 +456,10 @@ class Node(Tenants, unittest.TestCase):
         containerd.write("/etc/apparmor/parser.conf", "")
         command("systemctl", "start", "containerd.service", timeout=600, check=True)
         wait_for(lambda: command("ctr", "version").returncode == 0, "containerd answers")
-        containerd.import_images()
-        import_image(ARCHIVE)
+        # What is on the disk already would only get another name.
+        if IMAGE not in lines(command("ctr", "--namespace", "k8s.io", "images", "list", "--quiet")):
+            containerd.import_images()
+            import_image(ARCHIVE)
         cls.cluster = cluster.Cluster()
         cls.addClassCleanup(cls.cluster.stop)
         cls.cluster.start()
@@ -471,10 +472,13 @@ class Node(Tenants, unittest.TestCase):
         for pod in self.api("GET", "")["items"]:
             self.api("DELETE", "/" + pod["metadata"]["name"])
         wait_for(lambda: not self.api("GET", "")["items"], "the pod of before is gone")
-        template = api("GET", f"/apis/apps/v1/namespaces/{OURS}/daemonsets/{OURS}")["spec"]["template"]
+        template = self.template()
         self.api("POST", "", {"apiVersion": "v1", "kind": "Pod",
                               "metadata": {"name": name, "labels": template["metadata"]["labels"]},
                               "spec": {**template["spec"], "nodeName": cluster.NODE}})
+
+    def template(self):
+        return api("GET", f"/apis/apps/v1/namespaces/{OURS}/daemonsets/{OURS}")["spec"]["template"]
 
     def state(self, name):
         """Of its containers, by their names."""
@@ -504,6 +508,29 @@ class Node(Tenants, unittest.TestCase):
     def end_of_tenants(self, *names):
         self.end(*names)
         wait_for(lambda: not status()["containers"], "the pods are gone")
+
+    def end_of_namespace(self):
+        """It is deleted, and what is in it goes before it does."""
+        for pod in self.api("GET", "")["items"]:
+            self.api("DELETE", "/" + pod["metadata"]["name"], {"kind": "DeleteOptions", "apiVersion": "v1",
+                                                               "gracePeriodSeconds": 0})
+        path = f"/api/v1/namespaces/{OURS}"
+        found = api("GET", path)
+        self.assertIn("deletionTimestamp", found["metadata"])
+        api("PUT", path + "/finalize", {**found, "spec": {"finalizers": []}})
+
+    def assertNodeIsClean(self):
+        for path in (PINS, "/run/oci-landlock", containerd.PROFILES,
+                     *("/etc/systemd/system/" + unit for unit in UNITS)):
+            self.assertFalse(os.path.exists(path), path)
+        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["inactive"] * 2)
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("it is the one whose supervisor must outlive the pod")
+class Node(OnNode, unittest.TestCase):
+    """The DaemonSet that installs us, by the manifest that is shipped."""
 
     def test_same(self):
         """What kustomize lets nobody share is the same elsewhere."""
@@ -578,9 +605,115 @@ class Node(Tenants, unittest.TestCase):
         self.wait_until_done("third", patient=True)
         self.assertEqual(read(containerd.SETTINGS), before)
         self.assertEqual(os.listdir(DIRECTORY), ["of-others"])
-        for path in (PINS, "/run/oci-landlock", containerd.PROFILES,
-                     *("/etc/systemd/system/" + unit for unit in UNITS)):
-            self.assertFalse(os.path.exists(path), path)
-        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["inactive"] * 2)
-        # Nobody here takes away what a namespace holds, and with it the namespace.
+        self.assertNodeIsClean()
         kubectl("delete", "--wait=false", "--kustomize", KUSTOMIZATION, check=True)
+        self.end_of_namespace()
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(HERE and os.path.exists(cluster.HELM), "there is no Helm in the VM: npm brings it to the machine")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("it is the one whose supervisor must outlive the pod")
+class Chart(OnNode, unittest.TestCase):
+    """The same by Helm, by the guide's commands."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        shutil.copy(cluster.HELM, "/usr/local/bin")
+
+    def run_lines(self, tag, wanted=slice(None)):
+        (_, text, _), = guide(tag, GUIDE)
+        command("bash", "-euo", "pipefail", "-c", "\n".join(text.splitlines()[wanted]), timeout=600, cwd=SOURCE,
+                check=True)
+
+    def test_life(self):
+        """Installed, given other profiles, and taken away, with a restricted pod there that stays so."""
+        before = read(containerd.SETTINGS)
+        self.run_lines("sh helm install")
+        self.roll_out("first")
+        self.wait_until_done("first")
+        self.assertEqual(os.listdir(containerd.PROFILES), ["programs.json"])
+        self.begin("shop", {KEY + "/web": "programs"}, container("web"), container("helper"))
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+
+        (_, values, _), = guide("yaml values.yaml", GUIDE)
+        containerd.write(os.path.join(SOURCE, "values.yaml"), values)
+        old = self.template()
+        self.run_lines("sh helm upgrade")
+        # What the controller makes new pods for.
+        self.assertNotEqual(self.template(), old)
+        self.roll_out("second")
+        self.wait_until_done("second")
+        self.assertEqual(os.listdir(containerd.PROFILES), ["web.json"])
+        self.begin("later", {KEY: "web"}, container("web"))
+        self.assertEqual(self.first("later", "web"), [RESTRICTED])
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+        self.assertEqual(self.known(), ["default/later/web", "default/shop/web"])
+        self.end_of_tenants("shop", "later")
+
+        self.run_lines("sh helm remove", slice(1))
+        self.roll_out("third")
+        self.wait_until_done("third", patient=True)
+        self.assertEqual(read(containerd.SETTINGS), before)
+        self.assertNodeIsClean()
+        self.run_lines("sh helm remove", slice(2, None))
+        for path in (f"/apis/apps/v1/namespaces/{OURS}/daemonsets", f"/api/v1/namespaces/{OURS}/configmaps",
+                     "/apis/node.k8s.io/v1/runtimeclasses"):
+            self.assertEqual(api("GET", path)["items"], [], path)
+        self.end_of_namespace()
+
+
+@unittest.skipUnless(HERE, "there is no kubelet in a VM; run with --kubernetes")
+@unittest.skipUnless(SYSTEMD, "systemd is not the init; run with --systemd")
+@applier.inject_only("it is the one whose supervisor must outlive the pod")
+class Reboot(OnNode, unittest.TestCase):
+    """A node that boots again (harness/run --reboots): the suite is run once before, and once after."""
+
+    booted = os.path.exists(f"{DIRECTORY}/oci-landlock")
+
+    @classmethod
+    def setUpClass(cls):
+        if cls.booted:
+            # What boots of its own is of no use in a VM but for these; all at once, as then.
+            cls.enabled = command("systemctl", "is-enabled", *UNITS, "containerd.service").stdout.split()
+            containerd.write("/run/systemd/system/node.target",
+                             f"[Unit]\nWants={' '.join(UNITS)} containerd.service\n")
+            command("systemctl", "daemon-reload", check=True)
+            command("systemctl", "start", "node.target", timeout=600, check=True)
+        super().setUpClass()
+
+    def test_reboot(self):
+        """Its pods come back, restricted as before; and so does the DaemonSet's."""
+        if not self.booted:
+            self.before()
+            return
+        self.assertEqual(self.enabled, ["enabled"] * 3)
+        times = [int(command("systemctl", "show", "--property=" + name, "--value", unit, check=True).stdout)
+                 for name, unit in (("ActiveEnterTimestampMonotonic", UNITS[0]),
+                                    ("ActiveEnterTimestampMonotonic", UNITS[1]),
+                                    ("ExecMainStartTimestampMonotonic", "containerd.service"))]
+        self.assertEqual(times, sorted(times))
+        self.assertNotIn(0, times)
+        self.wait_for("shop", lambda found: all(item["restartCount"] and item["ready"] for item in found.values()),
+                      "the containers are started again")
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        self.assertEqual([self.session("shop", name) for name in ("web", "helper")], [RESTRICTED, FREE])
+        self.assertEqual(self.known(), ["default/shop/web"])
+        # Of those that kubelet keeps of each container, and of what it may have tried before.
+        logs = glob.glob("/var/log/pods/default_shop_*/web/*.log")
+        self.assertGreater(len(logs), 1)
+        for log in logs:
+            self.assertNotIn(FREE, read(log))
+        wait_for(lambda: self.state("first").get("wait", {}).get("restartCount"), "the DaemonSet's pod is started again")
+        self.wait_until_done("first")
+        self.assertEqual(command("systemctl", "is-active", *UNITS).stdout.split(), ["active"] * 2)
+        self.assertEqual(self.session("shop", "web"), RESTRICTED)
+
+    def before(self):
+        kubectl("apply", "--kustomize", KUSTOMIZATION, check=True)
+        self.roll_out("first")
+        self.wait_until_done("first")
+        self.begin("shop", {KEY + "/web": "programs"}, container("web"), container("helper"), keep=True)
+        self.assertEqual(self.first("shop", "web", "helper"), [RESTRICTED, FREE])
+        containerd.write("/run/vm/reboot", "")

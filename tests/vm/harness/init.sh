@@ -125,6 +125,11 @@ vm_main() {
     ) </dev/null >/run/vm/out 2>/run/vm/err &
     wait $!
     status=$?
+    # shellcheck disable=SC2154 # set by `run`
+    if [ -n "$vm_reboots" ] && [ -e /run/vm/reboot ]; then
+        echo "vm: boots again" >/dev/kmsg
+        exec systemctl reboot
+    fi
     echo "vm: command ended with $status" >/dev/kmsg
     echo "status $status" >&3
 
@@ -135,8 +140,12 @@ vm_main() {
     # shellcheck disable=SC2154 # set by `run`
     [ -z "$vm_kmemleak" ] || vm_leaks
     echo "done" >&3
-    # With -no-reboot, the quickest way out.
-    echo b >/proc/sysrq-trigger
+    if [ -n "$vm_reboots" ]; then
+        $b poweroff -f
+    else
+        # With -no-reboot, the quickest way out.
+        echo b >/proc/sysrq-trigger
+    fi
 }
 
 vm_main
