@@ -100,7 +100,8 @@ Findings otherModules(const engine::Files& files, const std::string& modules)
         if (sys::lists(modules, "selinux")) {
             const std::string enforced = files.read("/sys/fs/selinux/enforce").value_or("");
             found.push_back({"kernel.selinux", enforced == "1" ? Severity::note : Severity::ok,
-                             enforced == "1"   ? "SELinux is enforcing: it confines the engine, and the hook with it"
+                             enforced == "1"
+                                 ? "SELinux is enforcing: an engine that it confines starts no container with a profile"
                              : enforced == "0" ? "SELinux is permissive"
                                                : "SELinux has no policy loaded",
                              enforced == "1" ? "where a hook fails, look with: ausearch -m AVC -ts recent" : ""});
