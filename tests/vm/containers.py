@@ -23,6 +23,7 @@ from cases import PATIENCE, wait_for
 PROGRAM = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
 SHARED = "/usr/share/oci-landlock/hooks"
+SETTINGS = "/etc/oci-landlock/config.json"
 PROBE = os.path.join(BUILD, "tests", "vm", "probe")
 with open(os.path.join(SOURCE, "bpf", "abi.h"), encoding="utf-8") as file:
     LAYOUT = re.search(r"^#define OLL_ABI_VERSION (\d+)$", file.read(), re.M)[1]
@@ -337,6 +338,25 @@ class TestCase(unittest.TestCase):
                 time.sleep(0.05)
             self.assertEqual(applier.supervisor.tracers(), [])
         self.assertEqual(rulesets_held(), 0)
+
+
+@contextlib.contextmanager
+def settings(**changed):
+    """The node's settings, as they were before after the body."""
+    before = None
+    if os.path.exists(SETTINGS):
+        with open(SETTINGS, encoding="utf-8") as file:
+            before = file.read()
+    os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
+    with open(SETTINGS, "w", encoding="utf-8") as file:
+        json.dump({**json.loads(before or "{}"), **changed}, file)
+    try:
+        yield
+    finally:
+        os.unlink(SETTINGS)
+        if before is not None:
+            with open(SETTINGS, "w", encoding="utf-8") as file:
+                file.write(before)
 
 
 def quoted(guide):

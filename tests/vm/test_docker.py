@@ -2,7 +2,6 @@
 """Docker with oci-landlock-runtime, by a daemon of its own. Needs dockerd, containerd and docker in $PATH, and no BPF:
 tests/native runs this on the machine itself."""
 
-import contextlib
 import json
 import os
 import re
@@ -12,11 +11,10 @@ import tempfile
 import unittest
 
 from cases import lines, wait_for
-from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile
+from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile, settings
 from rootless import User
 
 RUNTIME = os.path.join(BUILD, "src", "oci-landlock-runtime")
-SETTINGS = "/etc/oci-landlock/config.json"
 PROFILES = "/etc/oci-landlock/profiles"
 READS = ("/bin/probe", "read", "/etc/secret")
 RESTRICTED = "read /etc/secret: Permission denied"
@@ -33,20 +31,6 @@ def write(path, text):
 
 def docker(*words):
     return command("docker", *words, timeout=300)
-
-
-@contextlib.contextmanager
-def settings_with(**more):
-    """The node's own, and these."""
-    before = None
-    if os.path.exists(SETTINGS):
-        with open(SETTINGS, encoding="utf-8") as file:
-            before = file.read()
-    write(SETTINGS, json.dumps({**json.loads(before or "{}"), **more}))
-    try:
-        yield
-    finally:
-        write(SETTINGS, before) if before else os.unlink(SETTINGS)
 
 
 def rootless_script():
@@ -189,9 +173,9 @@ class Docker(TestCase):
         self.assertEqual(self.run_(words=("/no/such",)).returncode, 127)
 
     def test_a_baseline(self):
-        with settings_with(baseline="web"):
+        with settings(baseline="web"):
             self.assertEqual(lines(self.run_()), [RESTRICTED])
-        with settings_with(baselin="web"):
+        with settings(baselin="web"):
             self.assertIn("/baselin: unknown", self.run_().stderr)
 
     def guide(self, kind=""):
@@ -271,5 +255,5 @@ class Rootless(TestCase):
         self.assertEqual([(item["id"], item["applied"]) for item in found], [(started.stdout.strip(), True)])
         self.assertEqual(self.docker("rm", "--force", "web").returncode, 0)
         wait_for(lambda: not os.listdir(self.user.state + "/oci-landlock/launch"), "its record is gone", 60)
-        with settings_with(baseline="web"):
+        with settings(baseline="web"):
             self.assertEqual(lines(self.run_()), [RESTRICTED])

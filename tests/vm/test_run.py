@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oci-landlock run`: a profile on a command of this machine, as root and as an ordinary user. Needs no applier."""
 
-import contextlib
 import json
 import os
 import re
@@ -11,10 +10,9 @@ import subprocess
 import tempfile
 import unittest
 
-from containers import OCI_LANDLOCK, PROBE, entry, policy, profile
+from containers import OCI_LANDLOCK, PROBE, entry, policy, profile, settings
 
 NOBODY = 65534
-SETTINGS = "/etc/oci-landlock/config.json"
 # What no kernel has, or will have for a long time.
 UNKNOWN = 1 << 40
 
@@ -22,25 +20,6 @@ UNKNOWN = 1 << 40
 def handling(*rights, rules=()):
     """Rights that every kernel with Landlock has, denied but for what the rules allow."""
     return {"ruleset": [{"handledAccessFs": list(rights)}], **({"pathBeneath": list(rules)} if rules else {})}
-
-
-@contextlib.contextmanager
-def settings(**changed):
-    """The node's settings, as they were before after the body."""
-    before = None
-    if os.path.exists(SETTINGS):
-        with open(SETTINGS, encoding="utf-8") as file:
-            before = file.read()
-    os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
-    with open(SETTINGS, "w", encoding="utf-8") as file:
-        json.dump({**json.loads(before or "{}"), **changed}, file)
-    try:
-        yield
-    finally:
-        os.unlink(SETTINGS)
-        if before is not None:
-            with open(SETTINGS, "w", encoding="utf-8") as file:
-                file.write(before)
 
 
 class Run(unittest.TestCase):
