@@ -178,7 +178,7 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
         return;
     }
     const profile::Profile profile = profileOf(parser, settings, request, abi);
-    const sys::Digest digest = sys::digest(confine::bytesOf(profile));
+    const sys::Digest digest = confine::identityOf(profile);
     const container::Cgroup cgroup = container::ownCgroup(init);
     {
         const node::Lock lock;

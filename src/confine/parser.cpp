@@ -212,9 +212,19 @@ Answer answer(std::string_view message)
 
 }  // namespace
 
-std::string bytesOf(const profile::Profile& profile)
+sys::Digest identityOf(const profile::Profile& profile)
 {
-    return pack(profile);
+    Writer writer;
+    for (const auto& digest : {profile.digest, profile.baselineDigest}) {
+        std::string text = digest ? sys::toText(*digest) : "";
+        writer(text);
+    }
+    for (const profile::Entry& entry : profile.entries) {
+        std::string name = entry.name;
+        profile::Selection select = entry.select;
+        writer(name, entry.origin, entry.mode, select);
+    }
+    return sys::digest(writer.bytes());
 }
 
 Parser::Child::Child()

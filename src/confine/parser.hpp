@@ -19,8 +19,9 @@
 
 namespace confine {
 
-// All that a profile says, the same for the same profile.
-std::string bytesOf(const profile::Profile& profile);
+// What tells a container's profile from any other: the documents that it was read from, and what annotations and the
+// node's settings have changed in it since.
+sys::Digest identityOf(const profile::Profile& profile);
 
 class Parser {
 public:
