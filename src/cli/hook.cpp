@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <string_view>
+#include <utility>
 
 #include "applier/launch/launch.hpp"
 #include "cli/commands.hpp"
@@ -23,6 +25,7 @@
 #include "node/node.hpp"
 #include "node/pins.hpp"
 #include "oci/bundle.hpp"
+#include "oci/glance.hpp"
 #include "oci/state.hpp"
 #include "sys/digest.hpp"
 #include "sys/file.hpp"
@@ -146,6 +149,18 @@ void makeRoom(const node::Node& node, const container::Cgroup& cgroup, pid_t pid
     }
 }
 
+// Whether that shows without a parser, which is a process of its own. Whoever cannot be read is looked at again by
+// those who say so with the container's name.
+bool asksNothing(std::string_view state)
+{
+    try {
+        const auto bundle = oci::bundleAtAGlance(state);
+        return bundle && !oci::mayAsk(oci::readConfig(*bundle)) && !readSettings().baseline;
+    } catch (const sys::Error&) {
+        return false;
+    }
+}
+
 // What waits for the container's files, or for another process, waits without the node's lock. `label`: for messages,
 // with what people call the container as soon as that is known.
 void create(confine::Parser& parser, const oci::State& state, std::string& label)
@@ -254,9 +269,13 @@ int runHook(const Arguments& arguments)
     }
     std::string label = "?";
     try {
+        std::string text = sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin");
+        // What was given to a container is taken away whatever its documents say by now.
+        if (stage != "poststop" && asksNothing(text)) {
+            return exitOk;
+        }
         confine::Parser parser;
-        const oci::State state =
-            parser.state(sys::readAll(STDIN_FILENO, oci::maxStateBytes, "container state on stdin"));
+        const oci::State state = parser.state(std::move(text));
         label = state.id;
         creates ? create(parser, state, label) : stage == "poststart" ? started(parser, state, label) : remove(state);
         return exitOk;

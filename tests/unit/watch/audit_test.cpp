@@ -13,7 +13,7 @@ using watch::Owner;
 constexpr std::uint16_t access = 1423;
 constexpr std::uint16_t domain = 1424;
 constexpr std::uint64_t second = 1'000'000'000;
-constexpr std::uint64_t readFile = 1 << 2;
+constexpr std::uint64_t readFileRight = 1 << 2;
 
 std::string record(unsigned serial, const std::string& text)
 {
@@ -33,7 +33,7 @@ TEST(Audit, DenialsOfEachKind)
     ASSERT_TRUE(file);
     EXPECT_EQ(file->domain, 0x1123fea84U);
     EXPECT_EQ(file->about, std::uint32_t{OLL_ABOUT_FS});
-    EXPECT_EQ(file->rights, readFile | 1);
+    EXPECT_EQ(file->rights, readFileRight | 1);
     EXPECT_STREQ(file->path, "/etc/shadow");
     EXPECT_EQ(file->exact, 1U);
 
