@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the schema beside the document, as far as our schema goes, and says what does not fit in words that help. A
-// validator of the whole language took five times as long to get ready; the tests hold this one equal to it.
+// Reads the schema's rules beside the document, as far as our schema goes, and says what does not fit in words that
+// help. To get a validator of the whole language ready took longer than all the rest; the tests hold this one equal to
+// it.
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "profile/schema.hpp"
@@ -27,11 +29,41 @@ std::string found(const json& value)
     }
 }
 
-bool hasType(const json& value, std::string_view type)
+using Type = SchemaRule::Type;
+
+bool hasType(const json& value, Type type)
 {
-    return (type == "object" && value.is_object()) || (type == "array" && value.is_array()) ||
-           (type == "string" && value.is_string()) || (type == "integer" && value.is_number_integer()) ||
-           (type == "boolean" && value.is_boolean());
+    switch (type) {
+        case Type::any:
+            return true;
+        case Type::object:
+            return value.is_object();
+        case Type::array:
+            return value.is_array();
+        case Type::string:
+            return value.is_string();
+        case Type::integer:
+            return value.is_number_integer();
+        case Type::boolean:
+            return value.is_boolean();
+    }
+    return false;
+}
+
+const char* withArticle(Type type)
+{
+    switch (type) {
+        case Type::object:
+            return "an object";
+        case Type::array:
+            return "an array";
+        case Type::string:
+            return "a string";
+        case Type::integer:
+            return "an integer";
+        default:
+            return "a boolean";
+    }
 }
 
 // A schema counts characters. The parser has made sure that it is UTF-8.
@@ -41,12 +73,7 @@ std::size_t characters(const std::string& text)
         std::ranges::count_if(text, [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
 }
 
-std::string withArticle(const std::string& type)
-{
-    return (type == "object" || type == "array" || type == "integer" ? "an " : "a ") + type;
-}
-
-std::string listed(const Names& names)
+std::string listed(std::span<const std::string_view> names)
 {
     std::string out;
     for (const std::string_view name : names) {
@@ -55,168 +82,205 @@ std::string listed(const Names& names)
     return out;
 }
 
+// Where in the document, written out only when there is something to say of it.
+struct Place {
+    const Place* above = nullptr;
+    std::string_view name = {};
+    std::size_t index = 0;
+    bool isIndex = false;
+
+    Place member(std::string_view which) const { return {this, which, 0, false}; }
+    Place element(std::size_t which) const { return {this, {}, which, true}; }
+    std::string pointer() const
+    {
+        return above == nullptr ? "" : isIndex ? join(above->pointer(), index) : join(above->pointer(), name);
+    }
+};
+
 class Validator {
 public:
-    Validator(const json& root, Problems& problems) : root_(root), problems_(problems) {}
+    // `problems`: null when it is only asked whether there are any.
+    Validator(const SchemaRules& schema, Problems* problems) : schema_(schema), problems_(problems) {}
+
+    bool good() const { return good_; }
 
     // `alternatives`: names that would have led to another part of the schema.
-    void read(const json& value, const json& schema, const std::string& at, const Names& alternatives = {})
+    void read(const json& value, std::uint16_t which, const Place& at, const Names& alternatives = {})
     {
-        if (problems_.full()) {
+        if (problems_ != nullptr ? problems_->full() : !good_) {
             return;
         }
-        if (const auto ref = schema.find("$ref"); ref != schema.end()) {
-            return read(value, root_.at(json::json_pointer(ref->get<std::string>().substr(1))), at, alternatives);
+        const SchemaRule& rule = schema_.rules[which];
+        if (!hasType(value, rule.type)) {
+            return add(at, [&] { return "found " + found(value) + ", expected " + withArticle(rule.type); });
         }
-        if (const auto type = schema.find("type"); type != schema.end() && !hasType(value, type->get<std::string>())) {
-            return add(at, "found " + found(value) + ", expected " + withArticle(type->get<std::string>()));
-        }
-        readEnum(value, schema, at);
-        readNumber(value, schema, at);
+        readEnum(value, rule, at);
+        readNumber(value, rule, at);
         if (value.is_string()) {
-            readCount(characters(value.get_ref<const std::string&>()), schema, at, "Length", "characters");
+            if (rule.counted == Type::string) {
+                readCount(characters(value.get_ref<const std::string&>()), rule, at, "characters");
+            }
         } else if (value.is_array()) {
-            readArray(value, schema, at);
+            readArray(value, rule, at);
         } else if (value.is_object()) {
-            readObject(value, schema, at, alternatives);
+            readObject(value, rule, at, alternatives);
         }
-        readBranches(value, schema, at);
+        readBranches(value, rule, at);
     }
 
 private:
-    void add(const std::string& at, std::string message) { problems_.add(at, std::move(message)); }
-
-    bool matches(const json& value, const json& schema) const
+    // `message`: makes it.
+    void add(const Place& at, const auto& message)
     {
-        Problems none(1);
-        Validator(root_, none).read(value, schema, "");
-        return none.empty();
+        good_ = false;
+        if (problems_ != nullptr) {
+            problems_->add(at.pointer(), message());
+        }
     }
 
-    void readEnum(const json& value, const json& schema, const std::string& at)
+    std::span<const std::string_view> names(SchemaRule::Range range) const
     {
-        const auto allowed = schema.find("enum");
-        if (allowed == schema.end() || std::find(allowed->begin(), allowed->end(), value) != allowed->end()) {
-            return;
-        }
-        Names names;
-        std::string list;
-        for (const json& item : *allowed) {
-            if (item.is_string()) {
-                names.push_back(item.get_ref<const std::string&>());
-            }
-            list += (list.empty() ? "" : ", ") + item.dump();
-        }
-        const std::string hint = value.is_string() ? suggestion(value.get_ref<const std::string&>(), names) : "";
-        add(at, "found " + found(value) + hint + (hint.empty() ? "; allowed: " : " Allowed: ") + list);
+        return schema_.names.subspan(range.first, range.count);
     }
 
-    void readNumber(const json& value, const json& schema, const std::string& at)
+    bool matches(const json& value, std::uint16_t rule) const
     {
-        const auto least = schema.find("minimum");
-        const auto most = schema.find("maximum");
-        if (!value.is_number_integer() || least == schema.end()) {
+        Validator other(schema_, nullptr);
+        other.read(value, rule, {});
+        return other.good();
+    }
+
+    void readEnum(const json& value, const SchemaRule& rule, const Place& at)
+    {
+        if (rule.onlyTrue && value != true) {
+            return add(at, [&] { return "found " + found(value) + "; allowed: true"; });
+        }
+        const auto allowed = names(rule.allowed);
+        if (allowed.empty() ||
+            (value.is_string() && std::ranges::find(allowed, value.get_ref<const std::string&>()) != allowed.end())) {
             return;
         }
-        // Both bounds of the schema fit a signed 64-bit integer; the value may not.
+        add(at, [&] {
+            const std::string hint =
+                value.is_string() ? suggestion(value.get_ref<const std::string&>(), {allowed.begin(), allowed.end()})
+                                  : "";
+            return "found " + found(value) + hint + (hint.empty() ? "; allowed: " : " Allowed: ") + listed(allowed);
+        });
+    }
+
+    void readNumber(const json& value, const SchemaRule& rule, const Place& at)
+    {
+        if (!value.is_number_integer()) {
+            return;
+        }
+        // Both bounds of a rule fit a signed 64-bit integer; the value may not.
         const bool huge = value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX;
         const std::int64_t number = huge ? INT64_MAX : value.get<std::int64_t>();
-        if (number < least->get<std::int64_t>() || (most != schema.end() && number > most->get<std::int64_t>())) {
-            add(at, "found " + value.dump() + "; allowed: " + least->dump() +
-                        (most != schema.end() ? " to " + most->dump() : " or more"));
+        if (number < rule.minimum || number > rule.maximum || (huge && rule.maximum != INT64_MAX)) {
+            add(at, [&] {
+                return "found " + value.dump() + "; allowed: " + std::to_string(rule.minimum) +
+                       (rule.maximum != INT64_MAX ? " to " + std::to_string(rule.maximum) : " or more");
+            });
         }
     }
 
-    void readCount(std::size_t count, const json& schema, const std::string& at, const char* what, const char* unit)
+    void readCount(std::size_t count, const SchemaRule& rule, const Place& at, const char* unit)
     {
-        const std::size_t least = schema.value(std::string("min") + what, std::size_t{0});
-        const std::size_t most = schema.value(std::string("max") + what, SIZE_MAX);
-        if (count < least) {
-            add(at, count == 0 ? "is empty" : "has too few " + std::string(unit));
-        } else if (count > most) {
-            add(at, "has " + std::to_string(count) + " " + unit + "; at most " + std::to_string(most) + " are allowed");
+        if (count < rule.least) {
+            add(at, [&] { return count == 0 ? "is empty" : "has too few " + std::string(unit); });
+        } else if (count > rule.most) {
+            add(at, [&] {
+                return "has " + std::to_string(count) + " " + unit + "; at most " + std::to_string(rule.most) +
+                       " are allowed";
+            });
         }
     }
 
-    void readArray(const json& value, const json& schema, const std::string& at)
+    bool full() const { return problems_ != nullptr && problems_->full(); }
+
+    void readArray(const json& value, const SchemaRule& rule, const Place& at)
     {
-        readCount(value.size(), schema, at, "Items", "elements");
-        if (const auto items = schema.find("items"); items != schema.end()) {
-            for (std::size_t i = 0; i < value.size() && !problems_.full(); ++i) {
-                read(value[i], *items, join(at, i));
-            }
+        if (rule.counted == Type::array) {
+            readCount(value.size(), rule, at, "elements");
+        }
+        for (std::size_t i = 0; rule.items != SchemaRule::none && i < value.size() && !full(); ++i) {
+            read(value[i], rule.items, at.element(i));
         }
     }
 
-    void readObject(const json& value, const json& schema, const std::string& at, const Names& alternatives)
+    void readObject(const json& value, const SchemaRule& rule, const Place& at, const Names& alternatives)
     {
-        readCount(value.size(), schema, at, "Properties", "fields");
-        Names known;
-        const json empty = json::object();
-        const json& properties = schema.contains("properties") ? schema.at("properties") : empty;
-        for (const auto& [name, property] : properties.items()) {
-            known.push_back(name);
+        if (rule.counted == Type::object) {
+            readCount(value.size(), rule, at, "fields");
+        }
+        const auto members = schema_.members.subspan(rule.properties.first, rule.properties.count);
+        for (const auto& [name, below] : members) {
             if (const auto member = value.find(name); member != value.end()) {
-                read(*member, property, join(at, name));
+                read(*member, below, at.member(name));
             }
         }
-        if (schema.contains("additionalProperties")) {
-            readUnknown(value, known, at, alternatives);
+        if (rule.closed) {
+            readUnknown(value, members, at, alternatives);
         }
-        for (const json& name : schema.value("required", json::array())) {
-            if (!value.contains(name.get_ref<const std::string&>())) {
-                add(at, "the field " + name.dump() + " is missing");
+        for (const std::string_view name : names(rule.required)) {
+            if (!value.contains(name)) {
+                add(at, [&] { return "the field " + inQuotes(name) + " is missing"; });
             }
         }
     }
 
-    void readUnknown(const json& value, const Names& known, const std::string& at, const Names& alternatives)
+    void readUnknown(const json& value, std::span<const SchemaRules::Member> known, const Place& at,
+                     const Names& alternatives)
     {
-        Names all = known;
-        all.insert(all.end(), alternatives.begin(), alternatives.end());
         for (const auto& [name, member] : value.items()) {
-            if (std::find(known.begin(), known.end(), name) == known.end()) {
+            if (std::ranges::find(known, name, &SchemaRules::Member::name) != known.end()) {
+                continue;
+            }
+            add(at.member(name), [&] {
+                Names all;
+                std::ranges::transform(known, std::back_inserter(all), &SchemaRules::Member::name);
+                all.insert(all.end(), alternatives.begin(), alternatives.end());
                 const std::string hint = suggestion(name, all);
-                add(join(at, name), "unknown field " + inQuotes(name) + hint +
-                                        (hint.empty() ? "; allowed: " : " Allowed: ") + listed(all));
-            }
+                return "unknown field " + inQuotes(name) + hint + (hint.empty() ? "; allowed: " : " Allowed: ") +
+                       listed(all);
+            });
         }
     }
 
-    void readBranches(const json& value, const json& schema, const std::string& at)
+    void readBranches(const json& value, const SchemaRule& rule, const Place& at)
     {
-        if (const auto condition = schema.find("if"); condition != schema.end()) {
-            const bool then = matches(value, *condition);
-            Names others;
-            if (!then && condition->contains("required")) {
-                for (const json& name : condition->at("required")) {
-                    others.push_back(name.get_ref<const std::string&>());
-                }
-            }
-            read(value, schema.at(then ? "then" : "else"), at, others);
+        if (rule.condition != SchemaRule::none) {
+            const bool then = matches(value, rule.condition);
+            const auto others = names(schema_.rules[rule.condition].required);
+            read(value, then ? rule.then : rule.otherwise, at, then ? Names() : Names(others.begin(), others.end()));
         }
-        if (const auto any = schema.find("anyOf"); any != schema.end() && value.is_object()) {
-            Names names;
-            for (const json& option : *any) {
-                if (matches(value, option)) {
-                    return;
-                }
-                names.push_back(option.at("required").at(0).get_ref<const std::string&>());
-            }
-            add(at, "at least one of these fields is needed: " + listed(names));
+        if (rule.anyOf.count == 0 || !value.is_object()) {
+            return;
         }
+        const auto options = schema_.options.subspan(rule.anyOf.first, rule.anyOf.count);
+        if (std::ranges::any_of(options, [&](std::uint16_t option) { return matches(value, option); })) {
+            return;
+        }
+        add(at, [&] {
+            Names needed;
+            for (const std::uint16_t option : options) {
+                needed.push_back(names(schema_.rules[option].required)[0]);
+            }
+            return "at least one of these fields is needed: " + listed(needed);
+        });
     }
 
-    const json& root_;
-    Problems& problems_;
+    const SchemaRules& schema_;
+    Problems* problems_;
+    bool good_ = true;
 };
 
 }  // namespace
 
 void validate(const json& document, Problems& problems)
 {
-    const json schema = json::parse(compactSchema());
-    Validator(schema, problems).read(document, schema, "");
+    const SchemaRules schema = schemaRules();
+    Validator(schema, &problems).read(document, 0, {});
 }
 
 }  // namespace profile

@@ -62,7 +62,7 @@ void checkSchema(std::string_view text)
         const nlohmann::json document = profile::parseJson(text, "fuzz");
         profile::Problems problems;
         profile::validate(document, problems);
-        expect(matchesSchema(document, profile::compactSchema()) == problems.empty());
+        expect(matchesSchema(document, profile::profileSchema()) == problems.empty());
     } catch (const profile::Invalid&) {
     }
 }
