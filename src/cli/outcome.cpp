@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
@@ -124,40 +125,93 @@ namespace {
 
 using Ordered = nlohmann::ordered_json;
 
-// The rules that a layer was reported with, without those of which nothing is there; how many more it has is counted.
+// An object to which more members are added. Most of a policy's bytes are rules, and those are written as text: as
+// values of their own they took the hook longer than their paths.
+std::string opened(const Ordered& object)
+{
+    std::string text = object.dump(-1, ' ', true, json::error_handler_t::replace);
+    text.pop_back();
+    return text;
+}
+
+void addText(std::string& out, const std::string& text)
+{
+    if (std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; })) {
+        ((out += '"') += text) += '"';
+    } else {
+        out += json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+    }
+}
+
+// Rules of one kind in one layer.
+class RulesText {
+public:
+    RulesText(landlock::Kind kind, const char* field) : kind_(kind), field_(field) {}
+
+    // What is said of the rule goes in between.
+    std::string& begin() { return out_ += out_.empty() ? "{" : ",{"; }
+    void end(std::uint64_t access, bool quiet)
+    {
+        auto [rights, isNew] = rights_.try_emplace(access);
+        if (isNew) {
+            rights->second = rightNames(kind_, access).dump();
+        }
+        out_ += ",\"allowedAccess\":" + rights->second + (quiet ? ",\"quiet\":true" : "");
+        ++count_;
+    }
+    void close() { out_ += '}'; }
+
+    // A member for a layer that has so many of them in all.
+    std::string member(std::size_t all) const
+    {
+        return std::string(",\"") + field_ + "\":[" + out_ + "]" +
+               (count_ < all ? std::string(",\"") + field_ + "LeftOut\":" + std::to_string(all - count_) : "");
+    }
+
+private:
+    landlock::Kind kind_;
+    const char* field_;
+    std::string out_;
+    std::size_t count_ = 0;
+    std::map<std::uint64_t, std::string> rights_;
+};
+
+// At most `most` of its rules of each kind, without those of which nothing is there; how many more it has is counted.
 // `leads`: where the entry is audited, and those of this layer's paths begin at `place`.
-void filterRules(Ordered& layer, const profile::Layer& whole, const std::set<std::string>& missing,
-                 const std::vector<std::string>* leads, std::size_t place)
+std::string rulesOf(const profile::Layer& layer, const std::set<std::string>& missing, std::size_t most,
+                    const std::vector<std::string>* leads, std::size_t place)
 {
     const auto isMissing = [&](const profile::PathRule& rule) { return missing.contains(rule.path); };
-    const auto paths = static_cast<std::size_t>(std::ranges::count_if(whole.paths, std::not_fn(isMissing)));
-    for (const auto& [field, all] : {std::pair{"pathBeneath", paths}, std::pair{"netPort", whole.ports.size()}}) {
-        const auto found = layer.find(field);
-        if (found == layer.end()) {
+    RulesText paths(landlock::Kind::fs, "pathBeneath");
+    for (std::size_t i = 0; i < std::min(most, layer.paths.size()); ++i) {
+        const profile::PathRule& rule = layer.paths[i];
+        if (isMissing(rule)) {
             continue;
         }
-        Ordered rules = Ordered::array();
-        for (Ordered& rule : *found) {
-            if (rule.contains("path") && leads != nullptr) {
-                rule["leads"] = leads->at(place++);
-            }
-            if (!rule.contains("path") || !missing.contains(rule["path"].get<std::string>())) {
-                rule.erase("pointer");
-                rules.push_back(std::move(rule));
-            }
+        std::string& out = paths.begin() += "\"path\":";
+        addText(out, rule.path);
+        paths.end(rule.access, rule.quiet);
+        if (leads != nullptr) {
+            addText(out += ",\"leads\":", leads->at(place + i));
         }
-        if (rules.size() < all) {
-            layer[std::string(field) + "LeftOut"] = all - rules.size();
-        }
-        layer[field] = std::move(rules);
+        paths.close();
     }
+    RulesText ports(landlock::Kind::net, "netPort");
+    for (const profile::PortRule& rule : std::span(layer.ports).first(std::min(most, layer.ports.size()))) {
+        ports.begin() += "\"port\":" + std::to_string(rule.port);
+        ports.end(rule.access, rule.quiet);
+        ports.close();
+    }
+    const auto found = static_cast<std::size_t>(std::ranges::count_if(layer.paths, std::not_fn(isMissing)));
+    return (layer.paths.empty() ? "" : paths.member(found)) +
+           (layer.ports.empty() ? "" : ports.member(layer.ports.size()));
 }
 
 // `most`: rules of each kind in each layer, and so many of each list.
 std::string policyWith(const profile::Profile& profile, const Prepared& prepared, unsigned abi, std::size_t most)
 {
-    Ordered document{{"abi", abi}, {"entries", reportOf(profile, most)}};
-    Ordered& entries = document["entries"];
+    Ordered entries = reportOf(profile, 0);
+    std::string out = opened({{"abi", abi}}) + ",\"entries\":[";
     for (std::size_t i = 0; i < entries.size(); ++i) {
         const profile::Entry& whole = profile.entries[i];
         std::set<std::string> missing(prepared.skipped[i].begin(), prepared.skipped[i].end());
@@ -170,17 +224,21 @@ std::string policyWith(const profile::Profile& profile, const Prepared& prepared
         if (audited) {
             entry["obstacles"] = prepared.obstacles[i];
         }
-        std::size_t pathsBefore = 0;
-        for (std::size_t l = 0; l < whole.layers.size(); ++l) {
-            filterRules(entry["layers"][l], whole.layers[l], missing, audited ? &prepared.leads[i] : nullptr,
-                        pathsBefore);
-            pathsBefore += whole.layers[l].paths.size();
-        }
         for (const char* list : {"skippedPaths", "links", "obstacles"}) {
             shorten(entry, list, most);
         }
+        const Ordered layers = std::move(entry["layers"]);
+        entry.erase("layers");
+        out += (i == 0 ? "" : ",") + opened(entry) + ",\"layers\":[";
+        std::size_t pathsBefore = 0;
+        for (std::size_t l = 0; l < whole.layers.size(); ++l) {
+            out += (l == 0 ? "" : ",") + opened(layers[l]) +
+                   rulesOf(whole.layers[l], missing, most, audited ? &prepared.leads[i] : nullptr, pathsBefore) + "}";
+            pathsBefore += whole.layers[l].paths.size();
+        }
+        out += "]}";
     }
-    return document.dump(-1, ' ', true, json::error_handler_t::replace);
+    return out + "]}";
 }
 
 // No policy with so many rules in each layer takes less: most of the largest are never written out.

@@ -8,8 +8,6 @@
 
 namespace cli {
 
-namespace {
-
 using landlock::Kind;
 using nlohmann::ordered_json;
 
@@ -23,6 +21,8 @@ ordered_json rightNames(Kind kind, std::uint64_t mask)
     }
     return names;
 }
+
+namespace {
 
 void addRights(ordered_json& object, const char* field, Kind kind, std::uint64_t mask)
 {

@@ -6,9 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "landlock/access.hpp"
 #include "profile/load.hpp"
 
 namespace cli {
+
+// The names of the rights in a mask; a right without a name as its bit.
+nlohmann::ordered_json rightNames(landlock::Kind kind, std::uint64_t mask);
 
 // The effective profile: entries, layers, rules; after variables and groups, for the ABI that it was loaded for. Of
 // each layer's rules of a kind the first `most`.
