@@ -19,13 +19,10 @@ std::string whereTo(const profile::Entry& entry, const profile::PathRule& rule, 
     if (rootfs == nullptr) {
         return profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
     }
-    try {
-        sys::Fd file;
-        return lookUp(*rootfs, rule, cwd, file).name;
-    } catch (const container::NotFound&) {
-        // What the container has on mounts is not in there.
-        return profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
-    }
+    sys::Fd file;
+    std::optional<Found> found = lookUpIfThere(*rootfs, rule, cwd, file);
+    // What the container has on mounts is not in there.
+    return found ? found->name : profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
 }
 
 ordered_json itemOf(const learn::Denied& denied)

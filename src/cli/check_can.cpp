@@ -97,14 +97,13 @@ private:
         std::vector<profile::PlacedRule> rules;
         std::vector<Found> all;
         for (std::size_t i = 0; i < layer.paths.size(); ++i) {
-            try {
-                sys::Fd file;
-                all.push_back(lookUp(rootfs_, layer.paths[i], cwd, file));
-                rules.push_back({i, objectAt(file.get()), all.back().granted});
-            } catch (const container::NotFound& error) {
-                if (!profile::mayBeMissing(entry, layer.paths[i])) {
-                    throw sys::Error(layer.paths[i].pointer + ": " + error.what());
-                }
+            const profile::PathRule& rule = layer.paths[i];
+            sys::Fd file;
+            if (std::optional<Found> found = lookUpIfThere(rootfs_, rule, cwd, file)) {
+                rules.push_back({i, objectAt(file.get()), found->granted});
+                all.push_back(std::move(*found));
+            } else if (!profile::mayBeMissing(entry, rule)) {
+                throw sys::Error(rule.pointer + ": " + rootfs_.notFound(rule.path, cwd).what());
             }
         }
         if (entry.origin == profile::Origin::nodeFile) {

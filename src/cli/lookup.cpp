@@ -151,13 +151,11 @@ private:
             }
         }
         put(name, tree);
-        try {
-            sys::Fd file = rootfs_.resolve(path, "/");
-            put(rootfs_.nameOf(file.get()), tree);
-            return file;
-        } catch (const container::NotFound&) {
-            return std::nullopt;
+        std::optional<sys::Fd> file = rootfs_.find(path, "/");
+        if (file) {
+            put(rootfs_.nameOf(file->get()), tree);
         }
+        return file;
     }
 
     void put(std::string path, bool tree)
@@ -173,7 +171,8 @@ private:
 
 }  // namespace
 
-Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file)
+std::optional<Found> lookUpIfThere(const container::Rootfs& rootfs, const profile::PathRule& rule,
+                                   const std::string& cwd, sys::Fd& file)
 {
     const std::string full = absolute(rule.path, cwd);
     // Most paths have no link on the way, and asking the kernel for the name of a file costs more than opening it.
@@ -181,15 +180,26 @@ Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, con
     std::string name;
     if (file) {
         name = profile::lexicalPath(full);
-    } else {
-        file = rootfs.resolve(full, "/");
+    } else if (std::optional<sys::Fd> found = rootfs.find(full, "/")) {
+        file = std::move(*found);
         name = rootfs.nameOf(file.get());
+    } else {
+        return std::nullopt;
     }
     struct stat st {};
     if (fstat(file.get(), &st) != 0) {
         throw sys::errnoError("stat");
     }
-    return {&rule, std::move(name), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
+    return Found{&rule, std::move(name), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
+}
+
+Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file)
+{
+    std::optional<Found> found = lookUpIfThere(rootfs, rule, cwd, file);
+    if (!found) {
+        throw rootfs.notFound(rule.path, cwd);
+    }
+    return std::move(*found);
 }
 
 std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd)

@@ -2,6 +2,7 @@
 // What the paths of a profile lead to in one root file system, and whether that is what the profile means.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,11 @@ struct Found {
     std::uint64_t granted = 0;  // of the rule's rights those that count there
 };
 
-// Throws container::NotFound or sys::Error.
+// std::nullopt: nothing is there. Throws sys::Error.
+std::optional<Found> lookUpIfThere(const container::Rootfs& rootfs, const profile::PathRule& rule,
+                                   const std::string& cwd, sys::Fd& file);
+
+// The same; throws container::NotFound, too.
 Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file);
 
 // Those of a layer's rules that symbolic links lead to a place to which the layer does not grant as much by its own

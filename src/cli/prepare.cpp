@@ -159,15 +159,17 @@ private:
     {
         try {
             sys::Fd file;
-            all.push_back(lookUp(rootfs_, rule, cwd_, file));
-            ruleset.allowPath(file.get(), all.back().granted, rule.quiet);
-        } catch (const container::NotFound& error) {
-            if (!profile::mayBeMissing(entry_, rule)) {
-                throw sys::Error(where(rule.pointer) + error.what() +
-                                 "; mend the path, or set \"missingPaths\": "
-                                 "\"skip\"");
+            std::optional<Found> found = lookUpIfThere(rootfs_, rule, cwd_, file);
+            if (found) {
+                all.push_back(std::move(*found));
+                ruleset.allowPath(file.get(), all.back().granted, rule.quiet);
+            } else if (profile::mayBeMissing(entry_, rule)) {
+                (rule.optional ? prepared_.absent : prepared_.skipped).back().push_back(rule.path);
+            } else {
+                throw rootfs_.notFound(rule.path, cwd_);
             }
-            (rule.optional ? prepared_.absent : prepared_.skipped).back().push_back(rule.path);
+        } catch (const container::NotFound& error) {
+            throw sys::Error(where(rule.pointer) + error.what() + "; mend the path, or set \"missingPaths\": \"skip\"");
         } catch (const sys::Error& error) {
             throw sys::Error(where(rule.pointer) + sys::printable(rule.path) + ": " + error.what());
         }

@@ -95,13 +95,10 @@ Executable findCommand(const std::string& name)
 bool selects(const profile::Selection& select, const container::Rootfs& rootfs, const Executable& command)
 {
     const bool listed = std::ranges::any_of(select.programs, [&](const std::string& program) {
-        try {
-            const sys::Fd file = rootfs.resolve(program, "/");
-            struct stat st {};
-            return fstat(file.get(), &st) == 0 && st.st_dev == command.file.st_dev && st.st_ino == command.file.st_ino;
-        } catch (const container::NotFound&) {
-            return false;
-        }
+        const std::optional<sys::Fd> file = rootfs.find(program, "/");
+        struct stat st {};
+        return file && fstat(file->get(), &st) == 0 && st.st_dev == command.file.st_dev &&
+               st.st_ino == command.file.st_ino;
     });
     return select.kind == profile::Selector::entrypoint || listed == (select.kind == profile::Selector::program);
 }

@@ -36,6 +36,11 @@ int openInRoot(int root, const std::string& path, std::uint64_t flags)
     }
 }
 
+std::string fullOf(const std::string& path, const std::string& cwd)
+{
+    return path.starts_with('/') ? path : cwd + "/" + path;
+}
+
 std::string linkOf(int fd)
 {
     char buffer[PATH_MAX];
@@ -72,14 +77,28 @@ Rootfs Rootfs::here()
 
 sys::Fd Rootfs::resolve(const std::string& path, const std::string& cwd) const
 {
-    const std::string full = path.starts_with('/') ? path : cwd + "/" + path;
+    std::optional<sys::Fd> fd = find(path, cwd);
+    if (!fd) {
+        throw notFound(path, cwd);
+    }
+    return std::move(*fd);
+}
+
+NotFound Rootfs::notFound(const std::string& path, const std::string& cwd) const
+{
+    return NotFound(sys::printable(fullOf(path, cwd)) + ": does not exist " + place_);
+}
+
+std::optional<sys::Fd> Rootfs::find(const std::string& path, const std::string& cwd) const
+{
+    const std::string full = fullOf(path, cwd);
     sys::Fd fd(openInRoot(root_.get(), full, 0));
     if (!fd) {
         const int code = errno;
-        const std::string name = sys::printable(full);
         if (code == ENOENT || code == ENOTDIR) {
-            throw NotFound(name + ": does not exist " + place_);
+            return std::nullopt;
         }
+        const std::string name = sys::printable(full);
         if (code == ELOOP) {
             throw sys::Error(name + ": too many symbolic links, or a magic link, " + place_);
         }
