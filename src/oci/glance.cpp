@@ -54,7 +54,10 @@ std::optional<std::string> bundleAtAGlance(std::string_view state)
 
 bool mayAsk(std::string_view config)
 {
-    return contains(config, annotationPrefix) || contains(config, "\\u");
+    // What is cut off may have had more to say.
+    const std::size_t last = config.find_last_not_of(space);
+    const bool whole = last != std::string_view::npos && config[last] == '}' && take(config, "{");
+    return !whole || contains(config, annotationPrefix) || contains(config, "\\u");
 }
 
 }  // namespace oci

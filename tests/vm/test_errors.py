@@ -106,7 +106,7 @@ class Errors(DirectTestCase):
                 ("{", ["config.json", "not valid JSON"]),
                 (json.dumps({**config, "root": {}}), ["config.json", "/root/path"]),
                 (json.dumps({**config, "root": {"path": 1}}), ["/root/path", "must be string"]),
-                (json.dumps({**config, "annotations": []}), ["/annotations", "must be object"]),
+                (json.dumps({**config, "annotations": ["io.landlock.profile"]}), ["/annotations", "must be object"]),
                 (json.dumps({**config, "annotations": {"io.landlock.profile": 1}}), ["io.landlock.profile", "string"]),
                 (json.dumps({**config, "annotations": {**annotated, "io.landlock.profil": "x"}}),
                  ["annotation io.landlock.profil: unknown", "io.landlock.profile"]),

@@ -55,13 +55,20 @@ TEST(Glance, WhatIsAskedForIsSeen)
     }
 }
 
+TEST(Glance, WhatIsCutOffMayAsk)
+{
+    for (const char* config : {"", " ", "{", "}", "[]", R"({"root":{"path":"/r"},"annota)"}) {
+        EXPECT_TRUE(oci::mayAsk(config)) << config;
+    }
+}
+
 TEST(Glance, NothingIsAskedFor)
 {
     for (
         const char* config :
         {R"({"root":{"path":"/r"},"hooks":{"createRuntime":[{"path":"/usr/bin/oci-landlock"}]}})",
          R"({"root":{"path":"/r"},"process":{"args":["sh","-c","printf \"a\\n\""]},"annotations":{"io.landlock":"x"}})",
-         ""}) {
+         " {} \n"}) {
         EXPECT_FALSE(oci::mayAsk(config)) << config;
     }
 }
