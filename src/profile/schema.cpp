@@ -232,7 +232,8 @@ private:
     void readUnknown(const json& value, std::span<const SchemaRules::Member> known, const Place& at,
                      const Names& alternatives)
     {
-        for (const auto& [name, member] : value.items()) {
+        for (const auto& member : value.items()) {
+            const std::string& name = member.key();
             if (std::ranges::find(known, name, &SchemaRules::Member::name) != known.end()) {
                 continue;
             }
