@@ -3,13 +3,16 @@
 #include "cli/doctor.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "cli/commands.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "engine/engines.hpp"
+#include "sys/run.hpp"
 #include "version.hpp"
 
 namespace cli {
@@ -32,6 +35,20 @@ const char* nameOf(Severity severity)
             return "problem";
     }
     return "problem";
+}
+
+// "containerd github.com/containerd/containerd/v2 2.1.9…": files of version 2 mean something else to containerd 1.
+std::optional<unsigned> majorVersionOf(const std::string& containerd)
+{
+    constexpr std::size_t most = 4096;
+    const sys::Answer answer = sys::run({containerd, "--version"}, most);
+    std::istringstream words(answer.output);
+    std::string version;
+    words >> version >> version >> version;
+    version.erase(0, version.starts_with('v') ? 1 : 0);
+    unsigned major = 0;
+    const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), major);
+    return error == std::errc() && *end == '.' ? std::optional(major) : std::nullopt;
 }
 
 Findings examine()
@@ -62,6 +79,13 @@ Findings examine()
     } catch (...) {
         needs.plugins.reset();
         all.push_back(sys::notLookedAt("engines.nri", "the plugin of NRI", std::current_exception()));
+    }
+    if (const auto containerd = files.program("containerd")) {
+        try {
+            needs.containerd = majorVersionOf(*containerd);
+        } catch (...) {
+            all.push_back(sys::notLookedAt("containerd.version", "containerd's version", std::current_exception()));
+        }
     }
     append(all, engine::findings(files, needs));
     return all;

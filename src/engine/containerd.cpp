@@ -82,6 +82,7 @@ public:
         }
         append(findings_, std::move(plugin));
         if (any) {
+            lookAtVersions();
             lookForRunc();
         }
         return std::move(findings_);
@@ -109,6 +110,9 @@ private:
             const json& version = at(settings, "version");
             if (depth == 0) {
                 version_ = version.is_number_unsigned() ? version.get<unsigned>() : 1;
+            }
+            if (depth > 0 && version.is_number_unsigned() && version != version_ && !mixed_) {
+                mixed_ = {path, version.get<unsigned>()};
             }
             if (text && version_ == 1) {
                 throw sys::Error(shown + ": has no version = 2 or 3, and older ones are not looked at");
@@ -187,8 +191,8 @@ private:
             settled.on = false;
             settled.file = withoutNri_;
         }
-        if (!settled.on && version_ >= 3) {
-            settled.on = true;  // only containerd 2 reads such a file
+        if (!settled.on && isTwo()) {
+            settled.on = true;
         }
         if (settled.file.empty()) {
             settled.file = mainFile;
@@ -247,7 +251,7 @@ private:
             lookAtSpecification(shown, handler.specification);
         }
         lookAtCgroups(shown, where, handler);
-        if (version_ == 2 && handler.file != mainFile) {
+        if (!isTwo() && handler.file != mainFile) {
             add("containerd.handler", Severity::note,
                 shown + " is in an imported file, which with containerd 1 takes the place of all that " + mainFile +
                     " says about pods",
@@ -342,10 +346,32 @@ private:
         }
     }
 
+    // containerd 2.1 reads files of which one is of version 3 as if all were. Later ones do not take what is newer than
+    // the main file, and turn what is older into what it should be.
+    void lookAtVersions()
+    {
+        if (!mixed_) {
+            return;
+        }
+        const auto& [path, version] = *mixed_;
+        const std::string file = sys::printable(path);
+        const std::string other = std::to_string(version_);
+        add("containerd.imports", Severity::problem,
+            file + " is of version " + std::to_string(version) + ", and " + mainFile +
+                ", which imports it, of version " + other + ": containerd 2.1 passes over what " +
+                (version > version_ ? mainFile : file.c_str()) + " says of pods" +
+                (version > version_ ? ", and later ones do not start" : ""),
+            "write " + file + " for version " + other + ", as /usr/share/oci-landlock/hooks/containerd/version-" +
+                (version_ == 2 ? "2" : "3") + ".toml is");
+    }
+
+    // Only containerd 2 reads files of version 3.
+    bool isTwo() const { return version_ >= 3 || needs_.containerd.value_or(1) >= 2; }
+
     // The built-in handler goes when there are others, before containerd 2, and its CRI plugin does not load without.
     void lookForRunc()
     {
-        if (version_ == 2 && usual_ == "runc" && !handlers_.contains("runc")) {
+        if (!isTwo() && usual_ == "runc" && !handlers_.contains("runc")) {
             add("containerd.runc", Severity::problem,
                 "no handler runc is named beside the others: containerd 1 then has none, and runs no pods at all",
                 std::string("[plugins.\"") + cri2 +
@@ -361,6 +387,7 @@ private:
     std::string withoutNri_;  // the file that has it in disabled_plugins
     std::string usual_ = "runc";
     unsigned version_ = 1;
+    std::optional<std::pair<std::string, unsigned>> mixed_;  // the first file that is of another, and which
     std::set<std::string> seen_;
     bool disabled_ = false;
     bool unreadable_ = false;
@@ -370,7 +397,7 @@ private:
 
 Findings containerdFindings(const Files& files, const Needs& needs)
 {
-    return files.hasProgram("containerd") ? Containerd(files, needs).look() : Findings();
+    return files.program("containerd") ? Containerd(files, needs).look() : Findings();
 }
 
 }  // namespace engine

@@ -105,7 +105,7 @@ private:
 
 Findings dockerFindings(const Files& files, const Needs& needs)
 {
-    if (!files.hasProgram("dockerd")) {
+    if (!files.program("dockerd")) {
         return {};
     }
     try {

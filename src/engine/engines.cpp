@@ -48,7 +48,7 @@ sys::Findings findings(const Files& files, const Needs& needs)
     append(all, podmanFindings(files, needs));
     append(all, containerdFindings(files, needs));
     append(all, dockerFindings(files, needs));
-    if (files.hasProgram("crio")) {
+    if (files.program("crio")) {
         all.push_back({"crio", sys::Severity::note, "CRI-O is here, and its configuration is not looked at",
                        "see \"CRI-O\" in docs/hooks.md"});
     }

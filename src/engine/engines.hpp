@@ -10,9 +10,10 @@ namespace engine {
 
 // What of the node's own ways matters to its engines.
 struct Needs {
-    bool launch = false;    // the applier: it wants its poststart hook
-    bool baseline = false;  // the hook must run for every container
-    std::string version;    // of this program
+    bool launch = false;                 // the applier: it wants its poststart hook
+    bool baseline = false;               // the hook must run for every container
+    std::string version;                 // of this program
+    std::optional<unsigned> containerd;  // its major version; std::nullopt: it cannot be told, and taken for 1
     // The plugins of NRI that run; std::nullopt: it cannot be told.
     std::optional<std::vector<nri::Running>> plugins = std::vector<nri::Running>();
 };

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -119,11 +118,15 @@ std::vector<std::string> Files::matching(const std::string& pattern) const
     return found;
 }
 
-bool Files::hasProgram(const std::string& name) const
+std::optional<std::string> Files::program(const std::string& name) const
 {
-    constexpr std::array directories{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
-    return std::ranges::any_of(directories,
-                               [&](const char* directory) { return exists(std::string(directory) + "/" + name); });
+    for (const char* directory :
+         {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
+        if (exists(directory + name)) {
+            return directory + name;
+        }
+    }
+    return {};
 }
 
 const nlohmann::json& at(const nlohmann::json& value, const char* name)

@@ -22,8 +22,8 @@ public:
     std::optional<std::vector<std::string>> list(const std::string& directory) const;  // names in order, 4,096 at most
     // "/etc/a.d/*.toml" -> paths, in order.
     std::vector<std::string> matching(const std::string& pattern) const;
-    // In one of the usual directories of programs.
-    bool hasProgram(const std::string& name) const;
+    // Its path, in the first of the usual directories of programs that has it.
+    std::optional<std::string> program(const std::string& name) const;
 
 private:
     std::string root_;

@@ -379,7 +379,7 @@ private:
 
 Findings podmanFindings(const Files& files, const Needs& needs)
 {
-    return files.hasProgram("podman") ? Podman(files, needs).look() : Findings();
+    return files.program("podman") ? Podman(files, needs).look() : Findings();
 }
 
 }  // namespace engine

@@ -162,11 +162,8 @@ void enter(const Place& place)
 
 std::string programOfNode(const std::string& name)
 {
-    for (const char* directory :
-         {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
-        if (engine::Files().executable(directory + name).value_or(false)) {
-            return directory + name;
-        }
+    if (const auto found = engine::Files().program(name)) {
+        return *found;
     }
     throw sys::Error("this node has no " + name + " in the usual directories of programs");
 }

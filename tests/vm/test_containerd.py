@@ -16,7 +16,7 @@ import unittest
 import applier
 from applier import selector_only
 from cases import lines, wait_for
-from containers import (PROGRAM, SOURCE, Bundle, TestCase, command, doctor, entry, install, node_log, oci_landlock,
+from containers import (PROGRAM, SHARED, SOURCE, Bundle, TestCase, command, doctor, entry, install, node_log, oci_landlock,
                         policy, problems, profile, status)
 from direct import FULL
 
@@ -38,6 +38,8 @@ YES, NO = "allowed", "Permission denied"
 # All that every applier can do, and sessions where they can be had.
 WEB = profile(entry(name="web", sessions=not applier.LAUNCH))
 SYSTEMD = os.path.exists("/run/systemd/system")
+# "containerd github.com/containerd/containerd/v2 2.1.9": Debian's is of version 2 since its 14th.
+TWO = bool(HERE) and int(command("containerd", "--version").stdout.split()[2].lstrip("v").split(".")[0]) >= 2
 
 
 def read(path):
@@ -49,6 +51,9 @@ def write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+AS_PACKAGED = read(SETTINGS) if HERE else ""
 
 
 def guide(kind, name="containerd.md"):
@@ -112,7 +117,7 @@ def set_up(more=()):
     write(PROFILES + "/web.json", json.dumps(WEB))
     for _, text, _ in guide("sh setup"):
         command("bash", "-euo", "pipefail", "-c", text, timeout=600, check=True)
-    write(SETTINGS, read(SETTINGS) + "".join(text for _, text, _ in [*guide("toml append"), *more]))
+    write(SETTINGS, AS_PACKAGED + "".join(text for _, text, _ in [*guide("toml append"), *more]))
     Daemon.start()
     import_images()
 
@@ -125,7 +130,7 @@ def import_images():
     command("tar", "-C", rootfs, "-cf", directory + "/layer.tar", ".", check=True)
     # What a pod's sandbox runs, by the name that containerd has for it.
     dumped = command("containerd", "config", "dump", check=True).stdout
-    pause = re.search(r'^ *sandbox_image = "(.*)"$', dumped, re.M)[1]
+    pause = re.search(r"""^ *sandbox(?:_image)? = ["'](.*)["']$""", dumped, re.M)[1]
     for name, words in ((IMAGE, READS), (pause, ("/bin/sleep", "100000"))):
         known = archive(directory + "/image.tar", name, directory + "/layer.tar", *words)
         for namespace in ("k8s.io", "default"):
@@ -301,6 +306,7 @@ class Containerd(PodTestCase):
 
     def test_refusals(self):
         """The container does not start, and the kubelet is told why; its neighbours go on."""
+        end = "" if TWO else ": unknown"
         wrong = (("nosuch", 'no profile "nosuch": tried /etc/oci-landlock/profiles/nosuch.json and '),
                  ('{\n"entries": [', "annotation io.landlock.profile/web, line 2: no valid JSON: "),
                  ('{"entries": []}', "annotation io.landlock.profile/web: /entries: is empty"))
@@ -311,7 +317,7 @@ class Containerd(PodTestCase):
                     # All of it, with what containerd and runc put before it.
                     self.assertRegex(self.refused(pod, str(number)).replace(f"profile/{number}", "profile/web"),
                                      r"^failed to create containerd task: [^\n]{,250}, stderr: oci-landlock: container "
-                                     rf"ID \(default/shop/{number}\): {re.escape(why)}[^\n]{{,150}}: unknown$")
+                                     rf"ID \(default/shop/{number}\): {re.escape(why)}[^\n]{{,150}}{end}$")
                 self.assertEqual(self.outcome(pod, "helper"), FREE)
 
     def test_misspelt(self):
@@ -359,15 +365,42 @@ class Containerd(PodTestCase):
             self.assertEqual(self.outcome(pod, "web", {"io.landlock.profile": "web"}), FREE)
 
     def test_runc_is_not_named(self):
-        """containerd runs no pods at all."""
+        """containerd 1 runs no pods at all; a newer one has it built in all the same."""
         (_, table, _), = (block for block in guide("toml append") if "runtimes.runc]" in block[1])
         with self.pod("", {}) as pod:
             self.assertEqual(self.outcome(pod, "web"), FREE)
         with self.settings(read(SETTINGS).replace(table, "")):
+            if TWO:
+                self.assertDoctorSays()
+                for handler, outcome in (("", FREE), ("landlock", RESTRICTED)):
+                    with self.pod(handler, {"io.landlock.profile": "web"}) as pod:
+                        self.assertEqual(self.outcome(pod, "web"), outcome)
+                return
             self.assertDoctorSays("containerd.runc")
             with self.assertRaisesRegex(cri.Failed, NO_CRI):
                 cri.Pod("landlock", {})
             self.assertRegex(read(LOG), r"no corresponding runtime configured .*default_runtime_name = .*runc")
+
+    @unittest.skipUnless(TWO, "containerd 1 reads no files of version 3")
+    def test_version_3(self):
+        """What containerd 2 writes itself, with the handler in a file of its own, as the guide says."""
+        (_, line, _), = guide("toml version 3")
+        os.makedirs(SHARED + "/containerd", exist_ok=True)
+        shutil.copy(os.path.join(SOURCE, "hooks", "containerd", "version-3.toml"), SHARED + "/containerd")
+        for _, text, _ in guide("sh version 3"):
+            command("bash", "-euo", "pipefail", "-c", text, check=True)
+        own = re.sub("^imports = .*\n", line, command("containerd", "config", "default", check=True).stdout, flags=re.M)
+        self.assertIn(line, own)
+        with self.settings(own):
+            self.assertDoctorSays()
+            with self.pod("landlock", {"io.landlock.profile/web": "web"}) as pod:
+                self.assertEqual([self.outcome(pod, "web"), self.outcome(pod, "helper")], [RESTRICTED, FREE])
+        # In a file of version 2 that line takes away what the file itself says.
+        with self.settings(read(SETTINGS).replace("version = 2\n", "version = 2\n" + line)):
+            message = self.assertDoctorSays("containerd.imports")["containerd.imports"]["message"]
+            self.assertIn("containerd 2.1 passes over what /etc/containerd/config.toml says of pods", message)
+            with self.assertRaisesRegex(cri.Failed, "wrapped"):
+                cri.Pod("wrapped", {})
 
     def test_program_missing(self):
         """No container of a handler of ours starts, whatever it asks for."""

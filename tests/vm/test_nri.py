@@ -12,8 +12,8 @@ import unittest
 
 from cases import wait_for
 from containers import PROGRAM, command, node_log
-from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SETTINGS, SYSTEMD, Daemon, PodTestCase, guide, read, set_up,
-                             write)
+from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SETTINGS, SYSTEMD, TWO, Daemon, PodTestCase, guide, read,
+                             set_up, write)
 
 if HERE:
     import cri
@@ -23,6 +23,8 @@ PLAIN = "runc"
 PLUGINS = "/opt/nri/plugins"
 KEY = "io.landlock.profile"
 PRESENCE = "/run/oci-landlock/nri"
+# How it is switched on where it is not by itself.
+(_, ON, _), = guide("toml append", "nri.md")
 # What `systemctl enable` makes.
 ENABLED = "/etc/systemd/system/multi-user.target.wants/oci-landlock-nri.service"
 
@@ -47,7 +49,7 @@ class Nri(PodTestCase):
     @classmethod
     def setUpClass(cls):
         node_log()
-        set_up(guide("toml append", "nri.md"))
+        set_up([] if TWO else guide("toml append", "nri.md"))
         cls.addClassCleanup(Daemon.stop)
 
     @contextlib.contextmanager
@@ -74,13 +76,13 @@ class Nri(PodTestCase):
     def settings(self, line, instead):
         """containerd runs by these meanwhile."""
         before = read(SETTINGS)
-        self.assertIn(line, before)
+        self.assertIn(line, ON)
 
         def run_by(wanted):
             Daemon.stop()
             write(SETTINGS, wanted)
             Daemon.start()
-        run_by(before.replace(line, instead))
+        run_by(before.replace(ON, "") + ON.replace(line, instead))
         try:
             yield
         finally:
@@ -116,7 +118,7 @@ class Nri(PodTestCase):
         process = subprocess.Popen([PROGRAM, "nri"], stdin=subprocess.DEVNULL)
         try:
             for line, instead, message in (
-                    ("  disable = false\n", "", off),
+                    *([] if TWO else [("  disable = false\n", "", off)]),
                     ("  disable = false\n", "  disable = true\n", "containerd's NRI is off by " + SETTINGS),
                     ("  disable = false\n", "  disable = false\n  disable_connections = true\n",
                      "containerd takes no plugin that it has not started itself"),
@@ -175,14 +177,19 @@ class Nri(PodTestCase):
         return {stage: len(config["hooks"][stage]) for stage in ("createRuntime", "poststart", "poststop")}
 
     def test_started_by_containerd(self):
-        """It is there before the first pod."""
+        """It is there before the first pod; of what there was before it is told by containerd 2."""
         os.makedirs(PLUGINS, exist_ok=True)
-        Daemon.stop()
-        os.symlink(PROGRAM, PLUGINS + "/90-oci-landlock")
+        said = "pod default/older, container web: asks for a sandbox, and was created before this plugin came"
         try:
-            Daemon.start()
-            with self.pod(PLAIN, {KEY: "web"}) as pod:
-                self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
+            with self.pod(PLAIN, {KEY: "web"}, name="older") as older:
+                self.assertEqual(self.outcome(older, "web"), FREE)
+                before = len(node_log())
+                Daemon.stop()
+                os.symlink(PROGRAM, PLUGINS + "/90-oci-landlock")
+                Daemon.start()
+                with self.pod(PLAIN, {KEY: "web"}) as pod:
+                    self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
+                self.assertEqual(said in node_log()[before:], TWO)
             self.assertPlugin("ok", "the plugin that containerd has started is connected")
             running, = (int(name) for name in os.listdir(PRESENCE))
             os.kill(running, signal.SIGKILL)

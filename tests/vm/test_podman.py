@@ -94,6 +94,9 @@ class Podman(TestCase):
     def setUpClass(cls):
         install()
         write(SETTINGS, CONF)
+        # Of a user whom newer programs want to be there.
+        if "containers" not in (user.pw_name for user in pwd.getpwall()):
+            command("useradd", "--system", "containers", check=True)
         for path in ("/etc/subuid", "/etc/subgid"):
             write(path, "containers:200000:131072\n")
         write(PROFILES + "/web.json", json.dumps(profile(program("/bin/target"))))

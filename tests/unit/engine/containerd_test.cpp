@@ -201,6 +201,42 @@ TEST_F(Containerd, Imports)
     EXPECT_NE(text(look()).find("imports more than 64 files"), std::string::npos);
 }
 
+// containerd 2 has runc built in, and puts files together, whatever version they are of; but all of the same.
+TEST_F(Containerd, Version2OfContainerd2)
+{
+    const engine::Needs two{.containerd = 2};
+    node_.file(settings, version2_);
+    EXPECT_EQ(wrong(look(two)), "");
+    EXPECT_EQ(wrong(look({.containerd = 1})), "problem containerd.runc");
+    node_.file("etc/containerd/landlock.toml", version2_);
+    node_.file(settings, "version = 2\nimports = [\"landlock.toml\"]\n");
+    EXPECT_EQ(wrong(look(two)), "");
+    EXPECT_EQ(wrong(look({.containerd = 1})), "note containerd.handler, problem containerd.runc");
+}
+
+TEST_F(Containerd, FilesOfSeveralVersions)
+{
+    const engine::Needs two{.containerd = 2};
+    node_.copy("hooks/containerd/version-3.toml", "etc/containerd/landlock.toml");
+    node_.file(settings, "version = 2\nimports = [\"landlock.toml\"]\n");
+    EXPECT_EQ(wrong(look(two)), "problem containerd.imports");
+    EXPECT_NE(text(look(two)).find("passes over what /etc/containerd/config.toml says of pods, and later ones do not"),
+              std::string::npos);
+    node_.file("etc/containerd/landlock.toml", version2_);
+    node_.file(settings, "version = 3\nimports = [\"landlock.toml\"]\n");
+    EXPECT_EQ(wrong(look(two)), "problem containerd.imports");
+    EXPECT_NE(text(look(two)).find("passes over what /etc/containerd/landlock.toml says of pods\n"), std::string::npos);
+    // One without a version is of the main file's; and nothing in them is ours.
+    node_.copy("hooks/containerd/version-3.toml", "etc/containerd/landlock.toml");
+    node_.file("etc/containerd/other.toml", "oom_score = 1\n");
+    node_.file(settings, "version = 3\nimports = [\"landlock.toml\", \"other.toml\"]\n");
+    EXPECT_EQ(wrong(look(two)), "");
+    node_.file("etc/containerd/other.toml", "version = 2\n");
+    EXPECT_EQ(wrong(look(two)), "problem containerd.imports");
+    node_.file(settings, "version = 3\nimports = [\"other.toml\"]\n");
+    EXPECT_EQ(wrong(look(two)), "note containerd");
+}
+
 TEST_F(Containerd, SettingsThatCannotBeRead)
 {
     for (const std::string& nonsense : {std::string("version = "), std::string("version = 1\n"), std::string("x = 1\n"),

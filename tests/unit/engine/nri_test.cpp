@@ -107,6 +107,10 @@ TEST_F(Nri, Off)
     expectProblem({waits}, "listens for no plugin at /run/nri/nri.sock: pods ", "systemctl restart containerd");
     settings("version = 3\n");
     expectProblem({waits}, "listens for no plugin at /run/nri/nri.sock: pods ", "systemctl restart containerd");
+    settings("version = 2\n");
+    EXPECT_NE(text(engine::containerdFindings(node_.files(), {.version = "1", .containerd = 2, .plugins = {{waits}}}))
+                  .find("listens for no plugin at /run/nri/nri.sock: pods "),
+              std::string::npos);
     listens({});
     EXPECT_EQ(wrong(look({{waits}})), "note containerd.nri");
     EXPECT_NE(text(look({{waits}})).find("containerd does not run"), std::string::npos);
