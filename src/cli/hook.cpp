@@ -120,7 +120,7 @@ bool inForce(const node::Node& node, const container::Cgroup& cgroup, const cont
              const oci::State& state, const sys::Digest& digest)
 {
     const auto standing = node.find(cgroup.id);
-    if (!standing || !standing->intact || !node.marked(init.pidfd(), standing->entry.generation)) {
+    if (!standing || !standing->intact || !standing->held || !node.marked(init.pidfd(), standing->entry.generation)) {
         return false;
     }
     const oll_record& record = standing->entry.record;

@@ -348,6 +348,7 @@ std::optional<Standing> Node::find(std::uint64_t cgroupId) const
         return std::nullopt;
     }
     standing.alive = lives(standing.entry);
+    standing.held = held(standing);
     standing.intact = true;
     for (std::uint64_t i = 0; i < standing.entry.program_count; ++i) {
         const oll_program_key key{standing.entry.generation, i};
@@ -400,7 +401,6 @@ std::vector<Standing> Node::containers() const
     std::vector<Standing> all;
     for (const std::uint64_t id : ids) {
         if (auto standing = find(id)) {
-            standing->held = held(*standing);
             all.push_back(std::move(*standing));
         }
     }
