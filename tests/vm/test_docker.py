@@ -225,6 +225,8 @@ class Rootless(TestCase):
         write(home + "/daemon.json", json.dumps({"runtimes": {"landlock": {"path": RUNTIME}},
                                                  "default-runtime": "landlock"}))
         command("tar", "-C", self.bundle().rootfs, "-cf", home + "/tar", ".", check=True)
+        # As the package has it: what is not there yet when the daemon starts, its own /etc never has.
+        os.makedirs("/etc/oci-landlock", exist_ok=True)
         # As above, but inside of what the script makes.
         write(home + "/containerd.toml", NO_PODS)
         write(home + "/bin/dockerd", f"""#!/bin/sh
@@ -247,7 +249,8 @@ exec {shutil.which("dockerd")} --containerd $socket "$@"
 
             def answers():
                 self.assertIsNone(daemon.poll())
-                return self.docker("version").returncode == 0
+                # Not its version: asked for that without a network of its own, Docker 26 panics.
+                return self.docker("ps").returncode == 0
             try:
                 wait_for(answers, "it answers", 180)
             except AssertionError:
