@@ -134,46 +134,41 @@ std::string opened(const Ordered& object)
     return text;
 }
 
-void addText(std::string& out, const std::string& text)
+std::string quoted(const std::string& text)
 {
-    if (std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; })) {
-        ((out += '"') += text) += '"';
-    } else {
-        out += json(text).dump(-1, ' ', true, json::error_handler_t::replace);
-    }
+    const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+    return plain ? '"' + text + '"' : json(text).dump(-1, ' ', true, json::error_handler_t::replace);
 }
 
-// Rules of one kind in one layer.
+// Those of one kind in one layer.
 class RulesText {
 public:
     RulesText(landlock::Kind kind, const char* field) : kind_(kind), field_(field) {}
 
-    // What is said of the rule goes in between.
-    std::string& begin() { return out_ += out_.empty() ? "{" : ",{"; }
-    void end(std::uint64_t access, bool quiet)
+    // `what` it is about, and `more` of it: members.
+    void add(const std::string& what, std::uint64_t access, bool quiet, const std::string& more = "")
     {
         auto [rights, isNew] = rights_.try_emplace(access);
         if (isNew) {
             rights->second = rightNames(kind_, access).dump();
         }
-        out_ += ",\"allowedAccess\":" + rights->second + (quiet ? ",\"quiet\":true" : "");
-        ++count_;
+        rules_ += (count_++ == 0 ? "{" : ",{") + what + ",\"allowedAccess\":" + rights->second +
+                  (quiet ? ",\"quiet\":true" : "") + more + "}";
     }
-    void close() { out_ += '}'; }
 
     // A member for a layer that has so many of them in all.
     std::string member(std::size_t all) const
     {
-        return std::string(",\"") + field_ + "\":[" + out_ + "]" +
-               (count_ < all ? std::string(",\"") + field_ + "LeftOut\":" + std::to_string(all - count_) : "");
+        const std::string name = std::string(",\"") + field_;
+        return name + "\":[" + rules_ + "]" + (count_ < all ? name + "LeftOut\":" + std::to_string(all - count_) : "");
     }
 
 private:
     landlock::Kind kind_;
     const char* field_;
-    std::string out_;
+    std::string rules_;
     std::size_t count_ = 0;
-    std::map<std::uint64_t, std::string> rights_;
+    std::map<std::uint64_t, std::string> rights_;  // as they are written
 };
 
 // At most `most` of its rules of each kind, without those of which nothing is there; how many more it has is counted.
@@ -188,19 +183,12 @@ std::string rulesOf(const profile::Layer& layer, const std::set<std::string>& mi
         if (isMissing(rule)) {
             continue;
         }
-        std::string& out = paths.begin() += "\"path\":";
-        addText(out, rule.path);
-        paths.end(rule.access, rule.quiet);
-        if (leads != nullptr) {
-            addText(out += ",\"leads\":", leads->at(place + i));
-        }
-        paths.close();
+        paths.add("\"path\":" + quoted(rule.path), rule.access, rule.quiet,
+                  leads != nullptr ? ",\"leads\":" + quoted(leads->at(place + i)) : "");
     }
     RulesText ports(landlock::Kind::net, "netPort");
     for (const profile::PortRule& rule : std::span(layer.ports).first(std::min(most, layer.ports.size()))) {
-        ports.begin() += "\"port\":" + std::to_string(rule.port);
-        ports.end(rule.access, rule.quiet);
-        ports.close();
+        ports.add("\"port\":" + std::to_string(rule.port), rule.access, rule.quiet);
     }
     const auto found = static_cast<std::size_t>(std::ranges::count_if(layer.paths, std::not_fn(isMissing)));
     return (layer.paths.empty() ? "" : paths.member(found)) +

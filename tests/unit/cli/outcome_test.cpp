@@ -92,6 +92,30 @@ TEST(Policy, IsWhatIsEnforced)
     EXPECT_FALSE(entry["layers"][0].contains("netPort"));
 }
 
+TEST(Policy, HasAnyName)
+{
+    profile::Profile profile = withPaths(1, "/p");
+    profile::Layer& layer = profile.entries[0].layers[0];
+    const std::string names[] = {"/a\"b", "/a\\", "/a\nb", "/\x7f", "/\xc3\xbc", "/,{}]", "/ "};
+    layer.paths.clear();
+    for (const std::string& name : names) {
+        layer.paths.push_back({.path = name, .access = 0x4, .pointer = "/x"});
+    }
+    layer.paths[0].access = 1ULL << 40 | 0x4;
+    layer.paths[1].quiet = true;
+    layer.ports.push_back({.port = 443, .access = 0x3, .pointer = "/x"});
+    layer.paths.push_back({.path = "/\xff", .access = 0x4, .pointer = "/x"});
+    const json found = json::parse(cli::policyOf(profile, prepared({}), 6))["entries"][0]["layers"][0];
+    ASSERT_EQ(found["pathBeneath"].size(), std::size(names) + 1);
+    for (std::size_t i = 0; i < std::size(names); ++i) {
+        EXPECT_EQ(found["pathBeneath"][i]["path"], names[i]);
+        EXPECT_EQ(found["pathBeneath"][i].contains("quiet"), i == 1);
+    }
+    EXPECT_EQ(found["pathBeneath"].back()["path"], "/\xef\xbf\xbd");
+    EXPECT_EQ(found["pathBeneath"][0]["allowedAccess"], json::parse(R"(["read_file",1099511627776])"));
+    EXPECT_EQ(found["netPort"], json::parse(R"([{"port":443,"allowedAccess":["bind_tcp","connect_tcp"]}])"));
+}
+
 TEST(Policy, SaysWhatIsNotEnforced)
 {
     profile::Profile profile = withPaths(2, "/p");
