@@ -13,7 +13,7 @@ import subprocess
 import applier
 from applier import supervisor
 from cases import RESTRICTED, SECRET, lines
-from containers import (OCI_LANDLOCK, PINS, PROBE, command, entry, node_log, oci_landlock, policy, profile, program,
+from containers import (BUILD, OCI_LANDLOCK, PINS, PROBE, command, entry, node_log, oci_landlock, policy, profile, program,
                         status)
 from direct import DirectTestCase, await_true
 from test_escape import privilege, share
@@ -43,17 +43,25 @@ def hooks():
     return found
 
 
+def held(fifo):
+    """What is in the environment of a hook that asks nothing of its parser before somebody opens the FIFO."""
+    return {"LD_PRELOAD": os.path.join(BUILD, "tests", "vm", "libhold.so"), "HOLD": fifo}
+
+
 class Reached(DirectTestCase):
     """A container in the host's pid namespace."""
 
     def setUp(self):
         super().setUp()
         self.pids = {}
-        # It waits for the state on its standard input.
+        fifo = os.path.join(self.bundle().directory, "go")
+        os.mkfifo(fifo)
         hook = subprocess.Popen([OCI_LANDLOCK, "hook", "createRuntime"], stdin=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL)
+                                stderr=subprocess.DEVNULL, env={**os.environ, **held(fifo)})
         self.addCleanup(hook.wait)
-        self.addCleanup(hook.stdin.close)
+        self.addCleanup(hook.kill)
+        hook.stdin.write(b"{}")
+        hook.stdin.close()
         await_true(lambda: children(hook.pid), "the hook has its parser")
         self.pids["hook"], self.pids["parser"] = hook.pid, children(hook.pid)[0]
         if applier.INJECT:
@@ -227,8 +235,8 @@ class Parsers(DirectTestCase):
         go = os.path.join(bundle.directory, "go")
         os.mkfifo(go)
         bundle.config["hooks"]["createRuntime"] = [
-            {"path": "/bin/sh", "args": ["sh", "-c", f"{{ read go <{go}; cat; }} | {OCI_LANDLOCK} hook createRuntime"],
-             "env": ["PATH=" + os.environ["PATH"]]}]
+            {"path": OCI_LANDLOCK, "args": [OCI_LANDLOCK, "hook", "createRuntime"],
+             "env": [f"{name}={value}" for name, value in held(go).items()]}]
         bundle.config["process"]["args"] = ["/bin/echo", "started"]
         bundle.save()
         log = len(node_log())
@@ -239,8 +247,7 @@ class Parsers(DirectTestCase):
         (hook, (parser,)), = hooks().items()
 
         def let_go():
-            with open(go, "w", encoding="ascii") as file:
-                file.write("\n")
+            os.close(os.open(go, os.O_WRONLY))
         do(parser, let_go)
         output, errors = running.communicate(timeout=60)
         self.assertNotEqual(running.returncode, 0)
