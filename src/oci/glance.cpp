@@ -30,6 +30,13 @@ bool take(std::string_view& text, std::string_view wanted)
     return true;
 }
 
+// What is cut off may have had more to say.
+bool isWhole(std::string_view text)
+{
+    const std::size_t last = text.find_last_not_of(space);
+    return last != std::string_view::npos && text[last] == '}' && take(text, "{");
+}
+
 }  // namespace
 
 // Without a backslash a quote is the beginning or the end of a string. A state has to have the member, so that where
@@ -38,15 +45,17 @@ std::optional<std::string> bundleAtAGlance(std::string_view state)
 {
     constexpr std::string_view key = "\"bundle\"";
     const std::size_t at = state.find(key);
-    if (contains(state, "\\") || at == std::string_view::npos || state.find(key, at + 1) != std::string_view::npos) {
+    if (!isWhole(state) || contains(state, "\\") || at == std::string_view::npos ||
+        state.find(key, at + 1) != std::string_view::npos) {
         return std::nullopt;
     }
     std::string_view rest = state.substr(at + key.size());
     if (!take(rest, ":") || !take(rest, "\"")) {
         return std::nullopt;
     }
-    const std::string_view path = rest.substr(0, rest.find('"'));
-    if (!path.starts_with('/') || path.size() >= PATH_MAX || path.contains('\0')) {
+    const std::size_t end = rest.find('"');
+    const std::string_view path = rest.substr(0, end);
+    if (end == std::string_view::npos || !path.starts_with('/') || path.size() >= PATH_MAX || path.contains('\0')) {
         return std::nullopt;
     }
     return std::string(path);
@@ -54,10 +63,7 @@ std::optional<std::string> bundleAtAGlance(std::string_view state)
 
 bool mayAsk(std::string_view config)
 {
-    // What is cut off may have had more to say.
-    const std::size_t last = config.find_last_not_of(space);
-    const bool whole = last != std::string_view::npos && config[last] == '}' && take(config, "{");
-    return !whole || contains(config, annotationPrefix) || contains(config, "\\u");
+    return !isWhole(config) || contains(config, annotationPrefix) || contains(config, "\\u");
 }
 
 }  // namespace oci
