@@ -38,7 +38,8 @@ const char* nameOf(Severity severity)
 }
 
 // "containerd github.com/containerd/containerd/v2 2.1.9…": files of version 2 mean something else to containerd 1.
-std::optional<unsigned> majorVersionOf(const std::string& containerd)
+// Throws sys::Error when it does not say so.
+unsigned majorVersionOf(const std::string& containerd)
 {
     constexpr std::size_t most = 4096;
     const sys::Answer answer = sys::run({containerd, "--version"}, most);
@@ -48,7 +49,10 @@ std::optional<unsigned> majorVersionOf(const std::string& containerd)
     version.erase(0, version.starts_with('v') ? 1 : 0);
     unsigned major = 0;
     const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), major);
-    return error == std::errc() && *end == '.' ? std::optional(major) : std::nullopt;
+    if (error != std::errc() || *end != '.') {
+        throw sys::Error(containerd + " --version: names no version");
+    }
+    return major;
 }
 
 Findings examine()

@@ -122,7 +122,7 @@ std::optional<std::string> Files::program(const std::string& name) const
 {
     for (const char* directory :
          {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
-        if (exists(directory + name)) {
+        if (executable(directory + name).value_or(false)) {
             return directory + name;
         }
     }

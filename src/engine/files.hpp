@@ -22,7 +22,7 @@ public:
     std::optional<std::vector<std::string>> list(const std::string& directory) const;  // names in order, 4,096 at most
     // "/etc/a.d/*.toml" -> paths, in order.
     std::vector<std::string> matching(const std::string& pattern) const;
-    // Its path, in the first of the usual directories of programs that has it.
+    // Its path, in the first of the usual directories of programs that has it and lets somebody execute it.
     std::optional<std::string> program(const std::string& name) const;
 
 private:
