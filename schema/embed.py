@@ -78,6 +78,10 @@ class Tables:
             fields.append(".closed = true")
         if "required" in node:
             fields.append(f".required = {self.strings(node['required'])}")
+        if "if" in node and not {"then", "else"} <= set(node):
+            raise SystemExit(f"if without then and else: {node}")
+        if not all(option.get("required") for option in node.get("anyOf", [])):
+            raise SystemExit("each option of anyOf has to name what it requires")
         for keyword, field in (("if", "condition"), ("then", "then"), ("else", "otherwise")):
             if keyword in node:
                 fields.append(f".{field} = {self.rule(node[keyword])}")
