@@ -9,6 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <set>
 
 #include "confine/archive.hpp"
 #include "confine/message.hpp"
@@ -138,6 +139,34 @@ TEST(Parser, LeavesSignalsAsTheyAre)
 }
 
 // An honest answer, and what a child that was taken over could make of it.
+// Each of what documents, annotations and settings can change makes it another one.
+TEST(Identity, IsThatOfTheProfile)
+{
+    profile::Profile profile;
+    profile.digest = sys::digest("own");
+    profile.entries.push_back({.name = "one"});
+    const sys::Digest identity = confine::identityOf(profile);
+    EXPECT_EQ(confine::identityOf(profile::Profile(profile)), identity);
+    const std::function<void(profile::Profile&)> changes[] =
+        {[](auto& other) { other.digest = sys::digest("another"); },
+         [](auto& other) { other.baselineDigest = sys::digest("baseline"); },
+         [](auto& other) { std::swap(other.digest, other.baselineDigest); },
+         [](auto& other) { other.entries.push_back({.name = "two"}); },
+         [](auto& other) { other.entries[0].name = "another"; },
+         [](auto& other) { other.entries[0].origin = profile::Origin::nodeFile; },
+         [](auto& other) { other.entries[0].mode = profile::Mode::audit; },
+         [](auto& other) { other.entries[0].select.kind = profile::Selector::program; },
+         [](auto& other) { other.entries[0].select.programs = {"/bin/a"}; },
+         [](auto& other) { other.entries[0].select.sessions = false; }};
+    std::set<sys::Digest> all{identity};
+    for (const auto& change : changes) {
+        profile::Profile other = profile;
+        change(other);
+        all.insert(confine::identityOf(other));
+    }
+    EXPECT_EQ(all.size(), std::size(changes) + 1);
+}
+
 TEST(Sound, Profiles)
 {
     const profile::Profile good = profile::load(document, "test", profile::Origin::inlined, 6);
