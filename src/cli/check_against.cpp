@@ -16,13 +16,14 @@ using nlohmann::ordered_json;
 std::string whereTo(const profile::Entry& entry, const profile::PathRule& rule, const container::Rootfs* rootfs)
 {
     const std::string cwd = profile::cwdOf(entry, "/");
-    if (rootfs == nullptr) {
-        return profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
+    if (rootfs != nullptr) {
+        sys::Fd file;
+        if (std::optional<Found> found = lookUpIfThere(*rootfs, rule, cwd, file)) {
+            return std::move(found->name);
+        }
     }
-    sys::Fd file;
-    std::optional<Found> found = lookUpIfThere(*rootfs, rule, cwd, file);
     // What the container has on mounts is not in there.
-    return found ? found->name : profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
+    return profile::lexicalPath(rule.path.starts_with('/') ? rule.path : cwd + "/" + rule.path);
 }
 
 ordered_json itemOf(const learn::Denied& denied)

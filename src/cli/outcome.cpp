@@ -126,7 +126,7 @@ namespace {
 using Ordered = nlohmann::ordered_json;
 
 // An object to which more members are added. Most of a policy's bytes are rules, and those are written as text: as
-// values of their own they took the hook longer than their paths.
+// values of their own they took the hook nearly as long as their paths did.
 std::string opened(const Ordered& object)
 {
     std::string text = object.dump(-1, ' ', true, json::error_handler_t::replace);
