@@ -15,6 +15,7 @@ namespace nri {
 // As the interface numbers them.
 enum class Event : std::uint8_t {
     none = 0,
+    runPod = 1,
     stopPod = 2,
     removePod = 3,
     createContainer = 4,

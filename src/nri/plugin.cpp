@@ -20,6 +20,7 @@ constexpr std::array calls = {
     std::pair{std::string_view("CreateContainer"), Event::createContainer},
     std::pair{std::string_view("PostCreateContainer"), Event::postCreateContainer},
     std::pair{std::string_view("RemoveContainer"), Event::removeContainer},
+    std::pair{std::string_view("RunPodSandbox"), Event::runPod},
     std::pair{std::string_view("StopPodSandbox"), Event::stopPod},
     std::pair{std::string_view("RemovePodSandbox"), Event::removePod},
 };
@@ -95,8 +96,8 @@ void Plugin::handle(Connection& connection, const Call& call)
     try {
         const auto known = std::ranges::find(calls, call.method, &decltype(calls)::value_type::first);
         if (call.method == "Configure") {
-            answer = subscription({Event::stopPod, Event::removePod, Event::createContainer, Event::postCreateContainer,
-                                   Event::removeContainer});
+            answer = subscription({Event::runPod, Event::stopPod, Event::removePod, Event::createContainer,
+                                   Event::postCreateContainer, Event::removeContainer});
         } else if (call.method == "Synchronize") {
             const Known all = knownIn(call.payload);
             synchronize(all);
@@ -131,7 +132,9 @@ void Plugin::handle(Connection& connection, const Call& call)
 std::string Plugin::create(const Happening& creation)
 {
     const std::optional<Adjustment> adjustment = adjustmentFor(creation, options_.program, options_.everyone());
-    containersOf_[creation.pod.id].insert(creation.container.name);
+    if (const auto pod = containersOf_.find(creation.pod.id); pod != containersOf_.end()) {
+        pod->second.insert(creation.container.name);
+    }
     if (!adjustment) {
         return "";
     }
@@ -145,7 +148,6 @@ void Plugin::synchronize(const Known& known)
     std::map<std::string, const Pod*> pods;
     for (const Pod& pod : known.pods) {
         pods.emplace(pod.id, &pod);
-        containersOf_[pod.id];
     }
     std::vector<std::string> without;
     for (const Container& container : known.containers) {
@@ -153,7 +155,6 @@ void Plugin::synchronize(const Known& known)
         if (pod == pods.end()) {
             continue;
         }
-        containersOf_[container.podId].insert(container.name);
         if (asks(*pod->second, container) && !hooked(container, options_.program)) {
             without.push_back(nameOf(*pod->second, container));
         }
@@ -178,6 +179,9 @@ void Plugin::warnOf(const std::vector<std::string>& names, const char* what) con
 void Plugin::see(const Happening& happening)
 {
     switch (happening.event) {
+        case Event::runPod:
+            containersOf_[happening.pod.id];
+            break;
         case Event::postCreateContainer:
             creating_.erase(happening.container.id);
             break;
@@ -197,7 +201,8 @@ void Plugin::see(const Happening& happening)
     }
 }
 
-// What was meant for one of its containers, and met none: nobody else knows them all.
+// What was meant for one of its containers, and met none: nobody else knows them all. Of a pod that was there before
+// the plugin, some may have come and gone.
 void Plugin::podEnds(const Pod& pod)
 {
     const auto found = containersOf_.find(pod.id);

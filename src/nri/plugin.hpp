@@ -46,7 +46,7 @@ private:
     void warnOf(const std::vector<std::string>& names, const char* what) const;
 
     Options options_;
-    std::map<std::string, std::set<std::string>> containersOf_;  // the names of a pod's containers, by its id
+    std::map<std::string, std::set<std::string>> containersOf_;  // of a pod that came later, by its id: their names
     std::set<std::string> creating_;                             // containers that got our hooks and are not there yet
 };
 

@@ -277,7 +277,7 @@ TEST(NriTest, RegistersAndSubscribes)
                                     "90"));
     pbf_reader answer(engine.ask("Configure", ""));
     // Stop and remove of pods, creation and after it, removal.
-    EXPECT_EQ(engine.ask("Configure", ""), std::string("\x10\x9e\x08"));
+    EXPECT_EQ(engine.ask("Configure", ""), std::string("\x10\x9f\x08"));
     engine.finish();
     EXPECT_EQ(engine.configured, 2);
     EXPECT_EQ(engine.connected, 0);
@@ -340,6 +340,7 @@ TEST(NriTest, TellsOfAnnotationsThatNamedNobody)
     const std::string line = "pod default/shop: annotation io.landlock.profile/w\\x0ab named none of its containers";
     for (const bool older : {true, false}) {
         Engine engine;
+        engine.ask(older ? "StateChange" : "RunPodSandbox", older ? changeOf(1, named) : containerCall(named, ""));
         engine.ask("CreateContainer", containerCall(named, "web"));
         for (int i = 0; i < 2; ++i) {
             engine.ask(older ? "StateChange" : "StopPodSandbox", older ? changeOf(2, named) : containerCall(named, ""));
@@ -353,11 +354,30 @@ TEST(NriTest, TellsOfAnnotationsThatNamedNobody)
         many.emplace("io.landlock.profile/" + std::to_string(i), "a");
     }
     Engine engine;
+    engine.ask("RunPodSandbox", containerCall(many, ""));
     engine.ask("CreateContainer", containerCall(many, "web"));
     engine.ask("StopPodSandbox", containerCall(many, ""));
     engine.finish();
     ASSERT_EQ(engine.warnings.size(), 11u);
     EXPECT_EQ(engine.warnings[10], "… and 990 more");
+}
+
+TEST(NriTest, DoesNotKnowAllContainersOfAPodFromBefore)
+{
+    Engine engine;
+    const Annotations named = {{"io.landlock.profile/first", "a"}, {"io.landlock.profile/web", "b"}};
+    std::string known;
+    {
+        pbf_writer writer(known);
+        addPod(writer, 1, named);
+    }
+    // "first" has ended and is gone.
+    engine.ask("Synchronize", known);
+    engine.ask("CreateContainer", containerCall(named, "web"));
+    engine.ask("StopPodSandbox", containerCall(named, ""));
+    engine.finish();
+    EXPECT_EQ(engine.warnings, std::vector<std::string>{});
+    EXPECT_EQ(engine.failure, "");
 }
 
 TEST(NriTest, TellsOfContainersThatWereNotCreated)
