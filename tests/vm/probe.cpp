@@ -276,6 +276,30 @@ int executeRace(const Words& words)
     return failed(words);
 }
 
+// Of the children that executed something, by Verdict, then killed, other.
+class Verdicts {
+public:
+    // Whether it was restricted.
+    bool add(int status)
+    {
+        const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+        ++counts_[WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 4
+                  : code >= restricted && code <= unsure             ? code - restricted
+                                                                     : 5];
+        return code == restricted;
+    }
+
+    void print() const
+    {
+        std::printf("swarm: %d restricted, %d unrestricted, %d denied, %d unsure, %d killed, %d other\n", counts_[0],
+                    counts_[1], counts_[2], counts_[3], counts_[4], counts_[5]);
+        std::fflush(stdout);
+    }
+
+private:
+    int counts_[6] = {};
+};
+
 // "swarm COUNT PARALLEL PATH WORD...": so many children that execute PATH, so many at a time, and a tally of what
 // became of them; COUNT 0: until /tmp/stop exists. PATH should end with a "verdict".
 int swarm(const Words& words)
@@ -283,7 +307,7 @@ int swarm(const Words& words)
     const int count = std::stoi(words.at(1));
     const int parallel = std::stoi(words.at(2));
     const std::vector<char*> argv = argumentsFrom(words, 3);
-    int tally[6] = {};  // by Verdict, then killed, other
+    Verdicts verdicts;
     int started = 0;
     int running = 0;
     while (running > 0 || (count > 0 ? started < count : access("/tmp/stop", F_OK) != 0)) {
@@ -305,13 +329,41 @@ int swarm(const Words& words)
             continue;
         }
         --running;
-        const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-        ++tally[WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 4
-                : code >= restricted && code <= unsure             ? code - restricted
-                                                                   : 5];
+        verdicts.add(status);
     }
-    std::printf("swarm: %d restricted, %d unrestricted, %d denied, %d unsure, %d killed, %d other\n", tally[0],
-                tally[1], tally[2], tally[3], tally[4], tally[5]);
+    verdicts.print();
+    return 0;
+}
+
+// "starved COUNT PATH WORD...": the same one after the other, and the n-th allocation of the n-th fails in the kernel,
+// from its exec on (fault injection, which a debug kernel has). Says the last n that was not restricted, too.
+int starved(const Words& words)
+{
+    const int count = std::stoi(words.at(1));
+    const std::vector<char*> argv = argumentsFrom(words, 2);
+    Verdicts verdicts;
+    int last = 0;
+    for (int n = 1; n <= count; ++n) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const std::string number = std::to_string(n);
+            const int fd = open("/proc/thread-self/fail-nth", O_WRONLY | O_CLOEXEC);
+            if (fd < 0 || write(fd, number.data(), number.size()) < 0) {
+                _exit(failed(words));
+            }
+            execv(argv[0], argv.data());
+            _exit(errno == EPERM ? denied : unsure);
+        }
+        int status = 0;
+        if (child < 0 || waitpid(child, &status, 0) < 0) {
+            return failed(words);
+        }
+        if (!verdicts.add(status)) {
+            last = n;
+        }
+    }
+    verdicts.print();
+    std::printf("starved: the last was %d\n", last);
     std::fflush(stdout);
     return 0;
 }
@@ -633,6 +685,7 @@ constexpr Command commands[] = {
     {"spawn", executeSpawn},
     {"race-exec", executeRace},
     {"swarm", swarm},
+    {"starved", starved},
     {"traced-exec", executeTraced},
     {"limit", setLimit},
     {"pend", pend},

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers that come and go while others execute targets and other programs as fast as they can: what a kernel that
-looks for errors of its own should see, too."""
+looks for errors of its own should see, too; and execs without memory."""
 
 import concurrent.futures
+import os
+import re
+import shutil
+import unittest
 
 import applier
 from cases import Tally
-from containers import RUNTIMES, TestCase, profile, program
+from containers import PROBE, RUNTIMES, TestCase, command, profile, program
 from direct import FULL
 
 CONTAINERS = 24 if FULL else 4
@@ -14,6 +18,8 @@ TARGETS = 40 if FULL else 15
 COMING_AND_GOING = 40 if FULL else 4
 AT_ONCE = 3
 RESTRICTED = 42  # the probe's verdict
+ALLOCATIONS = 400 if FULL else 250  # more than an exec and all of what it is restricted with
+FAULTS = "/sys/kernel/debug/failslab"
 
 
 @applier.selector_only("programs other than the entrypoint")
@@ -44,3 +50,44 @@ class Storm(TestCase):
                          (2 * CONTAINERS, CONTAINERS * TARGETS, CONTAINERS * TARGETS), said)
         self.assertEqual(codes, [RESTRICTED] * COMING_AND_GOING)
         self.assertNothingLeft()
+
+
+@unittest.skipUnless(os.path.exists("/proc/self/fail-nth"), "this kernel fails no allocations; boot bridge-debug")
+class Starved(TestCase):
+    """An allocation of the kernel fails, whichever it is: then the exec does, or the program is restricted."""
+
+    def setUp(self):
+        super().setUp()
+        if not os.path.isdir(FAULTS):
+            command("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug", check=True)
+        # Those that may wait for memory, too.
+        with open(FAULTS + "/ignore-gfp-wait", "w", encoding="ascii") as file:
+            file.write("N")
+
+    def starve(self, bundle, words):
+        for kind in bundle.config["process"]["capabilities"].values():
+            kind.append("CAP_SYS_RESOURCE")
+        result = bundle.shell("crun", f"/bin/probe starved {ALLOCATIONS} {words}", timeout=3600)
+        tally = Tally(result.stdout)
+        print(result.stdout, end="", flush=True)
+        self.assertEqual((tally.swarms, tally.unrestricted), (1, 0), result.stderr)
+        self.assertGreater(tally.denied + tally.unsure + tally.killed + tally.other, 0)
+        # The others were long enough.
+        last = re.search(r"^starved: the last was (\d+)$", result.stdout, re.M)
+        self.assertLess(int(last[1]), ALLOCATIONS - 20)
+        self.assertNothingLeft()
+
+    @applier.selector_only("programs other than the entrypoint")
+    def test_target(self):
+        bundle = self.bundle()
+        bundle.annotate(profile(*[program("/bin/target")] * 2))
+        self.starve(bundle, "/bin/target verdict")
+
+    def test_staged(self):
+        """By a launcher, for the next exec."""
+        bundle = self.bundle()
+        launcher = os.path.join(os.path.dirname(PROBE), "stage-exec")
+        if command(launcher).returncode == 77:
+            self.skipTest("this kernel lacks LANDLOCK_RESTRICT_SELF_ON_EXEC")
+        shutil.copy(launcher, bundle.path("bin", "stage-exec"))
+        self.starve(bundle, "/bin/stage-exec /bin -- /bin/probe verdict")
