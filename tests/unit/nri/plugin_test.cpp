@@ -276,7 +276,7 @@ TEST(NriTest, RegistersAndSubscribes)
     EXPECT_EQ(parts[2], std::string("\x0a\x0coci-landlock\x12\x02"
                                     "90"));
     pbf_reader answer(engine.ask("Configure", ""));
-    // Stop and remove of pods, creation and after it, removal.
+    // Start, stop and removal of pods; creation, after it, and removal.
     EXPECT_EQ(engine.ask("Configure", ""), std::string("\x10\x9f\x08"));
     engine.finish();
     EXPECT_EQ(engine.configured, 2);
