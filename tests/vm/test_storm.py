@@ -18,7 +18,7 @@ TARGETS = 40 if FULL else 15
 COMING_AND_GOING = 40 if FULL else 4
 AT_ONCE = 3
 RESTRICTED = 42  # the probe's verdict
-ALLOCATIONS = 400 if FULL else 250  # more than an exec and all of what it is restricted with
+ALLOCATIONS = 600  # more than two execs have, and all that one is restricted with
 FAULTS = "/sys/kernel/debug/failslab"
 
 
@@ -64,25 +64,24 @@ class Starved(TestCase):
         with open(FAULTS + "/ignore-gfp-wait", "w", encoding="ascii") as file:
             file.write("N")
 
-    def starve(self, bundle, execs, words):
-        count = execs * ALLOCATIONS
+    def starve(self, bundle, words):
         for kind in bundle.config["process"]["capabilities"].values():
             kind.append("CAP_SYS_RESOURCE")
-        result = bundle.shell("crun", f"/bin/probe starved {count} {words}", timeout=3600)
+        result = bundle.shell("crun", f"/bin/probe starved {ALLOCATIONS} {words}", timeout=3600)
         tally = Tally(result.stdout)
         print(*re.findall(r"^(?:swarm|starved): .*$", result.stdout, re.M), sep="\n", flush=True)
         self.assertEqual((tally.swarms, tally.unrestricted), (1, 0), result.stderr)
         self.assertGreater(tally.denied + tally.unsure + tally.killed + tally.other, 0)
         # The others were long enough.
         last = re.search(r"^starved: the last was (\d+)$", result.stdout, re.M)
-        self.assertLess(int(last[1]), count - 20)
+        self.assertLess(int(last[1]), ALLOCATIONS - 20)
         self.assertNothingLeft()
 
     @applier.selector_only("programs other than the entrypoint")
     def test_target(self):
         bundle = self.bundle()
         bundle.annotate(profile(*[program("/bin/target")] * 2))
-        self.starve(bundle, 1, "/bin/target verdict")
+        self.starve(bundle, "/bin/target verdict")
 
     def test_staged(self):
         """By a launcher, for the next exec."""
@@ -91,4 +90,4 @@ class Starved(TestCase):
         if command(launcher).returncode == 77:
             self.skipTest("this kernel lacks LANDLOCK_RESTRICT_SELF_ON_EXEC")
         shutil.copy(launcher, bundle.path("bin", "stage-exec"))
-        self.starve(bundle, 2, "/bin/stage-exec /bin -- /bin/probe verdict")
+        self.starve(bundle, "/bin/stage-exec /bin -- /bin/probe verdict")
