@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "applier/inject/channel.hpp"
 
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -10,7 +14,10 @@
 #include <cstring>
 #include <span>
 
+#include "applier/injection/stopped_task.hpp"
+#include "container/process.hpp"
 #include "sys/error.hpp"
+#include "sys/file.hpp"
 
 namespace applier::inject {
 
@@ -194,6 +201,39 @@ bool peerIsRoot(int socket)
     ucred peer{};
     socklen_t size = sizeof peer;
     return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && size == sizeof peer && peer.uid == 0;
+}
+
+void requireCapablePeer(int socket)
+{
+    constexpr int peerPidfd = 77;  // SO_PEERPIDFD, Linux 6.5
+    constexpr std::uint64_t capable = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_BPF;
+    ucred peer{};
+    int number = -1;
+    socklen_t size = sizeof peer;
+    socklen_t numberSize = sizeof number;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+        getsockopt(socket, SOL_SOCKET, peerPidfd, &number, &numberSize) != 0) {
+        throw sys::errnoError("see who asks");
+    }
+    const sys::Fd pidfd(number);
+    const container::Process process(peer.pid);
+    const sys::Fd file = process.open("status", O_RDONLY);
+    const std::string status = sys::readAll(file.get(), 64UL * 1024, "/proc/<pid>/status");
+    const sys::Fd its = process.open("ns/user", O_RDONLY);
+    struct stat user {};
+    struct stat own {};
+    if (fstat(its.get(), &user) != 0 || stat("/proc/self/ns/user", &own) != 0) {
+        throw sys::errnoError("see who asks");
+    }
+    // As long as it lives, its number is nobody else's: what was read is its own.
+    pollfd end{pidfd.get(), POLLIN, 0};
+    if (poll(&end, 1, 0) != 0) {
+        throw sys::Error("whoever asks has ended");
+    }
+    const std::uint64_t effective = injection::StatusFields(status).number("CapEff", 0, 16);
+    if ((effective & capable) == 0 || user.st_dev != own.st_dev || user.st_ino != own.st_ino) {
+        throw sys::Error("whoever asks needs the capability CAP_BPF or CAP_SYS_ADMIN in the host's user namespace");
+    }
 }
 
 }  // namespace applier::inject

@@ -99,6 +99,7 @@ void Hooks::acceptOne(sys::Fd socket)
     }
     const std::uint64_t id = ++lastClient_;
     try {
+        requireCapablePeer(socket.get());
         Client& client = clients_[id];
         client.socket = std::move(socket);
         client.deadline = Clock::now() + options_.times.client;
@@ -106,6 +107,10 @@ void Hooks::acceptOne(sys::Fd socket)
         client.watch =
             schedule_.loop.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, id](short) { onClient(id); });
     } catch (const sys::Error& error) {
+        // Only who asked hears it: it may be a container, and ask without end.
+        if (socket) {
+            send(socket.get(), answerWith(Reply::refused, error.what()));
+        }
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
         if (socket) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that are no hooks: they stall, they say what they should not, they are not root.
+#include <linux/capability.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -261,6 +264,39 @@ TEST_F(Supervisor, TurnsAwayWhoIsNotRoot)
     EXPECT_EQ(status, 0);
     EXPECT_TRUE(daemon.holds(0));
     daemon.keep(box);
+}
+
+// Where the socket is mounted in a container, that one's root is the host's by its number.
+TEST_F(Supervisor, TurnsAwayRootWithoutCapabilitiesOfTheHost)
+{
+    const Daemon daemon(options_);
+    ASSERT_TRUE(daemon.answers());
+    const std::size_t before = daemon.descriptors();
+    const Box box("good");
+    daemon.keep(box);
+    inject::Request instead;
+    instead.word = inject::Word::offer;
+    instead.description.generation = box.generation();
+    instead.description.cgroupId = box.offer().cgroupId;
+    const auto withoutAny = [] {
+        __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+        const __user_cap_data_struct none[2]{};
+        return syscall(SYS_capset, &header, none) == 0;
+    };
+    const auto withItsOwn = [] { return unshare(CLONE_NEWUSER) == 0; };
+    for (const std::function<bool()>& become : {std::function<bool()>(withoutAny), std::function<bool()>(withItsOwn)}) {
+        const pid_t other = fork();
+        if (other == 0) {
+            const sys::Fd client(become() ? rawClient(daemon.socket()) : -1);
+            inject::send(client.get(), instead, {box.offer().cgroup});
+            _exit(!client ? 2 : refusalOf(client.get()).find("capabilit") == std::string::npos ? 3 : 0);
+        }
+        int status = -1;
+        waitpid(other, &status, 0);
+        EXPECT_EQ(status, 0);
+        EXPECT_TRUE(daemon.holds(1));
+    }
+    EXPECT_TRUE(daemon.comesBackTo(before + 4));
 }
 
 TEST_F(Supervisor, OfAnybodyElseIsNoSupervisor)
