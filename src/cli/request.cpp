@@ -92,13 +92,13 @@ profile::Profile profileAskedFor(const Settings& settings, const oci::Request& r
     }
     const std::string wanted = request.profile.value_or(learnProfile);
     const bool inlined = isInline(wanted);
+    const std::string where = "annotation " + sys::printable(request.profileKey);
     if (inlined && !settings.allowInline) {
-        throw sys::Error("annotation " + request.profileKey +
+        throw sys::Error(where +
                          ": inline profiles are switched off on this node; name a "
                          "profile from its profile directories");
     }
-    const ProfileFile file =
-        inlined ? ProfileFile{"annotation " + request.profileKey, wanted} : findProfile(settings, wanted);
+    const ProfileFile file = inlined ? ProfileFile{where, wanted} : findProfile(settings, wanted);
     profile::Profile own =
         readProfile(settings, file, inlined ? profile::Origin::inlined : profile::Origin::nodeFile, parse);
     if (request.digest) {

@@ -55,6 +55,30 @@ TEST_F(Request, InlineOrAName)
     support::expectError([&] { askedFor("{}"); }, "switched off on this node");
 }
 
+// A container's name is in the annotation's, and both are what somebody claims.
+TEST_F(Request, WhatIsSaidOfAnAnnotationIsOneLine)
+{
+    oci::Request request;
+    request.profileKey = "io.landlock.profile/web\n<3>oci-landlock: container other: \x1b[31m";
+    const auto said = [&](const std::string& profile) -> std::string {
+        request.profile = profile;
+        try {
+            cli::profileAskedFor(settings_, request, parse());
+        } catch (const sys::Error& error) {
+            return error.what();
+        }
+        return "nothing";
+    };
+    const std::string line = R"(annotation io.landlock.profile/web\x0a<3>oci-landlock: container other: \x1b[31m)";
+    const std::string good = profileWith(R"({"entrypoint":true})");
+    const std::string incomplete = R"({"use":["missing"]})";
+    EXPECT_TRUE(said(incomplete).starts_with(line + ": /use/0: ")) << said(incomplete);
+    request.digest = sys::digest("another");
+    EXPECT_TRUE(said(good).starts_with(line + ": has the digest")) << said(good);
+    settings_.allowInline = false;
+    EXPECT_TRUE(said(good).starts_with(line + ": inline profiles")) << said(good);
+}
+
 TEST_F(Request, WhoIsOnlyToBeRecordedHasTheProfileForIt)
 {
     const auto recorded = [&](const std::string& name, std::optional<std::string> profile = {},
