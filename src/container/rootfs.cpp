@@ -126,7 +126,11 @@ std::optional<std::string> Rootfs::linkAt(const std::string& path) const
     char buffer[PATH_MAX];
     const ssize_t length = link ? readlinkat(link.get(), "", buffer, sizeof buffer) : -1;
     if (length < 0) {
-        return std::nullopt;
+        // EINVAL, and ENOENT of the empty name: it is there, and is none.
+        if (errno == ENOENT || errno == ENOTDIR || errno == EINVAL) {
+            return std::nullopt;
+        }
+        throw sys::errnoError(sys::printable(path));
     }
     return std::string(buffer, static_cast<std::size_t>(length));
 }

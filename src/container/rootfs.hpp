@@ -45,6 +45,7 @@ public:
     sys::Fd resolveStraight(const std::string& path) const;
 
     // Where the symbolic link `path` points to; std::nullopt for anything else. There must be no other link on the way.
+    // Throws sys::Error when it cannot be looked at.
     std::optional<std::string> linkAt(const std::string& path) const;
 
     // The path of an open file of this root, from this root. Throws sys::Error, also when the root was moved since.

@@ -134,6 +134,17 @@ TEST_F(Root, NamesTooLongAreErrors)
     support::expectError([&] { root().resolve("/" + std::string(5000, '/'), "/"); }, "File name too long");
 }
 
+// What stands on the way to an excepted program must not be overlooked.
+TEST_F(Root, NoLinkIsSaidOnlyOfWhatCouldBeLookedAt)
+{
+    EXPECT_EQ(root().linkAt("/to-etc"), "/etc");
+    EXPECT_EQ(root().linkAt("/loop"), "loop");
+    for (const char* path : {"/", "/etc", "/etc/passwd", "/nowhere", "/nowhere/x", "/etc/passwd/x"}) {
+        EXPECT_EQ(root().linkAt(path), std::nullopt) << path;
+    }
+    support::expectError([&] { root().linkAt("/" + std::string(256, 'x')); }, "File name too long");
+}
+
 TEST_F(Root, MessagesAreSafeToPrint)
 {
     support::expectError([&] { root().resolve("/\x1b[2J\n", "/"); }, "/\\x1b[2J\\x0a: does not exist");
