@@ -221,6 +221,7 @@ bool addHooks(Parts& config, const json& document, const std::string& what, cons
 Amended amend(std::string_view config, const std::string& what, const std::string& program, bool everyone)
 {
     const json document = sys::readJsonObject(config, what);
+    requireExactSections(document, what);
     const Asked asked = askedByEnvironment(document, what);
     const bool annotated = asksByAnnotation(document, what);
     if (annotated && !asked.entries.empty()) {

@@ -53,7 +53,7 @@ bool wantedOfConfig(std::size_t depth, std::string_view key)
 {
     switch (depth) {
         case 1:
-            return key == "root" || key == "process" || key == "annotations";
+            return !sectionOf(key).empty() && key != "hooks";
         case 2:
             return key == "path" || key == "cwd" || concernsUs(key);
         default:
@@ -153,6 +153,7 @@ Bundle parseBundle(std::string_view config, const std::string& directory)
 {
     const std::string what = sys::printable(directory) + "/config.json";
     const json document = sys::readJsonObject(config, what, wantedOfConfig);
+    requireExactSections(document, what);
     Bundle bundle;
     bundle.directory = directory;
     if (const json* root = member(document, "root", json::value_t::object, what, "")) {

@@ -166,6 +166,9 @@ TEST(Amend, RefusesWhatIsNoSoundConfiguration)
     refuses(R"({"hooks":{},"\u0068ooks":{}})", "member \"hooks\" appears twice");
     refuses(R"({"linux":{"a":1,"a":2}})", "member \"a\" appears twice");
     refuses("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}", "nested deeper");
+    refuses(R"({"Annotations":{"io.landlock.profile":"a"}})", "/Annotations: some runtimes read this as /annotations");
+    refuses(R"({"Process":{"env":["OCI_LANDLOCK_PROFILE=a"]}})", "read this as /process");
+    refuses("{\"hoo\u212as\":{}}", "read this as /hooks");
     refuses(R"({"annotations":[]})", "/annotations: must be object");
     refuses(R"({"process":[]})", "/process: must be object");
     refuses(R"({"process":{"env":{}}})", "/process/env: must be array");

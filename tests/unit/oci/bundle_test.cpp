@@ -123,6 +123,12 @@ TEST(Bundle, Refuses)
         {config(R"("annotations":{},"annotations":{"io.landlock.profile":"p"})"),
          "member \"annotations\" appears twice"},
         {config(R"("root":{"path":"other"})"), "member \"root\" appears twice"},
+        // runc takes these for what they look like.
+        {config(R"("Annotations":{"io.landlock.profile":"p"})"),
+         "/Annotations: some runtimes read this as /annotations"},
+        {config("\"annotation\u017f\":{\"io.landlock.profile\":\"p\"}"), "read this as /annotations"},
+        {config(R"("PROCESS":{"cwd":"/srv"})"), "read this as /process"},
+        {config(R"("Root":{"path":"other"})"), "read this as /root"},
         {config("\"x\":" + std::string(100, '[') + std::string(100, ']')), "nested deeper than 64 levels"},
         {config("\"x\":" + std::string(1000000, '[')), "nested deeper than 64 levels"},
         {annotated("\"io.landlock.profile\":\"\xc3\x28\""), "not valid JSON at byte"},
