@@ -279,7 +279,7 @@ private:
             policy = readWhole(item, at);
         }
         Problems found;
-        Layer layer = resolve(policy, at, abi_, budget_, entry.dropped, found);
+        Layer layer = resolve(std::move(policy), at, abi_, budget_, entry.dropped, found);
         for (const Problem& problem : found.found()) {
             // A fragment does not say whose entry it is in.
             const bool elsewhere = problem.pointer.find('#') != std::string::npos;

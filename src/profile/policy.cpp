@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/policy.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "profile/path.hpp"
@@ -139,14 +142,17 @@ private:
         quietPaths_ = quietPaths_ || quiet;
         const json& parents = item.at("parent");
         const std::string parentsAt = join(at, "parent");
+        auto next = policy_.paths.end();
         for (std::size_t i = 0; i < parents.size(); ++i) {
             const std::string& path = parents[i].get_ref<const std::string&>();
             std::string error;
-            Template::parse(path, error);
+            if (!isPlain(path)) {
+                Template::parse(path, error);
+            }
             if (!error.empty()) {
                 problems_.add(join(parentsAt, i), error);
             } else {
-                addRule(policy_.paths, path, access, quiet, join(parentsAt, i));
+                addRule(policy_.paths, next, path, access, quiet, join(parentsAt, i));
             }
         }
         policy_.handledOf(Kind::fs) |= access;
@@ -159,20 +165,25 @@ private:
         quietPorts_ = quietPorts_ || quiet;
         const json& ports = item.at("port");
         const std::string portsAt = join(at, "port");
+        auto next = policy_.ports.end();
         for (std::size_t i = 0; i < ports.size(); ++i) {
-            addRule(policy_.ports, ports[i].get<std::uint64_t>(), access, quiet, join(portsAt, i));
+            addRule(policy_.ports, next, ports[i].get<std::uint64_t>(), access, quiet, join(portsAt, i));
         }
         policy_.handledOf(Kind::net) |= access;
     }
 
+    // `next`: where a list that is sorted goes on, so that most need no search.
     template <typename Rules, typename Key>
-    static void addRule(Rules& rules, const Key& key, std::uint64_t access, bool quiet, std::string pointer)
+    static void addRule(Rules& rules, typename Rules::iterator& next, const Key& key, std::uint64_t access, bool quiet,
+                        std::string pointer)
     {
         // A group may hold no right at all on its ABI; the specification drops such rules.
         if (access == 0 && !quiet) {
             return;
         }
-        Policy::Rule& rule = rules[key];
+        const auto at = rules.try_emplace(next, key);
+        next = std::next(at);
+        Policy::Rule& rule = at->second;
         rule.access |= access;
         rule.quiet |= quiet;
         if (rule.pointer.empty()) {
@@ -205,8 +216,8 @@ private:
 void addPointer(std::string& pointers, const std::string& pointer)
 {
     const std::string document = pointer.substr(0, pointer.find('#') + 1);
-    if (pointers.empty() || (", " + pointers).find(", " + (document.empty() ? "/" : document)) == std::string::npos) {
-        pointers += (pointers.empty() ? "" : ", ") + pointer;
+    if ((", " + pointers).find(", " + (document.empty() ? "/" : document)) == std::string::npos) {
+        pointers += ", " + pointer;
     }
 }
 
@@ -234,7 +245,7 @@ void composeRules(Rules& rules, const Rules& others, std::uint64_t handled, bool
 
 class Resolver {
 public:
-    Resolver(const Policy& policy, const std::string& at, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
+    Resolver(Policy& policy, const std::string& at, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
              Problems& problems)
         : policy_(policy),
           at_(at),
@@ -251,12 +262,11 @@ public:
         layer_.handledNet = mask(Kind::net);
         layer_.scoped = mask(Kind::scope);
         resolveQuiet();
-        for (const auto& [path, rule] : policy_.paths) {
+        layer_.paths.reserve(policy_.paths.size());
+        for (auto& [path, rule] : policy_.paths) {
             resolvePath(path, rule);
         }
-        for (auto& [path, rule] : paths_) {
-            layer_.paths.push_back(std::move(rule));
-        }
+        joinSame();
         for (const auto& [port, rule] : policy_.ports) {
             resolvePort(port, rule);
         }
@@ -289,36 +299,46 @@ private:
         }
     }
 
-    void resolvePath(const std::string& path, const Policy::Rule& rule)
+    void resolvePath(const std::string& path, Policy::Rule& rule)
     {
-        const std::uint64_t access = rule.access & layer_.handledFs;
-        const bool quiet = rule.quiet && layer_.quietFs != 0;
+        rule.access &= layer_.handledFs;
+        rule.quiet = rule.quiet && layer_.quietFs != 0;
+        if (isPlain(path)) {
+            if (spendPaths(1, rule)) {
+                addPath(path, rule, std::move(rule.pointer));
+            }
+            return;
+        }
         std::string error;
         const Template parsed = Template::parse(path, error);
         if (const std::string name = parsed.undefined(policy_.variables); !name.empty()) {
             problems_.add(rule.pointer, undefined(name));
             return;
         }
-        const std::size_t count = parsed.count(policy_.variables);
-        if (count > budget_.paths) {
-            problems_.add(rule.pointer,
-                          "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
-            return;
-        }
-        budget_.paths -= count;
-        if (access == 0 && !quiet) {
+        if (!spendPaths(parsed.count(policy_.variables), rule)) {
             return;
         }
         for (const std::string& expanded : parsed.expand(policy_.variables)) {
-            if (!addPath(expanded, access, quiet, rule)) {
+            if (!addPath(expanded, rule, rule.pointer)) {
                 return;
             }
         }
     }
 
-    bool addPath(const std::string& expanded, std::uint64_t access, bool quiet, const Policy::Rule& from)
+    // Whether there is anything to add.
+    bool spendPaths(std::size_t count, const Policy::Rule& rule)
     {
-        const std::string& pointer = from.pointer;
+        if (count > budget_.paths) {
+            problems_.add(rule.pointer,
+                          "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
+            return false;
+        }
+        budget_.paths -= count;
+        return rule.access != 0 || rule.quiet;
+    }
+
+    bool addPath(const std::string& expanded, const Policy::Rule& from, std::string pointer)
+    {
         std::string path = normalisedPath(expanded);
         if (path.empty() || path.size() > maxPathBytes) {
             problems_.add(pointer, path.empty() ? "the path is empty once its variables are put in"
@@ -331,13 +351,31 @@ private:
             return false;
         }
         budget_.pathBytes -= path.size();
-        PathRule& rule = paths_[path];
-        rule.optional = from.optional && (rule.path.empty() || rule.optional);
-        rule.path = std::move(path);
-        rule.access |= access;
-        rule.quiet |= quiet;
-        addPointer(rule.pointer, pointer);
+        layer_.paths.push_back({std::move(path), from.access, std::move(pointer), from.quiet, from.optional});
         return true;
+    }
+
+    // By path, and one rule for each. As they are written they came in that order, so most lists have it already.
+    void joinSame()
+    {
+        std::vector<PathRule>& paths = layer_.paths;
+        if (std::ranges::adjacent_find(paths, std::ranges::greater_equal(), &PathRule::path) == paths.end()) {
+            return;
+        }
+        std::ranges::stable_sort(paths, {}, &PathRule::path);
+        std::vector<PathRule> joined;
+        for (PathRule& rule : paths) {
+            if (joined.empty() || joined.back().path != rule.path) {
+                joined.push_back(std::move(rule));
+                continue;
+            }
+            PathRule& same = joined.back();
+            same.optional = same.optional && rule.optional;
+            same.access |= rule.access;
+            same.quiet = same.quiet || rule.quiet;
+            addPointer(same.pointer, rule.pointer);
+        }
+        paths = std::move(joined);
     }
 
     void resolvePort(std::uint64_t port, const Policy::Rule& rule)
@@ -379,14 +417,13 @@ private:
                                  : "the policy restricts nothing; add a ruleset or rules with rights of its ABI");
     }
 
-    const Policy& policy_;
+    Policy& policy_;
     const std::string& at_;
     unsigned abi_;
     Budget& budget_;
     std::vector<Dropped>& dropped_;
     Problems& problems_;
     Layer layer_;
-    std::map<std::string, PathRule> paths_;
 };
 
 }  // namespace
@@ -418,8 +455,8 @@ void compose(Policy& policy, const Policy& other)
     }
 }
 
-Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget,
-              std::vector<Dropped>& dropped, Problems& problems)
+Layer resolve(Policy policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
+              Problems& problems)
 {
     return Resolver(policy, pointer, abi, budget, dropped, problems).resolve();
 }

@@ -70,7 +70,7 @@ void addVariables(Policy& policy, const Policy& other);
 void compose(Policy& policy, const Policy& other);
 
 // Expands variables and takes out what `abi` lacks, noting it in `dropped`.
-Layer resolve(const Policy& policy, const std::string& pointer, unsigned abi, Budget& budget,
-              std::vector<Dropped>& dropped, Problems& problems);
+Layer resolve(Policy policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
+              Problems& problems);
 
 }  // namespace profile

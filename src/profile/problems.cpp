@@ -2,6 +2,7 @@
 #include "profile/problems.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 
 namespace profile {
@@ -95,7 +96,11 @@ std::string join(const std::string& pointer, std::string_view name)
 
 std::string join(const std::string& pointer, std::size_t index)
 {
-    return pointer + "/" + std::to_string(index);
+    char digits[20];
+    const std::string_view number(digits, std::to_chars(digits, std::end(digits), index).ptr);
+    std::string out;
+    out.reserve(pointer.size() + 1 + number.size());
+    return out.append(pointer).append(1, '/').append(number);
 }
 
 std::string inQuotes(std::string_view text)

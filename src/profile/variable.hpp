@@ -23,6 +23,12 @@ struct Token {
     std::string text;  // of the variable: its name
 };
 
+// Such a text stands for itself.
+inline bool isPlain(std::string_view text)
+{
+    return !text.empty() && !text.contains('$');
+}
+
 // A path as the document has it, cut into text and variables. "$$" is a dollar sign; a "$" before anything but "{" is
 // one, too.
 class Template {
