@@ -2,6 +2,7 @@
 // Plain data to bytes and back. The reader trusts nothing: what does not fit the bytes at hand is an Error.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sys/error.hpp"
@@ -24,6 +26,7 @@ inline constexpr Enum lastOf = Enum::lastIsNotSaid;
 class Writer {
 public:
     const std::string& bytes() const { return bytes_; }
+    std::string take() { return std::move(bytes_); }
 
     template <typename... Values>
     void operator()(Values&... values)
@@ -126,12 +129,15 @@ private:
         require(size <= left_.size());  // everything takes a byte at least
         return size;
     }
-    void get(std::string& text) { text = take(size()); }
+    void get(std::string& text) { text = std::string(take(size())); }
     template <typename Item>
     void get(std::vector<Item>& items)
     {
+        std::size_t count = size();
         items.clear();
-        for (std::size_t count = size(); count > 0; --count) {
+        // A count that is a lie gets no more room than the bytes that came with it.
+        items.reserve(std::min(count, left_.size() / sizeof(Item)));
+        for (; count > 0; --count) {
             get(items.emplace_back());
         }
     }

@@ -152,7 +152,7 @@ std::string pack(Value value)
 {
     Writer writer;
     writer(value);
-    return writer.bytes();
+    return writer.take();
 }
 
 template <typename Value>
