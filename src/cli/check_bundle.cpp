@@ -64,12 +64,12 @@ public:
                 });
                 required = required || (!there && !profile::mayBeMissing(entry, rule));
             }
-            for (const Found* found : ledAstray(all, cwd)) {
+            for (const Found* found : ledAstray(all)) {
                 out["links"].push_back(
                     {{"path", found->rule->path}, {"to", found->name}, {"pointer", found->rule->pointer}});
             }
             if (entry.origin == profile::Origin::nodeFile) {
-                attempt(out, [&] { requireListed(all, cwd); });
+                attempt(out, [&] { requireListed(all); });
             }
         }
         const bool exceptsOfNode =

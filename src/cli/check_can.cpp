@@ -107,7 +107,7 @@ private:
             }
         }
         if (entry.origin == profile::Origin::nodeFile) {
-            requireListed(all, cwd);
+            requireListed(all);
         }
         return rules;
     }

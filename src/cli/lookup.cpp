@@ -177,20 +177,23 @@ std::optional<Found> lookUpIfThere(const container::Rootfs& rootfs, const profil
     const std::string full = absolute(rule.path, cwd);
     // Most paths have no link on the way, and asking the kernel for the name of a file costs more than opening it.
     file = rootfs.resolveStraight(full);
-    std::string name;
-    if (file) {
-        name = profile::lexicalPath(full);
-    } else if (std::optional<sys::Fd> found = rootfs.find(full, "/")) {
+    std::string name = profile::lexicalPath(full);
+    bool led = false;
+    if (!file) {
+        std::optional<sys::Fd> found = rootfs.find(full, "/");
+        if (!found) {
+            return std::nullopt;
+        }
         file = std::move(*found);
-        name = rootfs.nameOf(file.get());
-    } else {
-        return std::nullopt;
+        std::string real = rootfs.nameOf(file.get());
+        led = real != name;
+        name = std::move(real);
     }
     struct stat st {};
     if (fstat(file.get(), &st) != 0) {
         throw sys::errnoError("stat");
     }
-    return Found{&rule, std::move(name), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights()};
+    return Found{&rule, std::move(name), S_ISDIR(st.st_mode) ? rule.access : rule.access & landlock::fileRights(), led};
 }
 
 Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, const std::string& cwd, sys::Fd& file)
@@ -202,12 +205,12 @@ Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, con
     return std::move(*found);
 }
 
-std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd)
+std::vector<const Found*> ledAstray(const std::vector<Found>& all)
 {
     std::vector<const Found*> own;
     std::vector<const Found*> led;
     for (const Found& found : all) {
-        (profile::lexicalPath(absolute(found.rule->path, cwd)) == found.name ? own : led).push_back(&found);
+        (found.led ? led : own).push_back(&found);
     }
     std::erase_if(led, [&](const Found* found) {
         std::uint64_t missing = found->granted;
@@ -228,9 +231,9 @@ std::string describe(const Found& found)
     return sys::printable(found.rule->path) + " leads to " + sys::printable(found.name);
 }
 
-void requireListed(const std::vector<Found>& all, const std::string& cwd)
+void requireListed(const std::vector<Found>& all)
 {
-    const auto led = ledAstray(all, cwd);
+    const auto led = ledAstray(all);
     if (!led.empty()) {
         throw sys::Error(led.front()->rule->pointer + ": " + describe(*led.front()) +
                          " by a symbolic link, and the policy does not list that with the same rights; "

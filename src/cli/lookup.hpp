@@ -17,6 +17,7 @@ struct Found {
     const profile::PathRule* rule = nullptr;
     std::string name;           // where it leads, without symbolic links, from the container's root
     std::uint64_t granted = 0;  // of the rule's rights those that count there
+    bool led = false;           // by a symbolic link, away from where the path itself says
 };
 
 // std::nullopt: nothing is there. Throws sys::Error.
@@ -28,13 +29,13 @@ Found lookUp(const container::Rootfs& rootfs, const profile::PathRule& rule, con
 
 // Those of a layer's rules that symbolic links lead to a place to which the layer does not grant as much by its own
 // name.
-std::vector<const Found*> ledAstray(const std::vector<Found>& all, const std::string& cwd);
+std::vector<const Found*> ledAstray(const std::vector<Found>& all);
 
 // "/tmp leads to /"
 std::string describe(const Found& found);
 
 // Throws sys::Error unless a node's policy means what its rules found: a link of the image must not widen it.
-void requireListed(const std::vector<Found>& all, const std::string& cwd);
+void requireListed(const std::vector<Found>& all);
 
 // The same of an excepted program of a node's profile, and the name that it leads to.
 void requireListed(const profile::Selection& select, const std::string& program, const std::string& name);

@@ -138,9 +138,9 @@ private:
             }
         }
         if (entry_.origin == profile::Origin::nodeFile) {
-            unlessAudited([&] { requireListed(all, cwd_); });
+            unlessAudited([&] { requireListed(all); });
         }
-        for (const Found* found : ledAstray(all, cwd_)) {
+        for (const Found* found : ledAstray(all)) {
             prepared_.led.back().push_back(describe(*found));
         }
         for (const profile::PortRule& rule : layer.ports) {
