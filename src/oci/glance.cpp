@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::string_view space = " \t\r\n";
 
-// memmem(3) passes over what cannot match; std::string_view::find() stops at each first letter.
+// memmem(3) passes over what cannot match; std::string_view::find() stops at each first letter, and is
+// quicker where that is rare, as a backslash.
 bool contains(std::string_view text, std::string_view wanted)
 {
     return memmem(text.data(), text.size(), wanted.data(), wanted.size()) != nullptr;
@@ -63,7 +64,7 @@ std::optional<std::string> bundleAtAGlance(std::string_view state)
 
 bool mayAsk(std::string_view config)
 {
-    return !isWhole(config) || contains(config, annotationPrefix) || contains(config, "\\u");
+    return !isWhole(config) || contains(config, annotationPrefix) || config.contains("\\u");
 }
 
 }  // namespace oci
