@@ -99,12 +99,16 @@ Findings otherModules(const engine::Files& files, const std::string& modules)
     try {
         if (sys::lists(modules, "selinux")) {
             const std::string enforced = files.read("/sys/fs/selinux/enforce").value_or("");
-            found.push_back({"kernel.selinux", enforced == "1" ? Severity::note : Severity::ok,
-                             enforced == "1"
-                                 ? "SELinux is enforcing: an engine that it confines starts no container with a profile"
-                             : enforced == "0" ? "SELinux is permissive"
-                                               : "SELinux has no policy loaded",
-                             enforced == "1" ? "where a hook fails, look with: ausearch -m AVC -ts recent" : ""});
+            found.push_back(
+                {"kernel.selinux", enforced == "1" ? Severity::note : Severity::ok,
+                 enforced == "1"
+                     ? "SELinux is enforcing: an engine that it confines starts no container with a profile "
+                       "without the policy module"
+                 : enforced == "0" ? "SELinux is permissive"
+                                   : "SELinux has no policy loaded",
+                 enforced == "1" ? "load /usr/share/oci-landlock/selinux/oci-landlock.cil with semodule -i; where "
+                                   "a hook fails, look with: ausearch -m AVC -ts recent"
+                                 : ""});
         }
         if (sys::lists(modules, "apparmor")) {
             const bool on = files.read("/sys/module/apparmor/parameters/enabled").value_or("").starts_with('Y');

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """SELinux that enforces Debian 13's policy, and podman's containers in their domain: harness/run --suite trixie --engines
---append lsm=landlock,selinux,bpf."""
+--append lsm=landlock,selinux,bpf; with launch lsm=landlock,selinux."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ import unittest
 
 import applier
 from cases import FREE, RESTRICTED
-from containers import Bundle, TestCase, command, doctor, entry, install, policy, profile, program
+from containers import SOURCE, Bundle, TestCase, command, doctor, entry, install, policy, profile, program
 
 ENFORCE = "/sys/fs/selinux/enforce"
 POLICY = "/etc/selinux/default"
@@ -20,6 +21,11 @@ SERVICE = "system_u:system_r:initrc_t:s0-s0:c0.c1023"
 UNCONFINED = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
 CONTAINER = "system_u:system_r:container_t:s0:c1,c2"
 FILES = "system_u:object_r:container_file_t:s0:c1,c2"
+ASKS = ("--annotation", "io.landlock.profile=web")
+SAID = "/run/hook.said"
+# What the hook says where it is confined: it may not even see that bpffs is one, nor attach to the container's init.
+REFUSED = r"oci-landlock: container \w+: " + (r".*ermi" if applier.LAUNCH else "no bpffs at /sys/fs/bpf; ")
+MODULE = "/usr/share/oci-landlock/selinux/oci-landlock.cil"
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
     SELINUX = "selinux" in file.read().strip().split(",")
@@ -53,6 +59,8 @@ class Enforcing(TestCase):
         command("load_policy", "-i", check=True)
         command("setfiles", "-F", "-e", "/src", "-e", "/images", "-e", "/proc", "-e", "/sys", "-e", "/dev",
                 POLICY + "/contexts/files/file_contexts", "/", timeout=300, check=True)
+        # What containers' engines make in there is labelled by it.
+        command("restorecon", "-RF", "/run", check=True)
         for name, kind in (("null", "null"), ("zero", "zero"), ("random", "random"), ("urandom", "urandom")):
             command("chcon", "-t", kind + "_device_t", "/dev/" + name, check=True)
         become(SERVICE)
@@ -82,8 +90,28 @@ class Enforcing(TestCase):
                 said.append(file.read().rstrip("\n\0"))
         return said
 
-    def test_unconfined_engine(self):
-        """Nothing of ours needs a policy, and doctor says that there is one."""
+    def test_engines(self):
+        """One that is not confined needs nothing of ours. One that is, as a service is, starts no container with a profile,
+        and the hook says why, until our module is loaded by the document. doctor says that there is something to know."""
+        # The confined one is first: what the other makes for all engines to come, it would not get at.
+        self.assertEqual(self.domain(SERVICE), [CONTAINER, FREE])
+        self.assertIn("error executing hook `/usr/bin/oci-landlock`",
+                      self.domain(SERVICE, *ASKS, "--annotation", "run.oci.hooks.stderr=" + SAID))
+        with open(SAID, encoding="utf-8") as file:
+            self.assertRegex(file.read(), REFUSED)
         self.assertEqual(self.domain(UNCONFINED), [CONTAINER, FREE])
-        self.assertEqual(self.domain(UNCONFINED, "--annotation", "io.landlock.profile=web"), [CONTAINER, RESTRICTED])
+        self.assertEqual(self.domain(UNCONFINED, *ASKS), [CONTAINER, RESTRICTED])
         self.assertEqual(doctor()[1]["kernel.selinux"]["severity"], "note")
+
+        with open(os.path.join(SOURCE, "docs", "install.md"), encoding="utf-8") as file:
+            steps, = re.findall(r"^## SELinux$.*?^```sh\n(.*?)^```$", file.read(), re.M | re.S)
+        self.assertIn(MODULE, steps)
+        enforce("0")
+        os.makedirs(os.path.dirname(MODULE), exist_ok=True)
+        shutil.copy(os.path.join(SOURCE, "packaging", "selinux", os.path.basename(MODULE)), MODULE)
+        done = command("sh", "-euc", steps, timeout=600)
+        enforce("1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for context in (SERVICE, UNCONFINED):
+            self.assertEqual(self.domain(context), [CONTAINER, FREE])
+            self.assertEqual(self.domain(context, *ASKS), [CONTAINER, RESTRICTED])
