@@ -126,7 +126,10 @@ void requireAccess()
         throw sys::Error("needs root in the initial user namespace; rootless containers cannot be restricted this way");
     }
     struct statfs fs {};
-    if (statfs(sys::bpffs, &fs) != 0 || fs.f_type != BPF_FS_MAGIC) {
+    if (statfs(sys::bpffs, &fs) != 0 && errno != ENOENT) {
+        throw sys::errnoError(std::string("look at ") + sys::bpffs);
+    }
+    if (fs.f_type != BPF_FS_MAGIC) {
         throw sys::Error("no bpffs at /sys/fs/bpf; run `mount -t bpf bpf /sys/fs/bpf`");
     }
 }

@@ -23,8 +23,10 @@ CONTAINER = "system_u:system_r:container_t:s0:c1,c2"
 FILES = "system_u:object_r:container_file_t:s0:c1,c2"
 ASKS = ("--annotation", "io.landlock.profile=web")
 SAID = "/run/hook.said"
-# What the hook says where it is confined: it may not even see that bpffs is one, nor attach to the container's init.
-REFUSED = r"oci-landlock: container \w+: " + (r".*ermi" if applier.LAUNCH else "no bpffs at /sys/fs/bpf; ")
+# What the hook says where it is confined: it may not even look at bpffs, nor attach to the container's init.
+REFUSED = r"oci-landlock: container \w+: " + (
+    "attach to the container's init: Permission denied" if applier.LAUNCH else
+    "look at /sys/fs/bpf: Permission denied")
 MODULE = "/usr/share/oci-landlock/selinux/oci-landlock.cil"
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
