@@ -269,9 +269,13 @@ class Events(TestCase):
             with loud.running("crun", "/bin/probe", "flood", "1000000000", "/etc/secret"):
                 calm.run("crun", "/bin/sh", "-c",
                          f"for i in $(seq {count}); do /bin/probe read /etc/secret; done", timeout=300)
-            calms = [event for event in seen.events("denied") if event["container"] == calm.id]
+
+                def calms():
+                    return [event for event in seen.events("denied") if event["container"] == calm.id]
+                # Whoever reads may have to wait for the processor, too.
+                seen.wait_for("each is told", lambda: len(calms()) >= count)
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
-            self.assertEqual(len(calms), count)
+            self.assertEqual(len(calms()), count)
 
     @staticmethod
     def shares():
