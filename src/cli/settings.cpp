@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/settings.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include "sys/file.hpp"
 #include "sys/json.hpp"
 #include "sys/user.hpp"
+#include "sys/directory.hpp"
 
 namespace cli {
 
@@ -217,18 +217,10 @@ namespace {
 
 std::vector<std::string> filesIn(const sys::Fd& directory, const std::string& path)
 {
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(openat(directory.get(), ".",
-                                                                      O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-                                                     closedir);
-    if (!stream) {
-        throw sys::errnoError(path);
-    }
+    sys::Directory files(sys::openAgain(directory.get()), path);
     std::vector<std::string> names;
-    for (errno = 0; const dirent* entry = readdir(stream.get()); errno = 0) {
+    while (const dirent* entry = files.next()) {
         names.emplace_back(entry->d_name);
-    }
-    if (errno != 0) {
-        throw sys::errnoError(path);
     }
     return names;
 }

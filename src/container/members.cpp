@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "container/members.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
+#include "sys/directory.hpp"
 
 namespace container {
 
@@ -89,28 +89,25 @@ private:
 
     void descend(int cgroup, unsigned depth)
     {
-        struct Close {
-            void operator()(DIR* stream) const { closedir(stream); }
-        };
-        const int fd = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const std::unique_ptr<DIR, Close> stream(fd < 0 ? nullptr : fdopendir(fd));
-        if (!stream) {
-            if (errno != ENOENT && errno != ENODEV) {
-                missed(sys::errnoError("list a cgroup of the container").what());
-            }
+        sys::Fd again = sys::openAgain(cgroup);
+        if (!again && (errno == ENOENT || errno == ENODEV)) {
             return;
         }
-        while (const dirent* entry = readdir(stream.get())) {
-            const std::string_view name = entry->d_name;
-            if (entry->d_type != DT_DIR || name == "." || name == "..") {
-                continue;
+        try {
+            sys::Directory children(std::move(again), "list a cgroup of the container");
+            while (const dirent* entry = children.next()) {
+                if (entry->d_type != DT_DIR) {
+                    continue;
+                }
+                const sys::Fd child(openat(cgroup, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+                if (child) {
+                    look(child.get(), depth + 1);
+                } else if (errno != ENOENT && errno != ENODEV) {
+                    missed(sys::errnoError("open a cgroup of the container").what());
+                }
             }
-            const sys::Fd child(openat(cgroup, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-            if (child) {
-                look(child.get(), depth + 1);
-            } else if (errno != ENOENT && errno != ENODEV) {
-                missed(sys::errnoError("open a cgroup of the container").what());
-            }
+        } catch (const sys::Error& error) {
+            missed(error.what());
         }
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "container/process.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -19,6 +18,7 @@
 
 #include "sys/error.hpp"
 #include "sys/file.hpp"
+#include "sys/directory.hpp"
 
 namespace container {
 
@@ -50,17 +50,9 @@ std::uint64_t inodeOf(int fd)
 
 bool hasPopulatedChild(int cgroup)
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const int fd = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const std::unique_ptr<DIR, Close> stream(fd < 0 ? nullptr : fdopendir(fd));
-    if (!stream) {
-        throw sys::errnoError("list the container's cgroup");
-    }
-    while (const dirent* entry = readdir(stream.get())) {
-        if (entry->d_type != DT_DIR || entry->d_name == std::string_view(".") ||
-            entry->d_name == std::string_view("..")) {
+    sys::Directory children(sys::openAgain(cgroup), "list the container's cgroup");
+    while (const dirent* entry = children.next()) {
+        if (entry->d_type != DT_DIR) {
             continue;
         }
         const sys::Fd child(openat(cgroup, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/files.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
+#include "sys/directory.hpp"
 
 namespace engine {
 
@@ -70,29 +70,17 @@ std::optional<std::string> Files::read(const std::string& path) const
 
 std::optional<std::vector<std::string>> Files::list(const std::string& directory) const
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const std::unique_ptr<DIR, Close> stream(opendir((root_ + directory).c_str()));
-    if (!stream) {
-        if (errno == ENOENT || errno == ENOTDIR) {
-            return std::nullopt;
-        }
-        throw sys::errnoError(sys::printable(directory));
+    sys::Fd opened = sys::openDirectory(root_ + directory);
+    if (!opened && (errno == ENOENT || errno == ENOTDIR)) {
+        return std::nullopt;
     }
+    sys::Directory files(std::move(opened), sys::printable(directory));
     std::vector<std::string> names;
-    for (errno = 0; const dirent* entry = readdir(stream.get()); errno = 0) {
-        const std::string name = entry->d_name;
-        if (name == "." || name == "..") {
-            continue;
-        }
+    while (const dirent* entry = files.next()) {
         if (names.size() == maxNames) {
             throw sys::Error(sys::printable(directory) + ": more than " + std::to_string(maxNames) + " files");
         }
-        names.push_back(name);
-    }
-    if (errno != 0) {
-        throw sys::errnoError(sys::printable(directory));
+        names.emplace_back(entry->d_name);
     }
     std::ranges::sort(names);
     return names;

@@ -2,7 +2,6 @@
 #include "node/pins.hpp"
 
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -25,6 +24,7 @@
 #include "sys/places.hpp"
 #include "sys/user.hpp"
 #include "version.hpp"
+#include "sys/directory.hpp"
 
 namespace node {
 
@@ -40,22 +40,14 @@ std::string stagingDirectory()
 // Removes a directory of pins and what is in it; the programs that select go first.
 void removePins(const std::string& directory)
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const std::unique_ptr<DIR, Close> entries(opendir(directory.c_str()));
-    if (!entries) {
-        if (errno == ENOENT) {
-            return;
-        }
-        throw sys::errnoError(directory);
+    sys::Fd opened = sys::openDirectory(directory);
+    if (!opened && errno == ENOENT) {
+        return;
     }
+    sys::Directory pins(std::move(opened), directory);
     std::vector<std::string> names;
-    while (const dirent* entry = readdir(entries.get())) {
+    while (const dirent* entry = pins.next()) {
         const std::string name = entry->d_name;
-        if (name == "." || name == "..") {
-            continue;
-        }
         names.insert(name.starts_with("link_select") ? names.begin() : names.end(), name);
     }
     for (const std::string& name : names) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/policies.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/places.hpp"
+#include "sys/directory.hpp"
 
 namespace node::policies {
 
@@ -48,18 +48,13 @@ std::optional<Key> keyOf(const std::string& name)
 // Those that there are a file of.
 std::vector<Key> all()
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const std::unique_ptr<DIR, Close> stream(opendir(directory().c_str()));
-    if (!stream) {
-        if (errno == ENOENT) {
-            return {};
-        }
-        throw sys::errnoError(directory());
+    sys::Fd opened = sys::openDirectory(directory());
+    if (!opened && errno == ENOENT) {
+        return {};
     }
+    sys::Directory all(std::move(opened), directory());
     std::vector<Key> keys;
-    while (const dirent* entry = readdir(stream.get())) {
+    while (const dirent* entry = all.next()) {
         if (const auto key = keyOf(entry->d_name)) {
             keys.push_back(*key);
         }

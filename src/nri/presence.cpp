@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nri/presence.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include "sys/file.hpp"
 #include "sys/json.hpp"
 #include "sys/places.hpp"
+#include "sys/directory.hpp"
 
 namespace nri {
 
@@ -29,18 +29,13 @@ constexpr std::size_t maxPresences = 64;
 // Without the drafts; none where there is no directory.
 std::vector<std::string> namesIn(const std::string& directory)
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const std::unique_ptr<DIR, Close> stream(opendir(directory.c_str()));
-    if (!stream) {
-        if (errno == ENOENT) {
-            return {};
-        }
-        throw sys::errnoError(directory);
+    sys::Fd opened = sys::openDirectory(directory);
+    if (!opened && errno == ENOENT) {
+        return {};
     }
+    sys::Directory files(std::move(opened), directory);
     std::vector<std::string> names;
-    for (errno = 0; const dirent* entry = readdir(stream.get()); errno = 0) {
+    while (const dirent* entry = files.next()) {
         const std::string name = entry->d_name;
         if (name.starts_with('.')) {
             continue;
@@ -49,9 +44,6 @@ std::vector<std::string> namesIn(const std::string& directory)
             throw sys::Error(directory + ": more than " + std::to_string(maxPresences) + " files; remove them");
         }
         names.push_back(name);
-    }
-    if (errno != 0) {
-        throw sys::errnoError(directory);
     }
     return names;
 }

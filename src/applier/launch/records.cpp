@@ -2,7 +2,6 @@
 // A record is a line of JSON, and when its tracer is done a second one: "applied", or "failed" with the reason.
 #include "applier/launch/records.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include "sys/file.hpp"
 #include "sys/places.hpp"
 #include "sys/user.hpp"
+#include "sys/directory.hpp"
 
 namespace applier::launch {
 
@@ -196,16 +196,9 @@ std::optional<Record> Records::find(const Identity& init) const
 // With the drafts of hooks that were killed.
 std::map<std::string, Identity> Records::names() const
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
-    const int fd = openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const std::unique_ptr<DIR, Close> stream(fd < 0 ? nullptr : fdopendir(fd));
-    if (!stream) {
-        throw sys::errnoError("list " + recordDirectory());
-    }
+    sys::Directory files(sys::openAgain(directory_.get()), "list " + recordDirectory());
     std::map<std::string, Identity> found;
-    while (const dirent* entry = readdir(stream.get())) {
+    while (const dirent* entry = files.next()) {
         const std::string name = entry->d_name;
         const std::string_view number = std::string_view(name).substr(name.starts_with('.') ? 1 : 0);
         const char* const end = number.data() + number.size();

@@ -9,7 +9,6 @@
  */
 #include "applier/launch/tracer.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -32,6 +31,7 @@
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
+#include "sys/directory.hpp"
 
 namespace applier::launch {
 
@@ -79,17 +79,11 @@ Place Tracer::rootOf(const std::string& process)
 
 void Tracer::attach()
 {
-    struct Close {
-        void operator()(DIR* stream) const { closedir(stream); }
-    };
     const std::string path = "/proc/" + std::to_string(task_.init) + "/task";
     for (int round = 0; round < maxRounds; ++round) {
-        const std::unique_ptr<DIR, Close> stream(opendir(path.c_str()));
-        if (!stream) {
-            throw sys::errnoError(path);
-        }
+        sys::Directory tasks(sys::openDirectory(path), path);
         const std::size_t before = threads_.size();
-        while (const dirent* entry = readdir(stream.get())) {
+        while (const dirent* entry = tasks.next()) {
             const auto thread = static_cast<pid_t>(std::atol(entry->d_name));
             if (thread > 0 && threads_.insert(thread).second) {
                 seize(thread);
