@@ -203,7 +203,7 @@ bool peerIsRoot(int socket)
     return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && size == sizeof peer && peer.uid == 0;
 }
 
-void requireCapablePeer(int socket)
+bool peerIsCapable(int socket)
 {
     constexpr int peerPidfd = 77;  // SO_PEERPIDFD, Linux 6.5
     constexpr std::uint64_t capable = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_BPF;
@@ -231,9 +231,7 @@ void requireCapablePeer(int socket)
         throw sys::Error("whoever asks has ended");
     }
     const std::uint64_t effective = injection::StatusFields(status).number("CapEff", 0, 16);
-    if ((effective & capable) == 0 || user.st_dev != own.st_dev || user.st_ino != own.st_ino) {
-        throw sys::Error("whoever asks needs the capability CAP_BPF or CAP_SYS_ADMIN in the host's user namespace");
-    }
+    return (effective & capable) != 0 && user.st_dev == own.st_dev && user.st_ino == own.st_ino;
 }
 
 }  // namespace applier::inject

@@ -79,8 +79,8 @@ bool send(int socket, const Answer& answer);
 // Whether the process that connected or listens is root, in the user namespace of this one.
 bool peerIsRoot(int socket);
 
-// Throws sys::Error unless the process that connected may open the selector's maps, too: root of a container where the
-// socket is mounted is the host's by its number.
-void requireCapablePeer(int socket);
+// Whether the process that connected may open the selector's maps, too: root of a container where the socket is mounted
+// is the host's by its number. Throws sys::Error when it cannot be looked at. SO_PEERPIDFD, Linux 6.5.
+bool peerIsCapable(int socket);
 
 }  // namespace applier::inject

@@ -26,6 +26,18 @@ namespace {
 
 constexpr std::size_t maxClients = 1024;  // the others wait in the backlog
 constexpr const char* noMemory = "out of memory";
+constexpr const char* notCapable =
+    "whoever asks needs the capability CAP_BPF or CAP_SYS_ADMIN in the host's user namespace";
+
+// Nothing that it has sent may be left when the socket is closed: it would hear of that, and not the answer.
+void turnAway(int socket)
+{
+    shutdown(socket, SHUT_RD);
+    send(socket, answerWith(Reply::refused, notCapable));
+    char any = 0;
+    while (recv(socket, &any, sizeof any, MSG_DONTWAIT) > 0) {
+    }
+}
 
 }  // namespace
 
@@ -97,20 +109,27 @@ void Hooks::acceptOne(sys::Fd socket)
         sys::tell(LOG_WARNING, "a client that is not root was turned away");
         return;
     }
+    bool capable = false;
+    try {
+        capable = peerIsCapable(socket.get());
+        if (!capable) {
+            // Only who asked hears it: it may be a container, and ask without end.
+            turnAway(socket.get());
+            return;
+        }
+    } catch (const std::exception&) {
+        // It is looked at once more when it has asked, and then is told.
+    }
     const std::uint64_t id = ++lastClient_;
     try {
-        requireCapablePeer(socket.get());
         Client& client = clients_[id];
+        client.capable = capable;
         client.socket = std::move(socket);
         client.deadline = Clock::now() + options_.times.client;
         schedule_.wakeAt(client.deadline);
         client.watch =
             schedule_.loop.watch(client.socket.get(), POLLIN | POLLRDHUP, [this, id](short) { onClient(id); });
     } catch (const sys::Error& error) {
-        // Only who asked hears it: it may be a container, and ask without end.
-        if (socket) {
-            send(socket.get(), answerWith(Reply::refused, error.what()));
-        }
         refuse(id, error.what());
     } catch (const std::bad_alloc&) {
         if (socket) {
@@ -152,6 +171,10 @@ void Hooks::onRequest(std::uint64_t id, Client& client, const Request& request, 
     if (schedule_.stopping) {
         throw sys::Error("it is being stopped");
     }
+    if (!client.capable && !peerIsCapable(client.socket.get())) {
+        throw sys::Error(notCapable);
+    }
+    client.capable = true;
     if (client.stage == Client::Stage::offered && request.word == Word::keep) {
         keep(id, client);
         return;
