@@ -25,6 +25,7 @@ namespace applier::inject {
 namespace {
 
 constexpr std::size_t maxClients = 1024;  // the others wait in the backlog
+constexpr int maxAtOnce = 64;
 constexpr const char* noMemory = "out of memory";
 constexpr const char* notCapable =
     "whoever asks needs the capability CAP_BPF or CAP_SYS_ADMIN in the host's user namespace";
@@ -79,7 +80,11 @@ void Hooks::listen()
 
 void Hooks::onListener()
 {
-    while (clients_.size() < maxClients) {
+    // Whoever is turned away at once could come back for ever: everybody else has a turn between.
+    for (int i = 0; clients_.size() < maxClients; ++i) {
+        if (i == maxAtOnce) {
+            return;
+        }
         sys::Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!socket && (errno == EMFILE || errno == ENFILE)) {
             // With the descriptor kept for this, the client hears why; else it would be offered for ever.

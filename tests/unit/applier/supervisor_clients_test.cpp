@@ -266,6 +266,13 @@ TEST_F(Supervisor, TurnsAwayWhoIsNotRoot)
     daemon.keep(box);
 }
 
+bool loseCapabilities()
+{
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[2]{};
+    return syscall(SYS_capset, &header, none) == 0;
+}
+
 // Where the socket is mounted in a container, that one's root is the host's by its number.
 TEST_F(Supervisor, TurnsAwayRootWithoutCapabilitiesOfTheHost)
 {
@@ -278,13 +285,9 @@ TEST_F(Supervisor, TurnsAwayRootWithoutCapabilitiesOfTheHost)
     instead.word = inject::Word::offer;
     instead.description.generation = box.generation();
     instead.description.cgroupId = box.offer().cgroupId;
-    const auto withoutAny = [] {
-        __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-        const __user_cap_data_struct none[2]{};
-        return syscall(SYS_capset, &header, none) == 0;
-    };
     const auto withItsOwn = [] { return unshare(CLONE_NEWUSER) == 0; };
-    for (const std::function<bool()>& become : {std::function<bool()>(withoutAny), std::function<bool()>(withItsOwn)}) {
+    for (const std::function<bool()>& become :
+         {std::function<bool()>(loseCapabilities), std::function<bool()>(withItsOwn)}) {
         const pid_t other = fork();
         if (other == 0) {
             const sys::Fd client(become() ? rawClient(daemon.socket()) : -1);
@@ -297,6 +300,31 @@ TEST_F(Supervisor, TurnsAwayRootWithoutCapabilitiesOfTheHost)
         EXPECT_TRUE(daemon.holds(1));
     }
     EXPECT_TRUE(daemon.comesBackTo(before + 4));
+}
+
+TEST_F(Supervisor, WhoIsTurnedAwayOverAndOverKeepsNobodyElseWaiting)
+{
+    const Daemon daemon(options_);
+    ASSERT_TRUE(daemon.answers());
+    std::vector<pid_t> others;
+    for (int i = 0; i < 8; ++i) {
+        others.push_back(fork());
+        if (others.back() == 0) {
+            for (bool lost = loseCapabilities(); lost;) {
+                const sys::Fd client(rawClient(daemon.socket()));
+            }
+            _exit(1);
+        }
+    }
+    for (int i = 0; i < 3; ++i) {
+        const Box box("good");
+        EXPECT_NO_THROW(daemon.keep(box));
+    }
+    for (const pid_t other : others) {
+        kill(other, SIGKILL);
+        waitpid(other, nullptr, 0);
+    }
+    EXPECT_TRUE(daemon.holds(0));
 }
 
 TEST_F(Supervisor, OfAnybodyElseIsNoSupervisor)
