@@ -15,7 +15,6 @@
 #include <span>
 
 #include "applier/injection/stopped_task.hpp"
-#include "container/process.hpp"
 #include "sys/error.hpp"
 #include "sys/file.hpp"
 
@@ -216,15 +215,14 @@ bool peerIsCapable(int socket)
         throw sys::errnoError("see who asks");
     }
     const sys::Fd pidfd(number);
-    const container::Process process(peer.pid);
-    const sys::Fd file = process.open("status", O_RDONLY);
-    const std::string status = sys::readAll(file.get(), 64UL * 1024, "/proc/<pid>/status");
-    const sys::Fd its = process.open("ns/user", O_RDONLY);
+    const std::string directory = "/proc/" + std::to_string(peer.pid);
+    const sys::Fd file(open((directory + "/status").c_str(), O_RDONLY | O_CLOEXEC));
     struct stat user {};
     struct stat own {};
-    if (fstat(its.get(), &user) != 0 || stat("/proc/self/ns/user", &own) != 0) {
+    if (!file || stat((directory + "/ns/user").c_str(), &user) != 0 || stat("/proc/self/ns/user", &own) != 0) {
         throw sys::errnoError("see who asks");
     }
+    const std::string status = sys::readAll(file.get(), 64UL * 1024, directory + "/status");
     // As long as it lives, its number is nobody else's: what was read is its own.
     pollfd end{pidfd.get(), POLLIN, 0};
     if (poll(&end, 1, 0) != 0) {

@@ -80,7 +80,8 @@ bool send(int socket, const Answer& answer);
 bool peerIsRoot(int socket);
 
 // Whether the process that connected may open the selector's maps, too: root of a container where the socket is mounted
-// is the host's by its number. Throws sys::Error when it cannot be looked at. SO_PEERPIDFD, Linux 6.5.
+// is the host's by its number. Throws sys::Error when it cannot be looked at. Takes two descriptors meanwhile.
+// SO_PEERPIDFD, Linux 6.5.
 bool peerIsCapable(int socket);
 
 }  // namespace applier::inject

@@ -30,6 +30,12 @@ constexpr const char* noMemory = "out of memory";
 constexpr const char* notCapable =
     "whoever asks needs the capability CAP_BPF or CAP_SYS_ADMIN in the host's user namespace";
 
+// To be given up for another one at the limit of open files.
+sys::Fd reserved()
+{
+    return sys::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
 // Nothing that it has sent may be left when the socket is closed: it would hear of that, and not the answer.
 void turnAway(int socket)
 {
@@ -46,7 +52,8 @@ Hooks::Hooks(const SupervisorOptions& options, Schedule& schedule, Containers& c
     : options_(options),
       schedule_(schedule),
       containers_(containers),
-      spare_(open("/dev/null", O_RDONLY | O_CLOEXEC))
+      spare_(reserved()),
+      forLooking_{reserved(), reserved()}
 {
 }
 
@@ -95,7 +102,7 @@ void Hooks::onListener()
                 send(socket.get(), answerWith(Reply::refused, std::strerror(error)));
             }
             socket.reset();
-            spare_ = sys::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+            spare_ = reserved();
             return;
         }
         if (!socket) {
@@ -108,6 +115,28 @@ void Hooks::onListener()
     accepting_ = false;
 }
 
+// At the limit of open files, too: what is there must be let go of, and told of.
+bool Hooks::isCapable(int socket)
+{
+    struct Reserve {
+        std::array<sys::Fd, 2>& all;
+        explicit Reserve(std::array<sys::Fd, 2>& reserve) : all(reserve)
+        {
+            for (sys::Fd& one : all) {
+                one.reset();
+            }
+        }
+        ~Reserve()
+        {
+            for (sys::Fd& one : all) {
+                one = reserved();
+            }
+        }
+    };
+    const Reserve reserve(forLooking_);
+    return peerIsCapable(socket);
+}
+
 void Hooks::acceptOne(sys::Fd socket)
 {
     if (!peerIsRoot(socket.get())) {
@@ -116,7 +145,7 @@ void Hooks::acceptOne(sys::Fd socket)
     }
     bool capable = false;
     try {
-        capable = peerIsCapable(socket.get());
+        capable = isCapable(socket.get());
         if (!capable) {
             // Only who asked hears it: it may be a container, and ask without end.
             turnAway(socket.get());
@@ -176,7 +205,7 @@ void Hooks::onRequest(std::uint64_t id, Client& client, const Request& request, 
     if (schedule_.stopping) {
         throw sys::Error("it is being stopped");
     }
-    if (!client.capable && !peerIsCapable(client.socket.get())) {
+    if (!client.capable && !isCapable(client.socket.get())) {
         throw sys::Error(notCapable);
     }
     client.capable = true;

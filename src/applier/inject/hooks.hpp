@@ -2,6 +2,7 @@
 // The supervisor's side of its socket: hooks that offer containers, and whoever else asks it something.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -54,6 +55,7 @@ private:
     };
 
     void onListener();
+    bool isCapable(int socket);
     void acceptOne(sys::Fd socket);
     void onClient(std::uint64_t id);
     void onRequest(std::uint64_t id, Client& client, const Request& request, std::vector<sys::Fd> descriptors);
@@ -68,6 +70,7 @@ private:
     Schedule& schedule_;
     Containers& containers_;
     sys::Fd listener_, spare_;
+    std::array<sys::Fd, 2> forLooking_;  // at who asks
     sys::Loop::Watch listenerWatch_;
     bool accepting_ = false;
     std::map<std::uint64_t, Client> clients_;
