@@ -37,10 +37,10 @@ sys::Fd reserved()
 }
 
 // Nothing that it has sent may be left when the socket is closed: it would hear of that, and not the answer.
-void turnAway(int socket)
+void turnAway(int socket, std::string_view why)
 {
     shutdown(socket, SHUT_RD);
-    send(socket, answerWith(Reply::refused, notCapable));
+    send(socket, answerWith(Reply::refused, why));
     char any = 0;
     while (recv(socket, &any, sizeof any, MSG_DONTWAIT) > 0) {
     }
@@ -143,21 +143,19 @@ void Hooks::acceptOne(sys::Fd socket)
         sys::tell(LOG_WARNING, "a client that is not root was turned away");
         return;
     }
-    bool capable = false;
+    // Only who asked hears it: it may be a container, and ask without end.
     try {
-        capable = isCapable(socket.get());
-        if (!capable) {
-            // Only who asked hears it: it may be a container, and ask without end.
-            turnAway(socket.get());
+        if (!isCapable(socket.get())) {
+            turnAway(socket.get(), notCapable);
             return;
         }
-    } catch (const std::exception&) {
-        // It is looked at once more when it has asked, and then is told.
+    } catch (const std::exception& error) {
+        turnAway(socket.get(), error.what());
+        return;
     }
     const std::uint64_t id = ++lastClient_;
     try {
         Client& client = clients_[id];
-        client.capable = capable;
         client.socket = std::move(socket);
         client.deadline = Clock::now() + options_.times.client;
         schedule_.wakeAt(client.deadline);
@@ -205,10 +203,6 @@ void Hooks::onRequest(std::uint64_t id, Client& client, const Request& request, 
     if (schedule_.stopping) {
         throw sys::Error("it is being stopped");
     }
-    if (!client.capable && !isCapable(client.socket.get())) {
-        throw sys::Error(notCapable);
-    }
-    client.capable = true;
     if (client.stage == Client::Stage::offered && request.word == Word::keep) {
         keep(id, client);
         return;

@@ -45,7 +45,6 @@ private:
         };
         sys::Fd socket;
         sys::Loop::Watch watch;
-        bool capable = false;  // as far as that is known
         Stage stage = Stage::fresh;
         Time deadline = never;
         std::uint64_t generation = 0;  // of the container that it offers, until that is kept; 0: none

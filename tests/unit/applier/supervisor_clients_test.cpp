@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
+#include <grp.h>
+
 #include <algorithm>
 #include <cstring>
 #include <random>
@@ -286,13 +288,20 @@ TEST_F(Supervisor, TurnsAwayRootWithoutCapabilitiesOfTheHost)
     instead.description.generation = box.generation();
     instead.description.cgroupId = box.offer().cgroupId;
     const auto withItsOwn = [] { return unshare(CLONE_NEWUSER) == 0; };
-    for (const std::function<bool()>& become :
-         {std::function<bool()>(loseCapabilities), std::function<bool()>(withItsOwn)}) {
+    // So that what the kernel says of it is longer than anybody reads.
+    const auto ofManyGroups = [] {
+        const std::vector<gid_t> groups(20000, 4000000000U);
+        return setgroups(groups.size(), groups.data()) == 0 && loseCapabilities();
+    };
+    const std::vector<std::pair<std::function<bool()>, std::string>> peers = {{loseCapabilities, "capabilit"},
+                                                                              {withItsOwn, "capabilit"},
+                                                                              {ofManyGroups, "larger than"}};
+    for (const auto& [become, words] : peers) {
         const pid_t other = fork();
         if (other == 0) {
             const sys::Fd client(become() ? rawClient(daemon.socket()) : -1);
             inject::send(client.get(), instead, {box.offer().cgroup});
-            _exit(!client ? 2 : refusalOf(client.get()).find("capabilit") == std::string::npos ? 3 : 0);
+            _exit(!client ? 2 : refusalOf(client.get()).find(words) == std::string::npos ? 3 : 0);
         }
         int status = -1;
         waitpid(other, &status, 0);
