@@ -149,8 +149,11 @@ void Hooks::acceptOne(sys::Fd socket)
             turnAway(socket.get(), notCapable);
             return;
         }
-    } catch (const std::exception& error) {
+    } catch (const sys::Error& error) {
         turnAway(socket.get(), error.what());
+        return;
+    } catch (const std::bad_alloc&) {
+        turnAway(socket.get(), noMemory);
         return;
     }
     const std::uint64_t id = ++lastClient_;
