@@ -244,6 +244,7 @@ class Learn(TestCase):
         self.profile()
         self.same_run(again, drive, again.script("entrypoint.sh", text))
 
+    @unittest.skipUnless(FULL, MORE)
     def test_python(self):
         """Two runs that differ are one recording, and each says what it has added."""
         program = ("/usr/bin/python3", "-m", "http.server", "8000", "--directory", "/opt/site")
@@ -459,25 +460,18 @@ class Learn(TestCase):
         self.profile()
         self.same_run(prepared(), drive, "/entrypoint.sh")
 
-    def test_replicas(self):
-        """Containers that are called alike are one run, which ends with the last of them. Recorded apart, they say the
-        same together."""
-        def prepared(name, path):
-            bundle = self.prepared()
-            bundle.id = f"{os.path.basename(self.directory)}-{name}"
-            for each in ("one", "two", "late"):
-                bundle.write(f"opt/{each}", f"{each}\n")
-            bundle.script("entrypoint.sh", f"cat {path}; sleep 0; until [ -e /opt/go ]; do sleep 0.2; done; cat /opt/late\n")
-            return bundle
+    def replica(self, name, path):
+        """One of several containers that are called alike."""
+        bundle = self.prepared()
+        bundle.id = f"{os.path.basename(self.directory)}-{name}"
+        for each in ("one", "two", "late"):
+            bundle.write(f"opt/{each}", f"{each}\n")
+        bundle.script("entrypoint.sh", f"cat {path}; sleep 0; until [ -e /opt/go ]; do sleep 0.2; done; cat /opt/late\n")
+        return bundle
 
-        def alone(bundle, file):
-            self.recording = os.path.join(self.directory, file)
-
-            def drive(container):
-                bundle.write("opt/go", "")
-                container.wait_for("late")
-            return {item["path"] for item in self.learn(bundle, drive, "/entrypoint.sh")["paths"]}
-        one, two = prepared("one", "/opt/one"), prepared("two", "/opt/two")
+    def replicas(self):
+        """Two of them at once; what they do not share is a file each."""
+        one, two = self.replica("one", "/opt/one"), self.replica("two", "/opt/two")
         with self.recorder(os.path.basename(self.directory)) as recorder:
             with two.running("crun", "/entrypoint.sh") as second:
                 second.wait_for("two")
@@ -493,8 +487,25 @@ class Learn(TestCase):
         self.assertEqual(run["container"], f"{one.id}, {two.id}")
         both = {item["path"] for item in self.recorded()["paths"]}
         self.assertLessEqual({"/opt/one", "/opt/two", "/opt/late"}, both)
+        return both
+
+    def test_replicas(self):
+        """Containers that are called alike are one run, which ends with the last of them."""
+        self.replicas()
+
+    @unittest.skipUnless(FULL, MORE)
+    def test_replicas_apart(self):
+        """Recorded apart, they say together what they say as one run."""
+        def alone(bundle, file):
+            self.recording = os.path.join(self.directory, file)
+
+            def drive(container):
+                bundle.write("opt/go", "")
+                container.wait_for("late")
+            return {item["path"] for item in self.learn(bundle, drive, "/entrypoint.sh")["paths"]}
+        both = self.replicas()
         together = self.recording
-        found = [alone(prepared("three", "/opt/one"), "one.json"), alone(prepared("four", "/opt/two"), "two.json")]
+        found = [alone(self.replica("three", "/opt/one"), "one.json"), alone(self.replica("four", "/opt/two"), "two.json")]
         self.assertNotIn("/opt/two", found[0])
         self.assertEqual(found[0] | found[1], both)
         files = [os.path.join(self.directory, name) for name in ("one.json", "two.json")]
