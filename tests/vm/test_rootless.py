@@ -116,6 +116,22 @@ class Rootless(TestCase):
                     self.assertEqual(result.stdout, "")
                     self.assertIn(reason if runtime == "runc" else "hook", result.stderr)
 
+    def test_a_filter_that_lies(self):
+        """Filters cannot be suspended by an ordinary user, and what one says for the kernel is not believed."""
+        path = self.user.path("filter.json")
+        for condition in ({}, {"args": [{"index": 0, "value": 2, "op": "SCMP_CMP_GT"}]}):
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {"names": ["landlock_restrict_self"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0, **condition}]},
+                    file)
+            self.user.owns()
+            for runtime in self.each_runtime():
+                with self.subTest(condition=condition):
+                    result = self.user.podman(runtime, "run", "--rm", "--network=none", *NAMED, "--security-opt",
+                                              "seccomp=" + path, *self.rootfs, *READS, timeout=120)
+                    self.assertNotEqual(result.returncode, 0)
+                    self.assertEqual(result.stdout, "")
+
     def test_settings_behind_a_link(self):
         """An engine may have an /etc of its own, with links to what the node has: they count, and lead somewhere."""
         directory = self.user.path("settings")

@@ -41,8 +41,12 @@ void Calls::entered(const __ptrace_syscall_info& info) const
 
 void Calls::failDenied() const
 {
-    throw Failure{std::string(calls_[next_].name) + " in the program, which its seccomp filter denies; allow it there",
-                  EPERM};
+    failDenied(calls_[next_].name);
+}
+
+void Calls::failDenied(const char* name)
+{
+    throw Failure{std::string(name) + " in the program, which its seccomp filter denies; allow it there", EPERM};
 }
 
 // None of our calls fails so by itself, but a domain needs no_new_privs or CAP_SYS_ADMIN.
@@ -56,7 +60,8 @@ void Calls::returned(const __ptrace_syscall_info& info)
 {
     const Call& call = calls_[next_];
     const std::string what = std::string(call.name) + " in the program";
-    if (info.exit.is_error != 0) {
+    const bool wanted = call.result != anyResult && info.exit.rval == call.result;
+    if (info.exit.is_error != 0 && !wanted) {
         const auto code = static_cast<int>(-info.exit.rval);
         if (filterDenies(call, code)) {
             failDenied();
@@ -65,7 +70,7 @@ void Calls::returned(const __ptrace_syscall_info& info)
         // Not by way of fail(): the program is there, whatever the call says.
         throw Failure{what, code};
     }
-    if (call.result != anyResult && info.exit.rval != call.result) {
+    if (call.result != anyResult && !wanted) {
         if (filters_) {
             failDenied();  // with a signal, which comes next
         }

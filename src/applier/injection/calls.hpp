@@ -15,7 +15,7 @@ class Calls {
 public:
     static constexpr std::int64_t anyResult = -1;  // but no error
 
-    // `then` is told of the call's end, and may add more.
+    // `then` is told of the call's end, and may add more. `result`: an error that is to come is -EXYZ.
     void add(const char* name, long number, std::array<std::uint64_t, 6> arguments, std::int64_t result = 0,
              std::function<void()> then = {});
     void addClose(int fd);
@@ -33,6 +33,7 @@ public:
     void returned(const __ptrace_syscall_info& info);
     // A filter did not let it be made.
     [[noreturn]] void failDenied() const;
+    [[noreturn]] static void failDenied(const char* name);
 
     // Whether the call that failed is landlock_restrict_self(2).
     bool restrictionRefused() const { return restrictionRefused_; }

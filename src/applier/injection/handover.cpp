@@ -115,13 +115,28 @@ void Handover::received()
     then_(opened_);
 }
 
-void Handover::addCloses()
+void Handover::addCloses(bool doubt)
 {
     for (const int fd : opened_) {
         calls_.addClose(fd);
     }
     calls_.addClose(pair_[0]);
-    calls_.addClose(pair_[1]);
+    calls_.add("close", SYS_close, {static_cast<std::uint64_t>(pair_[1])}, 0, [this, doubt] {
+        if (doubt) {
+            requireClosed();
+        }
+    });
+}
+
+void Handover::requireClosed() const
+{
+    std::vector<int> all(opened_);
+    all.insert(all.end(), std::begin(pair_), std::end(pair_));
+    for (const int fd : all) {
+        if (task_.descriptor(fd).number("flags", 0, 8) != 0) {
+            Calls::failDenied("close");
+        }
+    }
 }
 
 }  // namespace applier::injection

@@ -25,7 +25,8 @@ public:
     void start(Address stackPointer, std::vector<int> rulesets, bool enoughFiles,
                std::function<void(const std::vector<int>&)> received);
     // Adds those that close what the task has opened for it.
-    void addCloses();
+    // `doubt`: a filter can answer for the kernel; Failure where one of them is open afterwards.
+    void addCloses(bool doubt);
     void restore() const;
 
 private:
@@ -60,6 +61,7 @@ private:
     void requireNewDescriptor(int fd) const;
     void send();
     void received();
+    void requireClosed() const;
 
     const StoppedTask& task_;
     Calls& calls_;

@@ -31,6 +31,7 @@ namespace {
 
 // PTRACE_SETOPTIONS replaces all options.
 constexpr unsigned long traceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
+constexpr const char* noNewPrivilegesCall = "prctl(PR_SET_NO_NEW_PRIVS)";
 constexpr int syscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 
 // At the end, a SIGSTOP that a namespace's init must not see is waited for in a call; a flood of them is not.
@@ -236,18 +237,36 @@ void Injection::enforce(const std::vector<int>& rulesets)
 {
     // What one of the layers asks for holds for all of them, in whatever order they come.
     if (wantsNoNewPrivileges()) {
-        calls_.add("prctl(PR_SET_NO_NEW_PRIVS)", SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1});
+        calls_.add(noNewPrivilegesCall, SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1});
     }
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         // The bit for no_new_privs is not known to the call before Linux 7.3.
         calls_.add("landlock_restrict_self", SYS_landlock_restrict_self,
                    {static_cast<std::uint64_t>(rulesets[i]), layers_[i].restrictFlags & ~OLL_RESTRICT_NO_NEW_PRIVS});
     }
-    handover_.addCloses();
+    handover_.addCloses(filtersStay_);
+    // A filter can have a call return 0 that was never made. It sees number and arguments, and cannot tell these calls
+    // from those above; what has changed is that the descriptors are closed, which only the kernel says.
+    for (std::size_t i = 0; filtersStay_ && i < layers_.size(); ++i) {
+        calls_.add("landlock_restrict_self", SYS_landlock_restrict_self,
+                   {static_cast<std::uint64_t>(rulesets[i]), layers_[i].restrictFlags & ~OLL_RESTRICT_NO_NEW_PRIVS},
+                   -EBADF);
+    }
+}
+
+// Of the rest that a filter can claim.
+void Injection::requireDone() const
+{
+    if (wantsNoNewPrivileges() && task_.status().number("NoNewPrivs", 0) == 0) {
+        Calls::failDenied(noNewPrivilegesCall);
+    }
 }
 
 void Injection::finish() const
 {
+    if (filtersStay_) {
+        requireDone();
+    }
     handover_.restore();
     task_.write(instructionAddress_, instructions_);
     task_.restoreFileLimit();

@@ -69,6 +69,7 @@ private:
     State syscallStopped();
     void atExecReturn(const __ptrace_syscall_info& info);
     void enforce(const std::vector<int>& rulesets);
+    void requireDone() const;
     void finish() const;
     bool wantsNoNewPrivileges() const;
     bool stopPending() const;

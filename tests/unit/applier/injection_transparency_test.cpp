@@ -415,4 +415,49 @@ TEST_F(InjectionTest, LivesWithFiltersThatStay)
     }
 }
 
+// A filter can have a call return 0 that was never made.
+TEST_F(InjectionTest, DoesNotTakeAFiltersWordForTheKernels)
+{
+    const landlock::Ruleset ruleset = harmless();
+    const std::pair<int, const char*> cases[] = {
+        {SCMP_SYS(landlock_restrict_self), "landlock_restrict_self"},
+        {SCMP_SYS(prctl), "prctl(PR_SET_NO_NEW_PRIVS)"},
+        {SCMP_SYS(close), "close"},
+        {SCMP_SYS(recvmsg), "recvmsg"},
+    };
+    for (const auto& [call, name] : cases) {
+        // Also where it is the number of the descriptor that it goes by.
+        for (const bool some : {false, true}) {
+            Plan plan;
+            plan.command = {program("injection-target-static"), "user"};
+            plan.layers = {{ruleset.fd(), OLL_RESTRICT_NO_NEW_PRIVS}};
+            plan.options.filtersMayStay = true;
+            plan.prepare = [&] {
+                const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+                seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
+                some ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), call, 1, SCMP_A0(SCMP_CMP_GT, 2))
+                     : seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), call, 0);
+                if (seccomp_load(filter) != 0) {
+                    _exit(124);
+                }
+            };
+            plan.before = [](pid_t, int stop) {
+                if (stop == 0) {
+                    dropEffective(CAP_SYS_ADMIN);
+                }
+            };
+            const pid_t tester = fork();
+            if (tester == 0) {
+                expectFailed(support::run(plan),
+                             std::string(name) + " in the program, which its seccomp filter denies; allow it there",
+                             EPERM);
+                _exit(HasFailure() ? 1 : 0);
+            }
+            int status = -1;
+            ASSERT_EQ(waitpid(tester, &status, 0), tester);
+            EXPECT_EQ(describe(status), "exit 0") << name << " " << some;
+        }
+    }
+}
+
 }  // namespace
