@@ -24,6 +24,11 @@ constexpr std::string_view variablePrefix = "OCI_LANDLOCK_";
 constexpr std::array variables = {std::pair{"OCI_LANDLOCK_PROFILE", "io.landlock.profile"},
                                   std::pair{"OCI_LANDLOCK_DIGEST", "io.landlock.digest"}};
 
+constexpr std::array<std::string_view, 1> processMembers = {"env"};
+constexpr std::array<std::string_view, 3> stageMembers = {"createRuntime", "poststart", "poststop"};
+constexpr std::array<std::string_view, 2> hookMembers = {"path", "args"};
+static_assert(std::ranges::equal(stageMembers, hookStages));
+
 // A member of an object or an item of an array, as it stands in the document, blanks included.
 struct Part {
     std::string name;
@@ -163,6 +168,25 @@ Asked askedByEnvironment(const json& document, const std::string& what)
     return asked;
 }
 
+// What a runtime reads beside what is looked at here would take our hooks away, or ask for what nobody sees.
+void requireExactMembers(const json& document, const std::string& what)
+{
+    requireExact(document, sections, what, "");
+    if (const auto process = document.find("process"); process != document.end()) {
+        requireExact(*process, processMembers, what, "/process");
+    }
+    const auto hooks = document.find("hooks");
+    if (hooks == document.end() || !hooks->is_object()) {
+        return;
+    }
+    requireExact(*hooks, stageMembers, what, "/hooks");
+    for (const auto& [stage, all] : hooks->items()) {
+        for (std::size_t i = 0; all.is_array() && i < all.size(); ++i) {
+            requireExact(all[i], hookMembers, what, "/hooks/" + sys::printable(stage) + "/" + std::to_string(i));
+        }
+    }
+}
+
 bool asksByAnnotation(const json& document, const std::string& what)
 {
     const json* annotations = member(document, "annotations", json::value_t::object, what, "");
@@ -221,7 +245,7 @@ bool addHooks(Parts& config, const json& document, const std::string& what, cons
 Amended amend(std::string_view config, const std::string& what, const std::string& program, bool everyone)
 {
     const json document = sys::readJsonObject(config, what);
-    requireExactSections(document, what);
+    requireExactMembers(document, what);
     const Asked asked = askedByEnvironment(document, what);
     const bool annotated = asksByAnnotation(document, what);
     if (annotated && !asked.entries.empty()) {

@@ -31,6 +31,9 @@ constexpr std::array typeKeys = {"io.kubernetes.cri.container-type", "io.kuberne
 constexpr std::array podKeys = {"io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"};
 constexpr std::array namespaceKeys = {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"};
 
+// Of root and process.
+constexpr std::array<std::string_view, 2> wantedMembers = {"path", "cwd"};
+
 constexpr std::size_t maxShownBytes = 80;
 
 bool isAmong(std::string_view key, const auto& keys)
@@ -53,9 +56,9 @@ bool wantedOfConfig(std::size_t depth, std::string_view key)
 {
     switch (depth) {
         case 1:
-            return !sectionOf(key).empty() && key != "hooks";
+            return !readAs(key, sections).empty() && key != "hooks";
         case 2:
-            return key == "path" || key == "cwd" || concernsUs(key);
+            return !readAs(key, wantedMembers).empty() || concernsUs(key);
         default:
             return false;
     }
@@ -153,7 +156,12 @@ Bundle parseBundle(std::string_view config, const std::string& directory)
 {
     const std::string what = sys::printable(directory) + "/config.json";
     const json document = sys::readJsonObject(config, what, wantedOfConfig);
-    requireExactSections(document, what);
+    requireExact(document, sections, what, "");
+    for (const char* section : {"root", "process"}) {
+        if (const auto found = document.find(section); found != document.end()) {
+            requireExact(*found, wantedMembers, what, std::string("/") + section);
+        }
+    }
     Bundle bundle;
     bundle.directory = directory;
     if (const json* root = member(document, "root", json::value_t::object, what, "")) {

@@ -27,8 +27,9 @@ const json* member(const json& object, const char* key, json::value_t type, std:
     return &*found;
 }
 
-std::string_view sectionOf(std::string_view name)
+std::string_view readAs(std::string_view name, MemberNames names)
 {
+    name = name.substr(0, name.find('\0'));
     // The letters beyond ASCII that are one of theirs in another case: a long s, and the sign of Kelvin.
     constexpr std::array others = {std::pair{std::string_view("\u017f"), 's'},
                                    std::pair{std::string_view("\u212a"), 'k'}};
@@ -39,17 +40,25 @@ std::string_view sectionOf(std::string_view name)
         plain += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
         name.remove_prefix(other != others.end() ? other->first.size() : 1);
     }
-    const auto found = std::ranges::find(sections, plain);
-    return found == sections.end() ? std::string_view() : *found;
+    const auto found = std::ranges::find_if(names, [&](std::string_view one) {
+        return std::ranges::equal(one, plain, [](char a, char b) {
+            return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+        });
+    });
+    return found == names.end() ? std::string_view() : *found;
 }
 
-void requireExactSections(const json& document, std::string_view what)
+void requireExact(const json& object, MemberNames names, std::string_view what, std::string_view pointer)
 {
-    for (const auto& [name, value] : document.items()) {
-        const std::string_view section = sectionOf(name);
-        if (!section.empty() && section != name) {
-            throw sys::Error(std::string(what) + ": /" + sys::printable(name) + ": some runtimes read this as /" +
-                             std::string(section) + "; give it that name");
+    if (!object.is_object()) {
+        return;
+    }
+    for (const auto& [name, value] : object.items()) {
+        const std::string_view exact = readAs(name, names);
+        if (!exact.empty() && exact != name) {
+            throw sys::Error(std::string(what) + ": " + std::string(pointer) + "/" + sys::printable(name) +
+                             ": some runtimes read this as " + std::string(pointer) + "/" + std::string(exact) +
+                             "; give it that name");
         }
     }
 }

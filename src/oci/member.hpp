@@ -4,6 +4,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string_view>
 
 namespace oci {
@@ -16,10 +17,14 @@ const nlohmann::json* member(const nlohmann::json& object, const char* key, nloh
 // Those of a config.json that we read.
 inline constexpr std::array<std::string_view, 4> sections = {"root", "process", "annotations", "hooks"};
 
-// The section that a runtime in Go reads a member of this name as: runc takes "Annotations", too. "": none.
-std::string_view sectionOf(std::string_view name);
+using MemberNames = std::span<const std::string_view>;
 
-// Throws sys::Error when one of them has another name than it should, for what is in there would be overlooked.
-void requireExactSections(const nlohmann::json& document, std::string_view what);
+// Which of `names` some runtime reads a member of this name as: runc, in Go, takes "Annotations", too, and crun, in C,
+// what ends with a NUL early. "": none.
+std::string_view readAs(std::string_view name, MemberNames names);
+
+// Throws sys::Error when a member of `object`, which `pointer` names, is read as one of `names` and has not that name,
+// for what is in there would be overlooked. What is no object has none.
+void requireExact(const nlohmann::json& object, MemberNames names, std::string_view what, std::string_view pointer);
 
 }  // namespace oci

@@ -169,6 +169,12 @@ TEST(Amend, RefusesWhatIsNoSoundConfiguration)
     refuses(R"({"Annotations":{"io.landlock.profile":"a"}})", "/Annotations: some runtimes read this as /annotations");
     refuses(R"({"Process":{"env":["OCI_LANDLOCK_PROFILE=a"]}})", "read this as /process");
     refuses("{\"hoo\u212as\":{}}", "read this as /hooks");
+    refuses(R"({"hooks\u0000x":{}})", "read this as /hooks");
+    refuses(R"({"hooks":{"createRuntime":[],"CreateRuntime":[]}})", "/hooks/CreateRuntime: some runtimes read this as");
+    refuses(R"({"hooks":{"poststop\u0000":[]}})", "read this as /hooks/poststop");
+    refuses(R"({"hooks":{"poststart":[{"path":"/a"},{"path":"/a","Path":"/b"}]}})",
+            "read this as /hooks/poststart/1/path");
+    refuses(R"({"process":{"ENV":["OCI_LANDLOCK_PROFILE=a"]}})", "read this as /process/env");
     refuses(R"({"annotations":[]})", "/annotations: must be object");
     refuses(R"({"process":[]})", "/process: must be object");
     refuses(R"({"process":{"env":{}}})", "/process/env: must be array");

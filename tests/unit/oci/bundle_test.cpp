@@ -129,6 +129,11 @@ TEST(Bundle, Refuses)
         {config("\"annotation\u017f\":{\"io.landlock.profile\":\"p\"}"), "read this as /annotations"},
         {config(R"("PROCESS":{"cwd":"/srv"})"), "read this as /process"},
         {config(R"("Root":{"path":"other"})"), "read this as /root"},
+        {R"({"root":{"path":"a","Path":"b"}})", "/root/Path: some runtimes read this as /root/path"},
+        {config(R"("process":{"cwd":"/","cWd":"/srv"})"), "read this as /process/cwd"},
+        // And crun these.
+        {config(R"("annotations\u0000":{"io.landlock.profile":"p"})"), "read this as /annotations"},
+        {R"({"root":{"path\u0000x":"b","path":"a"}})", "read this as /root/path"},
         {config("\"x\":" + std::string(100, '[') + std::string(100, ']')), "nested deeper than 64 levels"},
         {config("\"x\":" + std::string(1000000, '[')), "nested deeper than 64 levels"},
         {annotated("\"io.landlock.profile\":\"\xc3\x28\""), "not valid JSON at byte"},
