@@ -72,6 +72,19 @@ static __always_inline __u64 mount_ns_id(struct task_struct *task)
 	return id_of_mount_ns(BPF_CORE_READ(task, nsproxy, mnt_ns));
 }
 
+/*
+ * The same of the current task, without a helper's call for each pointer, because every exec asks. Such a load of one
+ * that is NULL, as that of a task that is ending may be, is 0.
+ */
+static __always_inline __u64 own_mount_ns_id(struct task_struct *task)
+{
+	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
+
+	if (bpf_core_field_exists(struct mnt_namespace___with_id, ns.ns_id))
+		return ((struct mnt_namespace___with_id *)ns)->ns.ns_id;
+	return ns->seq;
+}
+
 /* Where a task is, whoever it is. */
 struct whereabouts {
 	__u64 mount_ns;
@@ -298,7 +311,7 @@ static __always_inline int enter(struct whereabouts *here, struct oll_task *own,
 static __always_inline bool in_scope(struct task_struct *task)
 {
 	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	__u64 mount_ns = mount_ns_id(task);
+	__u64 mount_ns = own_mount_ns_id(task);
 	__u32 i;
 
 	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
@@ -411,12 +424,12 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 	known = own;
 	if (own) {
 		own->exec_under_way = 0;
-	} else {
+	} else if (task->group_leader != task) {
 		bpf_rcu_read_lock();
 		known = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
 		bpf_rcu_read_unlock();
 	}
-	here.mount_ns = mount_ns_id(task);
+	here.mount_ns = own_mount_ns_id(task);
 	here.by_cgroup = find_by_cgroup(task);
 	if (find_by_mount_ns(&here))
 		return -EPERM;
@@ -563,7 +576,7 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 {
 	struct task_struct *parent = bpf_get_current_task_btf();
 	struct oll_task *parents = bpf_task_storage_get(&tasks, parent, NULL, 0);
-	struct oll_task *leaders = NULL, *own;
+	struct oll_task *leaders = NULL, *own = NULL;
 	__u32 i;
 
 	if (ret)
@@ -587,7 +600,6 @@ int BPF_PROG(inherit, struct task_struct *child, unsigned long clone_flags, int 
 		if (take_over(own, leaders))
 			return -EPERM;
 	}
-	own = bpf_task_storage_get(&tasks, child, NULL, 0);
 	if (!own)
 		return 0;
 	/* Its threads are still the init. */
