@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/page.hpp"
 
-#include <netdb.h>
+#include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,11 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <exception>
-#include <memory>
+#include <utility>
 
 #include "confine/confine.hpp"
 #include "confine/message.hpp"
@@ -33,40 +35,69 @@ sys::Error badAddress(const std::string& address)
                       ": an address has digits and a port, 127.0.0.1:9464 or [::1]:9464");
 }
 
-std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> resolve(const std::string& address)
+// A port in digits, or the number of a network.
+template <typename Number>
+bool readNumber(const std::string& text, Number& number)
+{
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+// An address of IPv6; one that is of this link alone names the link: fe80::1%eth0.
+bool readLong(std::string host, sockaddr_in6& address)
+{
+    address.sin6_family = AF_INET6;
+    const std::size_t percent = host.find('%');
+    const std::string link = percent == std::string::npos ? "" : host.substr(percent + 1);
+    host.resize(std::min(percent, host.size()));
+    if (inet_pton(AF_INET6, host.c_str(), &address.sin6_addr) != 1) {
+        return false;
+    }
+    if (percent == std::string::npos) {
+        return true;
+    }
+    address.sin6_scope_id = if_nametoindex(link.c_str());
+    return IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr) &&
+           (address.sin6_scope_id != 0 || readNumber(link, address.sin6_scope_id));
+}
+
+// Without getaddrinfo(3), which loads libraries even where it is to look nothing up.
+std::pair<sockaddr_storage, socklen_t> readAddress(const std::string& address)
 {
     const std::size_t colon = address.rfind(':');
-    if (colon == std::string::npos || colon == 0) {
+    std::uint16_t port = 0;
+    if (colon == std::string::npos || colon == 0 || !readNumber(address.substr(colon + 1), port)) {
         throw badAddress(address);
     }
-    std::string host = address.substr(0, colon);
-    const bool bracketed = host.front() == '[' && host.back() == ']';
-    if (bracketed) {
-        host = host.substr(1, host.size() - 2);
+    const std::string host = address.substr(0, colon);
+    std::pair<sockaddr_storage, socklen_t> found{};
+    bool sound = false;
+    if (host.front() == '[' && host.back() == ']') {
+        auto& whole = reinterpret_cast<sockaddr_in6&>(found.first);
+        sound = readLong(host.substr(1, host.size() - 2), whole);
+        whole.sin6_port = htons(port);
+        found.second = sizeof whole;
+    } else {
+        auto& whole = reinterpret_cast<sockaddr_in&>(found.first);
+        whole.sin_family = AF_INET;
+        sound = inet_pton(AF_INET, host.c_str(), &whole.sin_addr) == 1;
+        whole.sin_port = htons(port);
+        found.second = sizeof whole;
     }
-    addrinfo hints{};
-    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
-    hints.ai_family = bracketed ? AF_INET6 : AF_INET;
-    hints.ai_socktype = SOCK_STREAM;
-    // getaddrinfo() takes a number that is too large for another one.
-    const std::string port = address.substr(colon + 1);
-    std::uint16_t number = 0;
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-    addrinfo* found = nullptr;
-    if (error != std::errc() || end != port.data() + port.size() ||
-        getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) {
+    if (!sound) {
         throw badAddress(address);
     }
-    return {found, freeaddrinfo};
+    return found;
 }
 
 sys::Fd listenAt(const std::string& address)
 {
-    const auto found = resolve(address);
-    sys::Fd listener(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const auto [found, size] = readAddress(address);
+    sys::Fd listener(socket(found.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int yes = 1;
     if (!listener || setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-        bind(listener.get(), found->ai_addr, found->ai_addrlen) != 0 || listen(listener.get(), waiting) != 0) {
+        bind(listener.get(), reinterpret_cast<const sockaddr*>(&found), size) != 0 ||
+        listen(listener.get(), waiting) != 0) {
         throw sys::errnoError("listen at " + sys::printable(address));
     }
     return listener;
