@@ -14,6 +14,8 @@ from cases import PATIENCE
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
 OCI_LANDLOCK = os.path.join(BUILD, "src", "oci-landlock")
+# The same with libc's shared form: into this one something can be preloaded.
+OCI_LANDLOCK_DYNAMIC = os.path.join(BUILD, "tests", "vm", "oci-landlock-dynamic")
 APPLIER = os.environ.get("APPLIER", "kfunc")
 INJECT = APPLIER == "inject"
 LAUNCH = APPLIER == "launch"
@@ -104,11 +106,11 @@ class Supervisor:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def start(self, *prefix, environment=None, seconds=120, **options):
+    def start(self, *prefix, program=OCI_LANDLOCK, environment=None, seconds=120, **options):
         """Until it accepts hooks. `prefix`: words in front of the command, which must end in an exec of it."""
         with open(self.log, "ab") as log:
             begin = log.tell()
-            self.process = subprocess.Popen([*prefix, OCI_LANDLOCK, "supervise"], stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([*prefix, program, "supervise"], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**os.environ, **(environment or {})}, **options)
         end = time.monotonic() + seconds
         while READY not in self.said(begin):

@@ -15,7 +15,7 @@ import time
 import unittest
 
 import applier
-from applier import supervisor
+from applier import OCI_LANDLOCK_DYNAMIC, supervisor
 from cases import FREE, RESTRICTED, SECRET, Tally, lines
 from containers import BUILD, OCI_LANDLOCK, command, node_log, oci_landlock, profile, program, status
 from direct import FULL, DirectTestCase, await_true
@@ -454,7 +454,8 @@ class Supervisors(Failing):
         with open("/run/no-memory", "wb") as file:
             file.write(struct.pack("i", 0))
         self.addCleanup(os.unlink, file.name)
-        supervisor.start(environment={"LD_PRELOAD": os.path.join(BUILD, "tests", "vm", "libno-memory.so")})
+        supervisor.start(program=OCI_LANDLOCK_DYNAMIC,
+                         environment={"LD_PRELOAD": os.path.join(BUILD, "tests", "vm", "libno-memory.so")})
         self.addCleanup(supervisor.stop)
         container = self.rounds()
         pid = supervisor.process.pid

@@ -13,6 +13,7 @@ import time
 import unittest
 
 import applier
+from applier import OCI_LANDLOCK_DYNAMIC
 from cases import wait_for
 from containers import BUILD, OCI_LANDLOCK, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
 
@@ -209,6 +210,7 @@ class Launch(TestCase):
             for step in range(40) if FULL or NATIVE else range(0, 40, 5):
                 bundle = self.annotated()
                 for hook in bundle.config["hooks"]["createRuntime"]:
+                    hook["path"] = OCI_LANDLOCK_DYNAMIC
                     hook["env"] = [f"LD_PRELOAD={os.path.join(BUILD, 'tests', 'vm', 'libno-memory.so')}"]
                 with bundle.created(runtime, *READS) as container:
                     self.assertEqual(container.code, 0, container.output())

@@ -11,7 +11,7 @@ import stat
 import subprocess
 
 import applier
-from applier import supervisor
+from applier import OCI_LANDLOCK_DYNAMIC, supervisor
 from cases import RESTRICTED, SECRET, lines
 from containers import (BUILD, OCI_LANDLOCK, PINS, PROBE, command, entry, node_log, oci_landlock, policy, profile, program,
                         status)
@@ -38,7 +38,7 @@ def hooks():
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
-            if words[:1] == [OCI_LANDLOCK.encode()] and b"createRuntime" in words and children(pid):
+            if words[:1] == [OCI_LANDLOCK_DYNAMIC.encode()] and b"createRuntime" in words and children(pid):
                 found[int(pid)] = children(pid)
     return found
 
@@ -56,7 +56,7 @@ class Reached(DirectTestCase):
         self.pids = {}
         fifo = os.path.join(self.bundle().directory, "go")
         os.mkfifo(fifo)
-        hook = subprocess.Popen([OCI_LANDLOCK, "hook", "createRuntime"], stdin=subprocess.PIPE,
+        hook = subprocess.Popen([OCI_LANDLOCK_DYNAMIC, "hook", "createRuntime"], stdin=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, env={**os.environ, **held(fifo)})
         self.addCleanup(hook.wait)
         self.addCleanup(hook.kill)
@@ -235,7 +235,7 @@ class Parsers(DirectTestCase):
         go = os.path.join(bundle.directory, "go")
         os.mkfifo(go)
         bundle.config["hooks"]["createRuntime"] = [
-            {"path": OCI_LANDLOCK, "args": [OCI_LANDLOCK, "hook", "createRuntime"],
+            {"path": OCI_LANDLOCK_DYNAMIC, "args": [OCI_LANDLOCK_DYNAMIC, "hook", "createRuntime"],
              "env": [f"{name}={value}" for name, value in held(go).items()]}]
         bundle.config["process"]["args"] = ["/bin/echo", "started"]
         bundle.save()
