@@ -101,7 +101,11 @@ StatusFields StoppedTask::status() const
 
 StatusFields StoppedTask::descriptor(int fd) const
 {
-    return StatusFields(procFile("fdinfo/" + std::to_string(fd)).value_or(""));
+    std::optional<std::string> text = procFile("fdinfo/" + std::to_string(fd));
+    if (!text && errno != ENOENT) {
+        fail("looking at a descriptor of the program");
+    }
+    return StatusFields(std::move(text).value_or(""));
 }
 
 bool StoppedTask::setOptions(unsigned long options) const
