@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <regex>
 #include <sstream>
@@ -360,6 +361,24 @@ TEST_F(InjectionTest, WorksForAMemberOfAllGroups)
     expectDone(support::run(plan));
 }
 
+// Runs it in a process without CAP_SYS_ADMIN, who cannot suspend filters; how that process ended, where `expect` looks
+// at what came of it.
+std::string withoutRights(Plan& plan, const std::function<void(const Outcome&)>& expect)
+{
+    plan.before = [](pid_t, int stop) {
+        if (stop == 0) {
+            dropEffective(CAP_SYS_ADMIN);
+        }
+    };
+    const pid_t tester = fork();
+    if (tester == 0) {
+        expect(support::run(plan));
+        _exit(testing::Test::HasFailure() ? 1 : 0);
+    }
+    int status = -1;
+    return waitpid(tester, &status, 0) == tester ? describe(status) : "nobody to wait for";
+}
+
 // Rootless engines have no right to suspend filters.
 TEST_F(InjectionTest, LivesWithFiltersThatStay)
 {
@@ -387,30 +406,22 @@ TEST_F(InjectionTest, LivesWithFiltersThatStay)
                     _exit(124);
                 }
             };
-            plan.before = [](pid_t, int stop) {
-                if (stop == 0) {
-                    dropEffective(CAP_SYS_ADMIN);
-                }
-            };
-            const pid_t tester = fork();
-            if (tester == 0) {
-                const Outcome outcome = support::run(plan);
-                if (!may) {
-                    expectFailed(outcome, "suspending the program's seccomp filter", EPERM);
-                } else if (!each.concerned) {
-                    expectDone(outcome);
-                    EXPECT_EQ(outcome.output, "user 0 0\n");
-                } else {
-                    expectFailed(outcome,
-                                 "landlock_restrict_self in the program, which its seccomp filter denies; "
-                                 "allow it there",
-                                 EPERM);
-                }
-                _exit(HasFailure() ? 1 : 0);
-            }
-            int status = -1;
-            ASSERT_EQ(waitpid(tester, &status, 0), tester);
-            EXPECT_EQ(describe(status), "exit 0") << each.action << " " << may;
+            EXPECT_EQ(withoutRights(plan,
+                                    [&](const Outcome& outcome) {
+                                        if (!may) {
+                                            expectFailed(outcome, "suspending the program's seccomp filter", EPERM);
+                                        } else if (!each.concerned) {
+                                            expectDone(outcome);
+                                            EXPECT_EQ(outcome.output, "user 0 0\n");
+                                        } else {
+                                            expectFailed(outcome,
+                                                         "landlock_restrict_self in the program, which its seccomp "
+                                                         "filter denies; allow it there",
+                                                         EPERM);
+                                        }
+                                    }),
+                      "exit 0")
+                << each.action << " " << may;
         }
     }
 }
@@ -441,21 +452,11 @@ TEST_F(InjectionTest, DoesNotTakeAFiltersWordForTheKernels)
                     _exit(124);
                 }
             };
-            plan.before = [](pid_t, int stop) {
-                if (stop == 0) {
-                    dropEffective(CAP_SYS_ADMIN);
-                }
-            };
-            const pid_t tester = fork();
-            if (tester == 0) {
-                expectFailed(support::run(plan),
-                             std::string(name) + " in the program, which its seccomp filter denies; allow it there",
-                             EPERM);
-                _exit(HasFailure() ? 1 : 0);
-            }
-            int status = -1;
-            ASSERT_EQ(waitpid(tester, &status, 0), tester);
-            EXPECT_EQ(describe(status), "exit 0") << name << " " << some;
+            const std::string what =
+                std::string(name) + " in the program, which its seccomp filter denies; allow it there";
+            EXPECT_EQ(withoutRights(plan, [&](const Outcome& outcome) { expectFailed(outcome, what, EPERM); }),
+                      "exit 0")
+                << name << " " << some;
         }
     }
 }
