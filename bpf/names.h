@@ -43,6 +43,7 @@ static __always_inline struct names *own_names(void)
 
 /* The way up from a file: what is left of it, and where its name begins in names.raw. */
 struct walk {
+	struct names *names;
 	struct dentry *dentry;
 	struct mount *mount;
 	__u32 start;
@@ -54,13 +55,11 @@ static long step_up(__u64 i, struct walk *walk)
 	struct dentry *dentry = walk->dentry;
 	struct mount *mount = walk->mount;
 	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-	struct names *names = own_names();
+	struct names *names = walk->names;
 	__u32 start = walk->start;
 	__u32 length, after;
 
 	walk->error = -ENOENT;
-	if (!names)
-		return 1;
 	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
 		walk->mount = BPF_CORE_READ(mount, mnt_parent);
 		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
@@ -89,10 +88,14 @@ static long step_up(__u64 i, struct walk *walk)
 	return 0;
 }
 
-/* Like d_path, but up to the root of the mount namespace whatever the task's own root is. Stays empty on failure. */
-static __always_inline void name_from_root(struct vfsmount *mount, struct dentry *dentry, struct names *names)
+/*
+ * Like d_path, but up to the root of the mount namespace whatever the task's own root is. False, and nothing is
+ * written: it has none. That root's own name is empty.
+ */
+static __always_inline bool name_from_root(struct vfsmount *mount, struct dentry *dentry, struct names *names)
 {
 	struct walk walk = {
+		.names = names,
 		.dentry = dentry,
 		.mount = (void *)mount - bpf_core_field_offset(struct mount, mnt),
 		.start = OLL_PATH_SIZE - 1,
@@ -101,8 +104,10 @@ static __always_inline void name_from_root(struct vfsmount *mount, struct dentry
 
 	names->raw[OLL_PATH_SIZE - 1] = 0;
 	bpf_loop(MAX_DEPTH, step_up, &walk, 0);
-	if (!walk.error && walk.start < OLL_PATH_SIZE)
-		bpf_probe_read_kernel_str(&names->of[NAME_FROM_ROOT], OLL_PATH_SIZE, &names->raw[walk.start]);
+	if (walk.error || walk.start >= OLL_PATH_SIZE)
+		return false;
+	bpf_probe_read_kernel_str(&names->of[NAME_FROM_ROOT], OLL_PATH_SIZE, &names->raw[walk.start]);
+	return true;
 }
 
 #endif

@@ -119,18 +119,24 @@ static __always_inline bool is_apart(struct vfsmount *mount, struct dentry *dent
 	struct super_block___with_flags *block = (void *)BPF_CORE_READ(place, d_sb);
 	struct inode___with_flags *inode = (void *)BPF_CORE_READ(place, d_inode);
 
-	return (BPF_CORE_READ(block, s_flags) & SB_NOUSER) || (inode && (BPF_CORE_READ(inode, i_flags) & S_PRIVATE)) ||
+	/* What is read of no inode is 0. */
+	return (BPF_CORE_READ(block, s_flags) & SB_NOUSER) | (BPF_CORE_READ(inode, i_flags) & S_PRIVATE) |
 	       (BPF_CORE_READ((struct vfsmount___with_flags *)mount, mnt_flags) & MNT_INTERNAL);
 }
 
-/* The membership whose restriction counts here. File systems that open files of others do so as somebody else. */
-static __always_inline struct oll_membership *acts(struct task_struct *task)
+/*
+ * The membership whose restriction counts here, as last_with() says it. File systems that open files of others do so as
+ * somebody else.
+ */
+static __always_inline int acts(void)
 {
-	struct oll_membership *member = last_with(task, learning, true);
+	struct task_struct *task = bpf_get_current_task_btf();
+	int place = last_with(learning ? EVERY_ENTRY : 0, EVERY_ENTRY);
 
-	if (member && BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
-		return NULL;
-	return member;
+	if (place >= 0 &&
+	    BPF_CORE_READ(task, cred) != BPF_CORE_READ((struct task_struct___with_creds *)task, real_cred))
+		return -1;
+	return place;
 }
 
 /* True if it has not been told yet. */
@@ -148,7 +154,7 @@ static __always_inline bool is_new(struct use *use)
 static __always_inline struct oll_seen *begin_use(struct use *use, int result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct oll_membership *member = acts(task);
+	struct oll_membership *member = membership(acts());
 	__u64 *domain = member ? bpf_task_storage_get(&domains, task, NULL, 0) : NULL;
 	struct oll_seen *event;
 
@@ -184,14 +190,15 @@ static __always_inline struct oll_seen *begin_use(struct use *use, int result)
 	return event;
 }
 
-static __always_inline void used(__u32 about, __u64 rights, struct vfsmount *mount, struct dentry *dentry, int result)
+__noinline int used_at(__u32 about, __u64 rights, __u64 mount_address, __u64 dentry_address, int result)
 {
+	struct vfsmount *mount = (void *)mount_address;
+	struct dentry *dentry = (void *)dentry_address;
 	struct dentry___with_place *place = (void *)dentry;
 	struct dentry___with_place *parent = (void *)BPF_CORE_READ(dentry, d_parent);
-	struct inode *inode = BPF_CORE_READ(place, d_inode);
 	struct use use = {
-		.mount = (__u64)mount,
-		.inode = inode ? BPF_CORE_READ(inode, i_ino) : 0,
+		.mount = mount_address,
+		.inode = BPF_CORE_READ(place, d_inode, i_ino), /* 0: none */
 		.parent = BPF_CORE_READ(parent, d_inode, i_ino),
 		.name = BPF_CORE_READ(place, d_name.hash_len),
 		.rights = rights,
@@ -201,12 +208,18 @@ static __always_inline void used(__u32 about, __u64 rights, struct vfsmount *mou
 	struct oll_seen *event;
 
 	if (is_apart(mount, dentry))
-		return;
+		return 0;
 	event = begin_use(&use, result);
 	if (!event)
-		return;
+		return 0;
 	copy_name(event->path, mount, dentry);
 	end(event);
+	return 0;
+}
+
+static __always_inline void used(__u32 about, __u64 rights, struct vfsmount *mount, struct dentry *dentry, int result)
+{
+	used_at(about, rights, address_of(mount), address_of(dentry), result);
 }
 
 static __always_inline void used_path(const struct path *path, __u64 rights, int result)
@@ -227,7 +240,7 @@ static __always_inline void used_file(__u32 about, struct file *file, __u64 righ
 	SEC("?lsm/" #hook)                                                                                             \
 	int use_##hook(const __u64 *arguments)                                                                         \
 	{                                                                                                              \
-		if (acts(bpf_get_current_task_btf()))                                                                  \
+		if (acts() >= 0)                                                                                       \
 			at_##hook(arguments, 0);                                                                       \
 		return 0;                                                                                              \
 	}                                                                                                              \
@@ -237,7 +250,7 @@ static __always_inline void used_file(__u32 about, struct file *file, __u64 righ
 	{                                                                                                              \
 		int result = arguments[count];                                                                         \
                                                                                                                        \
-		if (result && acts(bpf_get_current_task_btf()))                                                        \
+		if (result && acts() >= 0)                                                                             \
 			at_##hook(arguments, result);                                                                  \
 		return 0;                                                                                              \
 	}
@@ -402,7 +415,7 @@ static __always_inline void at_path_rename(const __u64 *arguments, int result)
 	made(to, dentry, make_right(mode) | refer, result);
 	if ((flags & RENAME_EXCHANGE) && replaced)
 		made(from, old, make_right(replaced) | refer, result);
-	if (acts(bpf_get_current_task_btf()) && ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR))
+	if (acts() >= 0 && ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR))
 		__sync_fetch_and_add(&use_round, 1);
 }
 

@@ -154,6 +154,23 @@ struct trace_event_raw_landlock_deny_scope_abstract_unix_socket {
 
 #pragma clang attribute pop
 
+/*
+ * Global functions (not static): the verifier looks at each once, and not again at each call, in each state that leads
+ * there. There are dozens of programs, and what it takes for them is most of what a start of `events` takes. They get
+ * and return numbers, for nothing else that a caller has is known in them; so kernel addresses are read, not followed.
+ */
+
+#define EVERY_ENTRY (~(__u32)0)
+
+/* What a global function can be given in a pointer's place. */
+static __always_inline __u64 address_of(const void *pointer)
+{
+	__u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &pointer);
+	return address;
+}
+
 static __always_inline void count_lost(void)
 {
 	__sync_fetch_and_add(&lost, 1);
@@ -193,16 +210,14 @@ static __always_inline void introduce(__u64 cgroup_id, struct oll_share *share)
 	share->introduced = 1;
 }
 
-/* Room for one event, which must be submitted; or NULL: it is counted as lost. */
-static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
+/* Whether the container still has a share of this second; if not, that is counted. */
+__noinline int admitted(__u64 cgroup_id, __u32 kind, __u64 now)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
 	struct oll_share *share = share_of(cgroup_id);
-	struct oll_seen *event;
 
 	if (!share) {
 		count_lost();
-		return NULL;
+		return 0;
 	}
 	/* Two processors at once may both begin a second; a few more are told then. */
 	if (now - share->second >= NSEC_PER_SEC) {
@@ -212,13 +227,24 @@ static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
 	}
 	if (kind == OLL_SEEN_USED && __sync_fetch_and_add(&share->used, 1) >= use_limit) {
 		__sync_fetch_and_add(&share->unjudged, 1);
-		return NULL;
+		return 0;
 	}
 	if (kind != OLL_SEEN_USED && __sync_fetch_and_add(&share->told, 1) >= share_limit) {
 		__sync_fetch_and_add(&share->lost, 1);
-		return NULL;
+		return 0;
 	}
 	introduce(cgroup_id, share);
+	return 1;
+}
+
+/* Room for one event, which must be submitted; or NULL: it is counted as lost. */
+static __always_inline struct oll_seen *begin(__u64 cgroup_id, __u32 kind)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct oll_seen *event;
+
+	if (!admitted(cgroup_id, kind, now))
+		return NULL;
 	event = bpf_ringbuf_reserve(&seen, sizeof(*event), 0);
 	if (!event) {
 		count_lost();
@@ -249,41 +275,32 @@ static __always_inline void end(struct oll_seen *event)
 	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
 }
 
-/* The root of the mount namespace: it is mounted on itself, or on others of which that is so. */
-static __always_inline bool is_top(struct vfsmount *of, struct dentry *dentry)
+/* Takes down a file's name, in names.of[NAME_FROM_ROOT]; an empty one where there is none. 0, or -ENOMEM. */
+__noinline int take_name(__u64 mount, __u64 dentry)
 {
-	struct mount *mount = (void *)of - bpf_core_field_offset(struct mount, mnt);
-	int i;
+	struct names *names =
+		bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	char *name;
 
-#pragma unroll
-	for (i = 0; i < 4; i++) {
-		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
-
-		if (dentry != BPF_CORE_READ(mount, mnt.mnt_root))
-			return false;
-		if (parent == mount)
-			return true;
-		dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-		mount = parent;
+	if (!names)
+		return -ENOMEM;
+	name = names->of[NAME_FROM_ROOT].text;
+	name[0] = 0;
+	if (name_from_root((struct vfsmount *)mount, (struct dentry *)dentry, names) && !name[0]) {
+		name[0] = '/'; /* the top itself */
+		name[1] = 0;
 	}
-	return false;
+	return 0;
 }
 
 static __always_inline void copy_name(char *to, struct vfsmount *mount, struct dentry *dentry)
 {
-	struct names *names =
-		bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	int error = take_name(address_of(mount), address_of(dentry));
+	struct names *names = own_names();
 
 	to[0] = 0;
-	if (!names)
-		return;
-	names->of[NAME_FROM_ROOT].text[0] = 0;
-	name_from_root(mount, dentry, names);
-	bpf_probe_read_kernel_str(to, OLL_PATH_SIZE, names->of[NAME_FROM_ROOT].text);
-	if (!to[0] && is_top(mount, dentry)) {
-		to[0] = '/';
-		to[1] = 0;
-	}
+	if (!error && names)
+		bpf_probe_read_kernel_str(to, OLL_PATH_SIZE, names->of[NAME_FROM_ROOT].text);
 }
 
 static __always_inline void about_task(struct oll_seen *event, struct task_struct *task)
@@ -352,32 +369,42 @@ AT_TELL(at_commit_exec)
 AT_TELL(at_debt)
 AT_TELL(at_report_failure)
 
-/* Of the container that the task has entered last and that has such entries applied to it; NULL: none has. */
-static __always_inline struct oll_membership *last_with(struct task_struct *task, bool enforced, bool audited)
+/*
+ * Which membership of the current task is the last that it has entered of those with an entry applied that enforces, of
+ * these `enforced`, or is audited, of these `audited`, a bit each; -1: none is.
+ */
+__noinline int last_with(__u32 enforced, __u32 audited)
 {
-	struct oll_task *own = bpf_task_storage_get(&tasks, task, NULL, 0);
-	struct oll_membership *last = NULL;
-	__u32 i;
+	struct oll_task *own = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+	int i;
 
-	for (i = 0; own && i < OLL_MAX_MEMBERSHIPS; i++) {
+	for (i = OLL_MAX_MEMBERSHIPS - 1; own && i >= 0; i--) {
 		struct oll_membership *member = &own->of[i];
-
 		__u32 entries = member->applied & ~member->owed;
 
-		if (member->generation &&
-		    ((enforced && (entries & ~member->audited)) || (audited && (entries & member->audited))))
-			last = member;
+		if (member->generation && (entries & ((enforced & ~member->audited) | (audited & member->audited))))
+			return i;
 	}
-	return last;
+	return -1;
 }
 
-static __always_inline struct oll_membership *restricts(struct task_struct *task)
+static __always_inline struct oll_membership *membership(int place)
 {
-	return last_with(task, true, false);
+	struct oll_task *own;
+
+	if (place < 0 || place >= OLL_MAX_MEMBERSHIPS)
+		return NULL;
+	own = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+	return own ? &own->of[place] : NULL;
+}
+
+static __always_inline struct oll_membership *restricts(void)
+{
+	return membership(last_with(EVERY_ENTRY, 0));
 }
 
 /* The known container that the current task is in, or beneath; else just its cgroup. */
-static __always_inline __u64 launched_cgroup(void)
+__noinline __u64 launched_cgroup(void)
 {
 	__u64 deepest = bpf_get_current_cgroup_id(), found = 0;
 	int level;
@@ -395,7 +422,7 @@ static __always_inline __u64 launched_cgroup(void)
 static __always_inline struct oll_seen *begin_denied(__u32 about, __u64 rights)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct oll_membership *member = without_selector ? NULL : restricts(task);
+	struct oll_membership *member = without_selector ? NULL : restricts();
 	struct oll_seen *event = NULL;
 
 	if (without_selector)
@@ -611,7 +638,7 @@ int BPF_KPROBE(file_open_begins, struct file *file)
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 *kept;
 
-	if (!without_selector && !restricts(task))
+	if (!without_selector && !restricts())
 		return 0;
 	kept = bpf_task_storage_get(&opening, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (kept)
