@@ -4,6 +4,7 @@ runs this on the machine itself."""
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -366,3 +367,6 @@ class Runtime(TestCase):
             found = command("readelf", "-d", program, check=True).stdout
             return set(re.findall(r"\(NEEDED\).*\[(.*)\]", found))
         self.assertLessEqual(needed(RUNTIME), needed(OCI_LANDLOCK))
+        # Where every archive is whole, and -Dstatic_libc was left alone.
+        if platform.freedesktop_os_release()["VERSION_CODENAME"] == "bookworm":
+            self.assertEqual(needed(OCI_LANDLOCK), set())
