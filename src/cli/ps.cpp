@@ -101,7 +101,7 @@ std::optional<ordered_json> describeProcess(const Known& known, const node::Node
         item["entries"] = ordered_json::array();
         item["why"] = error.what();
     }
-    return item;
+    return std::make_optional<ordered_json>(std::move(item));
 }
 
 void addSelected(ordered_json& out, const Known& known, const node::Node& node)
