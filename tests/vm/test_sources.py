@@ -219,6 +219,25 @@ class Launched(Sources):
             seen.wait_for("it is denied, too", lambda: len(seen.events("denied")) == 2)
             self.assertEqual([event["container"] for event in seen.events("denied")], [first.id, second.id])
 
+    def test_one_after_the_other_in_one_cgroup(self):
+        """Of containers that a service starts in its own cgroup, each is told by its own name."""
+        service = "/sys/fs/cgroup/service"
+        os.mkdir(service)
+        self.addCleanup(os.rmdir, service)
+        bundles = [self.container(), self.container()]
+        runs = ""
+        for bundle in bundles:
+            bundle.config["process"]["args"] = ["/bin/probe", "read", "/etc/secret"]
+            bundle.save()
+            runs += f"; crun --cgroup-manager=disabled run --bundle {bundle.directory} {bundle.id}"
+        with watching("--json") as seen:
+            result = command("/bin/sh", "-c", f"echo 0 > {service}/cgroup.procs{runs}")
+            self.assertEqual(result.stdout.count("Permission denied"), 2, result)
+            seen.wait_for("the last one is removed",
+                          lambda: bundles[-1].id in [event["container"] for event in seen.events("removed")])
+            self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
+                             [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
+
     def test_from_start_to_end(self):
         """What launch leaves of a container, also where nothing shows denials: that is said."""
         bundle = self.bundle()
