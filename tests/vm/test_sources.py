@@ -238,6 +238,18 @@ class Launched(Sources):
             self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
                              [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
 
+    def test_nothing_left_to_watch_by(self):
+        """Containers are told of also where another root has taken all that root can have of inotify."""
+        none = ("strace", "-D", "-o", "/dev/null", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE")
+        bundle = self.container()
+        with watching("--json", prefix=none) as seen:
+            with bundle.running("crun", "/bin/sh", "-c", "sleep 1000; :"):
+                seen.wait_for("it is applied", lambda: seen.events("applied"))
+            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
+                             ["created", "applied", "removed"])
+            self.assertIn("looked for once a second", seen.text(seen.errors))
+
     def test_from_start_to_end(self):
         """What launch leaves of a container, also where nothing shows denials: that is said."""
         bundle = self.bundle()
