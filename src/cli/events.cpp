@@ -136,7 +136,7 @@ public:
         Clock::time_point last = Clock::now();
         while (!ended() && !enough()) {
             watcher_.wait(lookAround, launched_ ? launched_->changes() : -1);
-            if (launched_) {
+            if (launched_ && launched_->changed()) {
                 lookAtLaunched();
             }
             if (Clock::now() - last >= lookAround) {
@@ -309,7 +309,8 @@ private:
         if (strangers_.contains(id)) {
             return false;
         }
-        if (!concluded_.contains(id)) {
+        // Whoever is none may come from ever new cgroups.
+        if (!concluded_.contains(id) && launched_->changed()) {
             lookAtLaunched();
         }
         if (!containers_.contains(id)) {

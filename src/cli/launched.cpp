@@ -2,6 +2,7 @@
 #include "cli/launched.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/inotify.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -44,6 +45,12 @@ Launched::Launched() : notify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
         notify_.reset();
     }
     own_ = container::Cgroup::of(container::Process(getpid())).id;
+}
+
+bool Launched::changed() const
+{
+    pollfd told{notify_.get(), POLLIN, 0};
+    return !notify_ || poll(&told, 1, 0) != 0;
 }
 
 // Throws sys::Error, also when the init ends meanwhile.

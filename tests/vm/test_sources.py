@@ -238,6 +238,32 @@ class Launched(Sources):
             self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
                              [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
 
+    def test_strangers_from_many_cgroups(self):
+        """Who is no container of ours is not looked for anew in each of his cgroups, for others wait meanwhile."""
+        count = 200
+        places = [f"/sys/fs/cgroup/stranger-{number}" for number in range(count)]
+        for place in places:
+            os.mkdir(place)
+            self.addCleanup(os.rmdir, place)
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path, looks = (os.path.join(directory, name) for name in ("host.json", "looks"))
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(policy(read=["/bin", "/usr", "/lib", "/lib64", "/etc/ld.so.cache"],
+                             write=["/dev", "/sys/fs/cgroup"]), file)
+        counted = ("strace", "-D", "-o", looks, "-e", "trace=getdents64")
+        with watching("--json", "--source", sources()[0], prefix=counted) as seen:
+            command("/bin/sh", "-c", f"exec {OCI_LANDLOCK} run --profile {path} -- /bin/sh -c 'for place in $(seq 0 "
+                    f"{count - 1}); do echo 0 > /sys/fs/cgroup/stranger-$place/cgroup.procs; "
+                    "cat /etc/passwd; done'")
+            first = self.container()
+            first.run("crun", "/bin/probe", "read", "/etc/secret")
+            seen.wait_for("what came before it is read", lambda: seen.events("denied"))
+            self.assertEqual({event["container"] for event in seen.events("denied")}, {first.id})
+            with open(looks, encoding="utf-8") as file:
+                # Two of each: what there is, and the end of it.
+                self.assertLess(len(file.readlines()), count)
+
     def test_nothing_left_to_watch_by(self):
         """Containers are told of also where another root has taken all that root can have of inotify."""
         none = ("strace", "-D", "-o", "/dev/null", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE")
