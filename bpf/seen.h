@@ -74,7 +74,7 @@ struct oll_share {
 	/* Of accesses, which have a share of their own: what is denied must not go missing for what is allowed. */
 	__u64 unjudged;
 	__u32 used;
-	__u32 reserved;
+	__u32 round; /* goes up when the container gives a directory another name */
 };
 
 #ifdef __cplusplus

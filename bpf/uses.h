@@ -55,8 +55,12 @@ struct {
 	__type(value, __u32);
 } uses SEC(".maps");
 
-/* When a directory gets another name, everything beneath it does. */
-volatile __u32 use_round = 0;
+/*
+ * When a directory gets another name, everything beneath it does: for the container that has renamed it, and for all
+ * others as far as they are on its file system. More would be told them again, of their shares, for what is not theirs.
+ */
+#define USE_DEVICES 1024
+volatile __u32 use_rounds[USE_DEVICES] = {}; /* two file systems can have the same one, by chance */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -142,9 +146,11 @@ static __always_inline int acts(void)
 /* True if it has not been told yet. */
 static __always_inline bool is_new(struct use *use)
 {
+	struct oll_share *share = share_of(use->cgroup_id);
 	__u32 one = 1;
 
-	use->round = use_round;
+	/* Neither ever goes down, and so the sum is another one as soon as one of them is. */
+	use->round = use_rounds[use->device % USE_DEVICES] + (share ? share->round : 0);
 	if (bpf_map_lookup_elem(&uses, use))
 		return false;
 	bpf_map_update_elem(&uses, use, &one, BPF_ANY);
@@ -393,6 +399,18 @@ static __always_inline void at_path_link(const __u64 *arguments, int result)
 
 USE(path_link, 3)
 
+static __always_inline void begin_round(struct dentry *renamed)
+{
+	struct oll_membership *member = membership(acts());
+	struct oll_share *share = member ? share_of(member->cgroup_id) : NULL;
+	__u32 device = BPF_CORE_READ((struct dentry___with_place *)renamed, d_sb, s_dev);
+
+	if (share)
+		__sync_fetch_and_add(&share->round, 1);
+	if (member)
+		__sync_fetch_and_add(&use_rounds[device % USE_DEVICES], 1);
+}
+
 static __always_inline __u64 remove_right(__u32 mode)
 {
 	return (mode & S_IFMT) == S_IFDIR ? FS_REMOVE_DIR : FS_REMOVE_FILE;
@@ -415,8 +433,8 @@ static __always_inline void at_path_rename(const __u64 *arguments, int result)
 	made(to, dentry, make_right(mode) | refer, result);
 	if ((flags & RENAME_EXCHANGE) && replaced)
 		made(from, old, make_right(replaced) | refer, result);
-	if (acts() >= 0 && ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR))
-		__sync_fetch_and_add(&use_round, 1);
+	if ((mode & S_IFMT) == S_IFDIR || (replaced & S_IFMT) == S_IFDIR)
+		begin_round(old);
 }
 
 USE(path_rename, 5)

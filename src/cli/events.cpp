@@ -136,7 +136,7 @@ public:
         Clock::time_point last = Clock::now();
         while (!ended() && !enough()) {
             watcher_.wait(lookAround, launched_ ? launched_->changes() : -1);
-            if (launched_) {
+            if (launched_ && launched_->changed()) {
                 lookAtLaunched();
             }
             if (Clock::now() - last >= lookAround) {
@@ -309,7 +309,8 @@ private:
         if (strangers_.contains(id)) {
             return false;
         }
-        if (!concluded_.contains(id)) {
+        // Whoever is none may come from ever new cgroups.
+        if (!concluded_.contains(id) && launched_->changed()) {
             lookAtLaunched();
         }
         if (!containers_.contains(id)) {
@@ -329,7 +330,13 @@ private:
             const applier::launch::Record& record = one.record;
             there.insert(id);
             const std::uint32_t entries = 1;  // the one that is for the entrypoint
+            // One that is in the cgroup of another that has ended. What was told of that one, and is on its way still,
+            // is taken for the new one's: no more than came since the last look.
+            if (const auto known = containers_.find(id); known != containers_.end() && inits_[id] != record.init) {
+                forget(known);
+            }
             if (!containers_.contains(id)) {
+                inits_[id] = record.init;
                 strangers_.erase(id);
                 watcher_.name(id, record.init.pid, entries);
                 introduce(id, named(record.id, record.about, record.report), record.created, 0);
@@ -395,17 +402,24 @@ private:
                        static_cast<std::int64_t>(watcher_.toldUntil())) {
                 ++known;
             } else {
-                tellUnjudged();
-                say(begin("removed", known->second), known->first);
-                if (counters_ != nullptr) {
-                    counters_->forget(known->first);
-                }
-                leaving_.erase(known->first);
-                audits_.erase(known->first);
-                concluded_.erase(known->first);
-                known = containers_.erase(known);
+                known = forget(known);
             }
         }
+    }
+
+    // The one after it.
+    std::map<std::uint64_t, Named>::iterator forget(std::map<std::uint64_t, Named>::iterator known)
+    {
+        tellUnjudged();
+        say(begin("removed", known->second), known->first);
+        if (counters_ != nullptr) {
+            counters_->forget(known->first);
+        }
+        leaving_.erase(known->first);
+        audits_.erase(known->first);
+        concluded_.erase(known->first);
+        inits_.erase(known->first);
+        return containers_.erase(known);
     }
 
     void tellLost()
@@ -484,12 +498,13 @@ private:
     Wanted wanted_;
     Counters* counters_;
     std::int64_t offset_ = offsetToRealTime();
-    std::map<std::uint64_t, Named> containers_;      // by cgroup id
-    std::map<std::uint64_t, std::int64_t> leaving_;  // by cgroup id: since when, CLOCK_BOOTTIME
-    std::optional<Launched> launched_;               // without a selector
-    std::set<std::uint64_t> concluded_;              // of them, by cgroup id: whether it was applied is told
-    std::set<std::uint64_t> strangers_;              // cgroups of others
-    std::map<std::uint64_t, Judged> audits_;         // by cgroup id
+    std::map<std::uint64_t, Named> containers_;                 // by cgroup id
+    std::map<std::uint64_t, std::int64_t> leaving_;             // by cgroup id: since when, CLOCK_BOOTTIME
+    std::optional<Launched> launched_;                          // without a selector
+    std::set<std::uint64_t> concluded_;                         // of them, by cgroup id: whether it was applied is told
+    std::map<std::uint64_t, applier::launch::Identity> inits_;  // of them, likewise
+    std::set<std::uint64_t> strangers_;                         // cgroups of others
+    std::map<std::uint64_t, Judged> audits_;                    // by cgroup id
     std::map<std::uint64_t, std::map<std::string, std::uint64_t>> unjudged_;  // by cgroup id and reason
     std::uint64_t printed_ = 0;
     watch::Watcher watcher_;

@@ -2,7 +2,9 @@
 #include "cli/launched.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/inotify.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 
 #include "container/process.hpp"
 #include "sys/error.hpp"
+#include "sys/log.hpp"
 
 namespace cli {
 
@@ -35,9 +38,19 @@ Launched::Launched() : notify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
 {
     const std::string directory = applier::launch::recordDirectory();
     if (!notify_ || inotify_add_watch(notify_.get(), directory.c_str(), IN_MOVED_TO | IN_MODIFY) < 0) {
-        throw sys::errnoError("watch " + directory);
+        // There are few for each user, and root of many a container is the same one: it can leave us none.
+        sys::tell(LOG_WARNING, sys::errnoError("watch " + directory).what() +
+                                   std::string("; containers are looked for once a second, and those that last no "
+                                               "longer may not be told of"));
+        notify_.reset();
     }
     own_ = container::Cgroup::of(container::Process(getpid())).id;
+}
+
+bool Launched::changed() const
+{
+    pollfd told{notify_.get(), POLLIN, 0};
+    return !notify_ || poll(&told, 1, 0) != 0;
 }
 
 // Throws sys::Error, also when the init ends meanwhile.
@@ -53,7 +66,7 @@ std::uint64_t Launched::keyOf(const Record& record) const
 const std::map<std::uint64_t, Launched::Container>& Launched::look()
 {
     alignas(inotify_event) std::array<char, 4096> changes{};
-    while (read(notify_.get(), changes.data(), changes.size()) > 0) {
+    while (notify_ && read(notify_.get(), changes.data(), changes.size()) > 0) {
     }
     std::vector<Record> there = records_.all();
     const auto isOf = [](const Record& record) {

@@ -19,8 +19,10 @@ public:
     // Throws sys::Error.
     Launched();
 
-    // Can be read when a record has come or changed.
+    // Can be read when a record has come or changed; -1: the system has nothing left that would tell.
     int changes() const { return notify_.get(); }
+    // Whether one may have since the last look.
+    bool changed() const;
 
     struct Container {
         applier::launch::Record record;

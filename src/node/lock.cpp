@@ -55,9 +55,8 @@ Lock::Lock(std::chrono::seconds patience)
         }
         usleep(5000);
     }
-    if (ftruncate(file_.get(), 0) != 0 || !sys::writeAll(file_.get(), std::to_string(getpid()) + "\n")) {
-        throw sys::errnoError("write " + path);
-    }
+    // For who waits. Where there is no room for it, it is left out: what is taken away makes room.
+    static_cast<void>(ftruncate(file_.get(), 0) == 0 && sys::writeAll(file_.get(), std::to_string(getpid()) + "\n"));
 }
 
 }  // namespace node

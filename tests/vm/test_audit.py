@@ -229,6 +229,27 @@ class Audit(TestCase):
             self.assertTrue(all("accesses to be judged, more than a share of 40 a second" in event["why"]
                                 for event in lost), lost)
 
+    def test_renames_of_another(self):
+        """A directory that another container renames all the time has nothing told again but what can be beneath it."""
+        rules = policy(read=["/bin"], write=["/dev"])
+        loud, calm = (self.container(audited(entry(name=name, rules=rules))) for name in ("loud", "calm"))
+        loud.config["mounts"].append({"destination": "/own", "type": "tmpfs", "source": "tmpfs"})
+        for name in range(15):
+            calm.write(f"etc/file-{name}", "")
+        renames = ": > /own/begun; while :; do busybox mkdir /own/a; busybox mv /own/a /own/b; busybox rmdir /own/b; done"
+        reads = "for pass in $(seq 1000); do for file in /etc/file-*; do : < $file; done; done"
+        with watching("--json", "--share", "10") as seen:
+            with loud.running("crun", "/bin/sh", "-c", renames):
+                seen.wait_for("it begins", lambda: ("/own", "make_dir") in {
+                    (event.get("path"), right) for event in seen.events("wouldDeny") for right in event["rights"]})
+                calm.run("crun", "/bin/sh", "-c", reads, timeout=300)
+                seen.wait_for("it is removed", lambda: [event for event in seen.events("removed")
+                                                        if event["container"] == calm.id])
+            self.assertEqual([event for event in seen.events("lost") if event.get("container") == calm.id], [])
+            told = [event["path"] for event in seen.events("wouldDeny") if event["container"] == calm.id
+                    and "read_file" in event["rights"] and event.get("path", "").startswith("/etc/file-")]
+            self.assertEqual(sorted(told), sorted(f"/etc/file-{name}" for name in range(15)))
+
     def test_what_is_allowed_hides_no_denial(self):
         """Accesses and denials of one container have shares of their own."""
         bundle = self.container(entry(name="wall", rules=policy(read=["/bin", "/run.sh"], write=["/dev", "/tmp"])),

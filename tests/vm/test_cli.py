@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """load, unload, status, and how all commands answer."""
 
+import contextlib
 import os
 import subprocess
 
 import applier
 from containers import ANOTHER_LAYOUT, OCI_LANDLOCK, OLDER, PINS, command, oci_landlock, profile, program, status
-from direct import DirectTestCase, await_true, fake_init, hook, patch_node
+from direct import DirectTestCase, await_true, fake_init, gate, hook, patch_node
 
 DENIED = "read /etc/secret: Permission denied\n"
 LOOP = """
@@ -16,6 +17,18 @@ LOOP = """
     done
     sleep 600
 """
+
+
+@contextlib.contextmanager
+def no_room(directory):
+    """Something full in the place of what is there."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=700", "tmpfs", directory], check=True)
+    try:
+        with open(f"{directory}/all", "wb") as file:
+            file.write(bytes(4096))
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
 
 
 class Loading(DirectTestCase):
@@ -71,6 +84,20 @@ class Loading(DirectTestCase):
             applier.start()
             self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertMapsEmpty()
+
+    def test_no_room(self):
+        """Where there is no room in /run nothing starts with a sandbox; who only looks, or takes away, needs none."""
+        bundle = self.restricted("/bin/sh", "-c", "sleep 1000")
+        with gate(bundle) as held:
+            self.assertEqual(held.hook().returncode, 0)
+            with no_room("/run/oci-landlock"):
+                self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
+                self.assertRefused(oci_landlock("unload"), "1 containers depend on it")
+                other = {"ociVersion": "1.0.2", "id": "other", "bundle": "/", "status": "stopped"}
+                self.assertQuiet(hook(other, "poststop"))
+                with gate(self.restricted()) as later:
+                    self.assertEqual(later.hook().returncode, 1)
+            self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
 
     def test_status(self):
         """status names each container with its profile, its entries and what happened, in text and in JSON."""

@@ -32,11 +32,11 @@ LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\w+) (\S+)(?:: (.*)
 class Watching:
     """`events` at work: what it has said so far."""
 
-    def __init__(self, *words):
+    def __init__(self, *words, prefix=()):
         self.read = []
         self.output = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
         self.errors = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
-        self.process = subprocess.Popen([OCI_LANDLOCK, "events", *words], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*prefix, OCI_LANDLOCK, "events", *words], stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.errors)
 
     @staticmethod
@@ -76,9 +76,9 @@ def holding_the_lock():
 
 
 @contextlib.contextmanager
-def watching(*words):
+def watching(*words, prefix=()):
     """From when it sees something."""
-    seen = Watching(*words)
+    seen = Watching(*words, prefix=prefix)
     try:
         seen.wait_for("it watches", lambda: "watching" in seen.text(seen.output) + seen.text(seen.errors))
         yield seen

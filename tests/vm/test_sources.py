@@ -219,6 +219,63 @@ class Launched(Sources):
             seen.wait_for("it is denied, too", lambda: len(seen.events("denied")) == 2)
             self.assertEqual([event["container"] for event in seen.events("denied")], [first.id, second.id])
 
+    def test_one_after_the_other_in_one_cgroup(self):
+        """Of containers that a service starts in its own cgroup, each is told by its own name."""
+        service = "/sys/fs/cgroup/service"
+        os.mkdir(service)
+        self.addCleanup(os.rmdir, service)
+        bundles = [self.container(), self.container()]
+        runs = ""
+        for bundle in bundles:
+            bundle.config["process"]["args"] = ["/bin/probe", "read", "/etc/secret"]
+            bundle.save()
+            runs += f"; crun --cgroup-manager=disabled run --bundle {bundle.directory} {bundle.id}"
+        with watching("--json") as seen:
+            result = command("/bin/sh", "-c", f"echo 0 > {service}/cgroup.procs{runs}")
+            self.assertEqual(result.stdout.count("Permission denied"), 2, result)
+            seen.wait_for("the last one is removed",
+                          lambda: bundles[-1].id in [event["container"] for event in seen.events("removed")])
+            self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
+                             [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
+
+    def test_strangers_from_many_cgroups(self):
+        """Who is no container of ours is not looked for anew in each of his cgroups, for others wait meanwhile."""
+        count = 200
+        places = [f"/sys/fs/cgroup/stranger-{number}" for number in range(count)]
+        for place in places:
+            os.mkdir(place)
+            self.addCleanup(os.rmdir, place)
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path, looks = (os.path.join(directory, name) for name in ("host.json", "looks"))
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(policy(read=["/bin", "/usr", "/lib", "/lib64", "/etc/ld.so.cache"],
+                             write=["/dev", "/sys/fs/cgroup"]), file)
+        counted = ("strace", "-D", "-o", looks, "-e", "trace=getdents64")
+        with watching("--json", "--source", sources()[0], prefix=counted) as seen:
+            command("/bin/sh", "-c", f"exec {OCI_LANDLOCK} run --profile {path} -- /bin/sh -c 'for place in $(seq 0 "
+                    f"{count - 1}); do echo 0 > /sys/fs/cgroup/stranger-$place/cgroup.procs; "
+                    "cat /etc/passwd; done'")
+            first = self.container()
+            first.run("crun", "/bin/probe", "read", "/etc/secret")
+            seen.wait_for("what came before it is read", lambda: seen.events("denied"))
+            self.assertEqual({event["container"] for event in seen.events("denied")}, {first.id})
+            with open(looks, encoding="utf-8") as file:
+                # Two of each: what there is, and the end of it.
+                self.assertLess(len(file.readlines()), count)
+
+    def test_nothing_left_to_watch_by(self):
+        """Containers are told of also where another root has taken all that root can have of inotify."""
+        none = ("strace", "-D", "-o", "/dev/null", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE")
+        bundle = self.container()
+        with watching("--json", prefix=none) as seen:
+            with bundle.running("crun", "/bin/sh", "-c", "sleep 1000; :"):
+                seen.wait_for("it is applied", lambda: seen.events("applied"))
+            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
+                             ["created", "applied", "removed"])
+            self.assertIn("looked for once a second", seen.text(seen.errors))
+
     def test_from_start_to_end(self):
         """What launch leaves of a container, also where nothing shows denials: that is said."""
         bundle = self.bundle()

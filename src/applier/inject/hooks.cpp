@@ -139,11 +139,10 @@ bool Hooks::isCapable(int socket)
 
 void Hooks::acceptOne(sys::Fd socket)
 {
+    // Nobody but who asked hears of it: it may be a container, and ask without end.
     if (!peerIsRoot(socket.get())) {
-        sys::tell(LOG_WARNING, "a client that is not root was turned away");
         return;
     }
-    // Only who asked hears it: it may be a container, and ask without end.
     try {
         if (!isCapable(socket.get())) {
             turnAway(socket.get(), notCapable);

@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -23,6 +25,7 @@ namespace {
 
 constexpr int firstHanded = 3;  // SD_LISTEN_FDS_START
 constexpr int mostHanded = 1 << 20;
+constexpr timeval patience{.tv_sec = 1, .tv_usec = 0};
 
 // std::nullopt: the variable is not set. Throws what is no number.
 std::optional<std::uint64_t> numberIn(const char* variable)
@@ -60,9 +63,13 @@ Service::Service()
     }
 }
 
-bool Service::send(const std::string& state, int descriptor) const
+// Targets wait meanwhile: for a systemd that reads nothing, which may go on for good, nobody waits a second time.
+bool Service::send(const std::string& state, int descriptor)
 {
     const sys::Fd sender(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!sender || setsockopt(sender.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0) {
+        return false;
+    }
     sockaddr_un to{};
     to.sun_family = AF_UNIX;
     address_.copy(to.sun_path, address_.size());
@@ -85,17 +92,19 @@ bool Service::send(const std::string& state, int descriptor) const
         header->cmsg_len = CMSG_LEN(sizeof(int));
         std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
     }
-    return sender && sendmsg(sender.get(), &message, MSG_NOSIGNAL) >= 0;
+    const bool sent = sendmsg(sender.get(), &message, MSG_NOSIGNAL | (deaf_ ? MSG_DONTWAIT : 0)) >= 0;
+    deaf_ = !sent && errno == EAGAIN;
+    return sent;
 }
 
-void Service::tell(const std::string& state) const
+void Service::tell(const std::string& state)
 {
     if (present()) {
         static_cast<void>(send(state, -1));
     }
 }
 
-void Service::handOver(const std::string& state, int descriptor) const
+void Service::handOver(const std::string& state, int descriptor)
 {
     if (present() && !send(state, descriptor)) {
         throw sys::errnoError("give a descriptor to systemd");

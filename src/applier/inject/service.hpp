@@ -46,12 +46,13 @@ public:
 
 private:
     // What cannot be told is told again, or does not matter.
-    void tell(const std::string& state) const;
+    void tell(const std::string& state);
     // Throws sys::Error.
-    void handOver(const std::string& state, int descriptor) const;
-    bool send(const std::string& state, int descriptor) const;
+    void handOver(const std::string& state, int descriptor);
+    bool send(const std::string& state, int descriptor);
 
     std::string address_;
+    bool deaf_ = false;  // it has read nothing for a while
 };
 
 }  // namespace applier::inject

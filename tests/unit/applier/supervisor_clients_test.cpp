@@ -233,9 +233,15 @@ TEST_F(Supervisor, SurvivesAnyBytes)
     daemon.keep(box);
 }
 
+// They may come without end: nothing is said of them.
 TEST_F(Supervisor, TurnsAwayWhoIsNotRoot)
 {
-    const Daemon daemon(options_);
+    const std::string said = directory_.path("said");
+    const Daemon daemon(options_, [&] {
+        append(said, "");
+        const sys::Fd file(open(said.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+        dup2(file.get(), STDERR_FILENO);
+    });
     ASSERT_TRUE(daemon.answers());
     struct stat socket {};
     struct stat directory {};
@@ -266,6 +272,7 @@ TEST_F(Supervisor, TurnsAwayWhoIsNotRoot)
     EXPECT_EQ(status, 0);
     EXPECT_TRUE(daemon.holds(0));
     daemon.keep(box);
+    EXPECT_EQ(contentOf(said), "oci-landlock: supervisor ready\n");
 }
 
 bool loseCapabilities()

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The supervisor's own life: its start, its absence, its end.
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <optional>
 #include <thread>
 
@@ -71,6 +73,23 @@ TEST_F(Supervisor, ASecondOneIsRefused)
               std::string::npos)
         << error();
     EXPECT_TRUE(first.answers());
+}
+
+// As where /run is full. It needs room to hold a container, but in memory.
+TEST_F(Supervisor, StartsWhereThereIsNoRoomForItsNumber)
+{
+    const Daemon daemon(options_, [] {
+        const rlimit none{0, RLIM_INFINITY};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &none);
+    });
+    ASSERT_TRUE(daemon.answers());
+    EXPECT_EQ(contentOf(options_.paths.lock), "");
+    const rlimit enough{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(prlimit(daemon.pid(), RLIMIT_FSIZE, &enough, nullptr), 0);
+    const Box box("good");
+    daemon.keep(box);
+    EXPECT_TRUE(daemon.holds(1));
 }
 
 TEST_F(Supervisor, WantsADirectoryForRootAlone)

@@ -37,7 +37,7 @@ public:
             began_.notify_one();
             while (!stop.stop_requested()) {
                 pollfd waiting{socket_.get(), POLLIN, 0};
-                const bool told = poll(&waiting, 1, 20) == 1;
+                const bool told = poll(&waiting, 1, 20) == 1 && !deaf;
                 const std::lock_guard guard(work());
                 if (told) {
                     take();
@@ -118,6 +118,19 @@ public:
         told_.clear();
     }
     std::atomic<bool> stalled = false;  // it does not get as far as a barrier
+    std::atomic<bool> deaf = false;     // it reads nothing
+
+    // Nothing more can be told until it reads.
+    void fill() const
+    {
+        const sys::Fd sender(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::ranges::copy(path_, address.sun_path);
+        while (sendto(sender.get(), "x", 1, MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&address),
+                      sizeof address) == 1) {
+        }
+    }
 
 private:
     // Held while it works, and by whoever forks: a process that is made meanwhile would have the locks of memory for
@@ -252,6 +265,36 @@ TEST_F(SupervisorUnderSystemd, KeepsAreAnsweredWhenSystemdHasThem)
     EXPECT_TRUE(within([&] { return systemd_.names().empty(); }));
     daemon->keep(box);
     EXPECT_EQ(systemd_.names().size(), 3U);
+}
+
+// As one that has stopped after an error, while its node goes on.
+TEST_F(SupervisorUnderSystemd, GoesOnWhenSystemdReadsNothing)
+{
+    const std::unique_ptr<Daemon> daemon = start();
+    ASSERT_TRUE(isReady());
+    const Box kept("good:" + pids());
+    daemon->keep(kept);
+    systemd_.deaf = true;
+    systemd_.fill();
+    std::this_thread::sleep_for(500ms);  // it is told of the watchdog meanwhile
+    ASSERT_TRUE(within([&] {
+        try {
+            return inject::askSupervisor(daemon->socket()).has_value();
+        } catch (const sys::Error&) {
+            return false;
+        }
+    }));
+    // What would be lost at the next restart does not start.
+    const Box box("good");
+    Handover handover = daemon->offer(box);
+    expectError([&] { handover.confirm(); }, "give a descriptor to systemd");
+    EXPECT_TRUE(daemon->holds(1));
+    EXPECT_FALSE(isGone(lastTracer()));
+    systemd_.deaf = false;
+    const int before = systemd_.count("WATCHDOG=1");
+    EXPECT_TRUE(within([&] { return systemd_.count("WATCHDOG=1") > before + 1; }));
+    daemon->keep(box);
+    EXPECT_EQ(systemd_.names().size(), 6U);
 }
 
 TEST_F(SupervisorUnderSystemd, DropsWhatIsBrokenOrGone)
