@@ -92,6 +92,22 @@ constexpr const char* loaderTrees[] = {"/lib",       "/lib32",     "/lib64",    
 constexpr unsigned maxLinks = 40;   // the kernel's bound
 constexpr unsigned maxScripts = 5;  // an interpreter may be a script again; the kernel's bound
 
+// musl's loader takes the directories of libraries from a file with its own name, in the /etc beside the directory that
+// it lies in: /lib/ld-musl-x86_64.so.1 from /etc/ld-musl-x86_64.path. "": it is another one.
+std::string searchPathOfMusl(const std::string& interpreter)
+{
+    constexpr std::string_view start = "ld-musl-";
+    constexpr std::string_view end = ".so.1";
+    const std::size_t slash = interpreter.rfind('/');
+    const std::string name = interpreter.substr(slash + 1);
+    if (slash == std::string::npos || !name.starts_with(start) || !name.ends_with(end)) {
+        return "";
+    }
+    const std::size_t above = slash == 0 ? std::string::npos : interpreter.rfind('/', slash - 1);
+    return (above == std::string::npos ? "" : interpreter.substr(0, above)) + "/etc/" +
+           name.substr(0, name.size() - end.size()) + ".path";
+}
+
 class Guards {
 public:
     explicit Guards(const container::Rootfs& rootfs) : rootfs_(rootfs) {}
@@ -123,6 +139,9 @@ private:
     void dynamic(const std::string& interpreter)
     {
         add(interpreter, false);
+        if (const std::string file = searchPathOfMusl(interpreter); !file.empty()) {
+            add(file, false);
+        }
         for (const char* file : loaderFiles) {
             add(file, false);
         }
