@@ -2,12 +2,13 @@
 """Nobody slips past: a process in a container that tries to reach the target without its sandbox."""
 
 import contextlib
+import errno
 import os
 import shutil
 
 from applier import both, left
 from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
-from containers import PROBE, TestCase, command, entry, policy, profile, program, status
+from containers import PROBE, TestCase, command, entry, oci_landlock, policy, profile, program, status
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
 CHECK = f"exec /bin/target {SECRET}"
@@ -275,6 +276,12 @@ class Memberships(TestCase):
                          "exec", "/bin/probe", *words]
             result = command(PROBE, *words)
             self.assertEqual(lines(result), [FREE] * 5 + ["exec /bin/probe: Operation not permitted"])
+            # That is for no entry's sake, and so it is told.
+            fifth, = [item for item in status()["containers"] if item["denied"]]
+            self.assertEqual((fifth["denied"], fifth["lastDenial"]["errno"]), (1, errno.EUSERS))
+            self.assertNotIn("entry", fifth["lastDenial"])
+            self.assertRegex(oci_landlock("inspect", fifth["id"]).stdout,
+                             r"(?m)^last +denied probe .*one inside the other \(Too many users\)$")
 
     def test_init_moved_before_its_start(self):
         """An init that somebody moves to another cgroup before its start is still its container's."""

@@ -365,11 +365,13 @@ TEST_F(Selection, WhatIsExceptedMustBeThatFileUnchangedUnderThatName)
 TEST_F(Selection, AProgramThatIsMissingFromTheMapDeniesAll)
 {
     oll_container& entry = running();
-    entry.selected_by[OLL_SELECT_PROGRAM] = 1;
+    entry.selected_by[OLL_SELECT_PROGRAM] = 4;
+    entry.selected_by[OLL_SELECT_EXCEPT] = 8;
     list(entry, {{.path = "/bin/target"}});
     ++entry.program_count;
     EXPECT_EQ(exec(0, "/bin/sh"), -EPERM);
     EXPECT_EQ(entry.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_PROGRAMS));
+    EXPECT_EQ(entry.denied.last.entry, 2U) << "the first that it was denied for";
 }
 
 TEST_F(Selection, AFailedExecLeavesNothing)
@@ -398,6 +400,10 @@ TEST_F(Selection, ATaskIsInFourContainersAtMost)
         enter(0, inside + level, cgroups);
         EXPECT_EQ(exec(0, "/bin/sh"), level < OLL_MAX_MEMBERSHIPS ? 0 : -EPERM) << level;
         EXPECT_EQ(applied(10 + level), level < OLL_MAX_MEMBERSHIPS ? 1U : 0U) << level;
+        if (level == OLL_MAX_MEMBERSHIPS) {
+            EXPECT_EQ(entry.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_MEMBERSHIPS));
+            EXPECT_EQ(entry.denied.last.entry, static_cast<std::uint32_t>(OLL_NO_ENTRY));
+        }
     }
     EXPECT_EQ(selection_fork(0, 1), 0);
     put(1, elsewhere, {});
@@ -412,6 +418,7 @@ TEST_F(Selection, TheMountNamespaceOfAnotherContainerIsNobodyElses)
     enter(1, inside, {100, 200});
     EXPECT_EQ(exec(1, "/sbin/init"), -EPERM);
     EXPECT_EQ(second.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_NAMESPACE));
+    EXPECT_EQ(second.denied.last.entry, static_cast<std::uint32_t>(OLL_NO_ENTRY));
 }
 
 TEST_F(Selection, NamesOfAnyLength)
