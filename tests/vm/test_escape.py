@@ -426,6 +426,32 @@ class Names(TestCase):
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "ready",
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "secret", "over"])
 
+    def test_overlays_of_its_own(self):
+        """What the documents say is not matched: the target through an overlay that somebody mounts; and, where it has
+        several names in the image, the names that it gets once it was copied up, as soon as nothing is cached."""
+        base = self.bundle(place="/var/tmp")
+        os.link(base.path("bin/target"), base.path("bin/second"))
+        bundle = self.bundle(place="/var/tmp", base=base.rootfs)
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        script = bundle.script("run.sh", f"""
+            mkdir /view && mount -t overlay none -o lowerdir=/bin:/allowed /view && /view/target {SECRET}
+            /bin/second {SECRET}
+            chmod 711 /bin/target && ln /bin/target /bin/third
+            echo ready
+            {WAIT}
+            for name in target second third; do /bin/$name {SECRET}; done
+            echo over
+        """)
+        with bundle.running("crun", script) as container:
+            container.wait_for("ready")
+            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+                file.write("3\n")
+            bundle.write("tmp/go", "")
+            container.wait_for("over")
+            self.assertEqual(container.output().splitlines(),
+                             [FREE, RESTRICTED, "ready", RESTRICTED, RESTRICTED, FREE, "over"])
+
 
 class Hooks(TestCase):
     def test_hooks_of_the_bundle(self):

@@ -238,6 +238,25 @@ TEST_F(Selection, TheDeepestCgroupIsSeen)
     EXPECT_EQ(applied(), 2U) << "a session in a cgroup beneath";
 }
 
+// Who comes from outside straight into a container whose cgroup lies beneath another's is a session of the inner one.
+TEST_F(Selection, TheNearestCgroupCounts)
+{
+    running().sessions = 1;
+    oll_container& inner = container(8, {100, 101, 102}, 1);
+    inner.sessions = 2;
+    enter(1, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(1, "/sbin/init"), 0);
+    enter(2, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(2, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 2U);
+    EXPECT_EQ(applied(7), 0U);
+    ASSERT_EQ(selection_fork(0, 3), 0);
+    enter(3, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(3, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 2U);
+    EXPECT_NE(selection_member(3, 7).generation, 0U) << "it comes from the outer one, and stays its";
+}
+
 // What a task was in a container that is gone says nothing about the next one that it enters.
 TEST_F(Selection, AnotherContainersPlaceIsTakenOverEmpty)
 {
