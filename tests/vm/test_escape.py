@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import shutil
+import signal
 
 from applier import both, left
 from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
@@ -335,6 +336,40 @@ class Memberships(TestCase):
                     self.assertLeft(container.output().splitlines(), ["away", RESTRICTED])
                 for path, _, _ in os.walk(f"/sys/fs/cgroup/{elsewhere}", topdown=False):
                     wait_for(lambda: removed(path), f"{path} is removed")
+
+    def test_init_whose_first_thread_has_ended(self):
+        """It lives, and so does the entry of its container, although it has left the container's cgroup and removed it."""
+        bundle = self.bundle()
+        bundle.config["linux"]["namespaces"].remove({"type": "cgroup"})
+        bundle.config["mounts"].append({"destination": "/cg", "type": "bind", "source": "/sys/fs/cgroup",
+                                        "options": ["rbind", "rw"]})
+        os.mkdir(bundle.path("cg"))
+        bundle.annotate(profile(program("/bin/target")))
+        elsewhere = f"elsewhere-{bundle.id}"
+        script = bundle.script("run.sh", f"""
+            read line < /proc/self/cgroup; own=/cg${{line#0::}}
+            mkdir /cg/{elsewhere}; echo 0 > /cg/{elsewhere}/cgroup.procs; rmdir $own && echo away
+            {WAIT}
+            exec /bin/probe outlive
+        """)
+        with bundle.running("crun", script) as container:
+            container.wait_for("away")
+            pid = container.pid()
+            bundle.write("tmp/go", "")
+            wait_for(lambda: first_has_ended(pid), "its first thread has ended")
+            thread, = set(os.listdir(f"/proc/{pid}/task")) - {str(pid)}
+            self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
+            session = command(PROBE, "setns", f"/proc/{pid}/task/{thread}/ns/mnt", "+", "exec", "/bin/probe", "read",
+                              "/etc/secret")
+            self.assertLeft(lines(session), [RESTRICTED])
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: removed(f"/sys/fs/cgroup/{elsewhere}"), "its cgroup is removed")
+        self.assertNothingLeft()
+
+
+def first_has_ended(pid):
+    with open(f"/proc/{pid}/task/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rsplit(") ", 1)[1].startswith("Z")
 
 
 def removed(cgroup):
