@@ -12,13 +12,14 @@
 #endif
 
 #ifndef OLL_ABI_VERSION /* the tests build a program with another one */
-#define OLL_ABI_VERSION 7
+#define OLL_ABI_VERSION 8
 #endif
 
 enum oll_limit {
 	OLL_MAX_SLOTS = 65536,
 	OLL_MAX_CONTAINERS = 16384,
 	OLL_MAX_ENTRIES = 16,
+	OLL_NO_ENTRY = OLL_MAX_ENTRIES, /* in the place of one */
 	OLL_MAX_LAYERS = 16,
 	OLL_MAX_PROGRAMS = 128, /* a path and what it resolves to count apart */
 	OLL_MAX_MEMBERSHIPS = 4, /* containers that one task can belong to, one inside the other */
@@ -91,7 +92,7 @@ struct oll_denial {
 	__u32 tgid; /* in the initial pid namespace */
 	__u32 reason;
 	__s32 error; /* negative errno */
-	__u32 entry;
+	__u32 entry; /* the first of those that it was denied for, or OLL_NO_ENTRY */
 	char comm[16];
 };
 

@@ -173,11 +173,9 @@ static __always_inline int admit(struct oll_container *container, __u32 entries)
 {
 	struct oll_tracer *tracer = bpf_map_lookup_elem(&tracers, &container->generation);
 	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 first = first_of(entries);
 	struct hold *hold;
-	__u32 first = 0;
 
-	while (first < OLL_MAX_ENTRIES && !(entries & (1U << first)))
-		first++;
 	if (!tracer)
 		return deny(container, OLL_REASON_NO_TRACER, first, -ESRCH);
 	if (!BPF_CORE_READ(task, ptrace))

@@ -156,9 +156,14 @@ struct cred {
 	struct user_namespace *user_ns;
 };
 
+struct signal_struct {
+	struct {
+		int counter;
+	} live; /* threads that have not ended */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
-	unsigned int flags;
 	unsigned int ptrace;
 	int pid;
 	int tgid;
@@ -168,6 +173,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	const struct cred *cred;
 	unsigned long atomic_flags;
 	char comm[16];
@@ -176,7 +182,6 @@ struct task_struct {
 #pragma clang attribute pop
 
 #define CLONE_THREAD 0x00010000
-#define PF_EXITING 0x00000004
 #define PFA_NO_NEW_PRIVS_BIT (1UL << 0) /* in atomic_flags */
 
 /* arch: asm/thread_info.h */

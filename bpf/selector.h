@@ -44,9 +44,20 @@ static __always_inline int note_denial(struct oll_denials *denials, __u32 reason
 	return -EPERM;
 }
 
+/* OLL_NO_ENTRY: there is none. Not static: the verifier looks at a global function once, not at each call. */
+__noinline __u32 first_of(__u32 entries)
+{
+	__u32 first = 0;
+
+	while (first < OLL_MAX_ENTRIES && !(entries & (1U << first)))
+		first++;
+	return first;
+}
+
 static __always_inline int deny(struct oll_container *container, __u32 reason, __u32 entry, int error)
 {
-	tell(container->cgroup_id, bpf_get_current_pid_tgid(), 1U << (entry & 31), reason, error);
+	tell(container->cgroup_id, bpf_get_current_pid_tgid(), entry < OLL_MAX_ENTRIES ? 1U << entry : 0, reason,
+	     error);
 	return note_denial(&container->denied, reason, entry, error);
 }
 
@@ -57,7 +68,7 @@ static __always_inline int deny_stray(__u32 reason, int error)
 	struct oll_denials *denials = bpf_map_lookup_elem(&strays, &zero);
 
 	tell(0, bpf_get_current_pid_tgid(), 0, reason, error);
-	return denials ? note_denial(denials, reason, 0, error) : -EPERM;
+	return denials ? note_denial(denials, reason, OLL_NO_ENTRY, error) : -EPERM;
 }
 
 static __always_inline __u64 id_of_mount_ns(struct mnt_namespace *ns)
@@ -240,10 +251,11 @@ static __always_inline int claim_mount_ns(struct whereabouts *here, struct oll_c
 	int error;
 
 	if (here->by_mount_ns && here->by_mount_ns->generation != container->generation)
-		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_NAMESPACE, 0, -EEXIST);
+		return only_audited(container->audited) ? 0 :
+							  deny(container, OLL_REASON_NAMESPACE, OLL_NO_ENTRY, -EEXIST);
 	error = bpf_map_update_elem(&namespaces, &mount_ns, &place, BPF_ANY);
 	if (error)
-		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_MEMORY, 0, error);
+		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_MEMORY, OLL_NO_ENTRY, error);
 	if (before && before != mount_ns)
 		bpf_map_delete_elem(&namespaces, &before);
 	container->mount_ns = mount_ns;
@@ -294,7 +306,9 @@ static __always_inline int enter(struct whereabouts *here, struct oll_task *own,
 		return 0;
 	place = place_of(own, 0);
 	if (place >= OLL_MAX_MEMBERSHIPS)
-		return only_audited(container->audited) ? 0 : deny(container, OLL_REASON_MEMBERSHIPS, 0, -EUSERS);
+		return only_audited(container->audited) ?
+			       0 :
+			       deny(container, OLL_REASON_MEMBERSHIPS, OLL_NO_ENTRY, -EUSERS);
 	member = &own->of[place];
 	member->generation = container->generation;
 	member->cgroup_id = container->cgroup_id;
@@ -336,7 +350,7 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 		struct oll_membership *member = &own->of[i];
 		struct oll_container *container;
 		struct match match = {};
-		__u32 program, except;
+		__u32 program, except, enforced;
 
 		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
 			continue;
@@ -355,17 +369,19 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 			continue;
 		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp))) {
 			member->staged |= program | except;
-			if (!((program | except) & ~member->audited))
+			enforced = (program | except) & ~member->audited;
+			if (!enforced)
 				continue;
-			error = deny(container, OLL_REASON_MEMORY, 0, -ENOMEM);
+			error = deny(container, OLL_REASON_MEMORY, first_of(enforced), -ENOMEM);
 			break;
 		}
 		named = true;
 		if (match_programs(container, bprm->file, &match)) {
 			member->staged |= program | except;
-			if (!((program | except) & ~member->audited))
+			enforced = (program | except) & ~member->audited;
+			if (!enforced)
 				continue;
-			error = deny(container, OLL_REASON_PROGRAMS, 0, -ENOENT);
+			error = deny(container, OLL_REASON_PROGRAMS, first_of(enforced), -ENOENT);
 			break;
 		}
 		member->staged |= (program & match.named) | (except & ~match.surely);
@@ -463,7 +479,7 @@ int BPF_PROG(select_exec, struct linux_binprm *bprm, int ret)
 		if (!container)
 			return deny_stray(OLL_REASON_GONE, -ENOENT);
 		if (member->owed)
-			return deny(container, OLL_REASON_OWED, 0, -EBUSY);
+			return deny(container, OLL_REASON_OWED, first_of(member->owed), -EBUSY);
 		if (judge(&here, container, member))
 			return -EPERM;
 	}

@@ -43,7 +43,8 @@ static __always_inline bool is_alive(__u32 tgid, __u64 start_time)
 
 	if (!task)
 		return false;
-	alive = BPF_CORE_READ(task, start_boottime) == start_time && !(BPF_CORE_READ(task, flags) & PF_EXITING);
+	/* Its first thread may have ended before others. */
+	alive = BPF_CORE_READ(task, start_boottime) == start_time && BPF_CORE_READ(task, signal, live.counter) > 0;
 	bpf_task_release(task);
 	return alive;
 }

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <map>
@@ -329,7 +330,6 @@ private:
         for (const auto& [id, one] : launched_->look()) {
             const applier::launch::Record& record = one.record;
             there.insert(id);
-            const std::uint32_t entries = 1;  // the one that is for the entrypoint
             // One that is in the cgroup of another that has ended. What was told of that one, and is on its way still,
             // is taken for the new one's: no more than came since the last look.
             if (const auto known = containers_.find(id); known != containers_.end() && inits_[id] != record.init) {
@@ -338,28 +338,36 @@ private:
             if (!containers_.contains(id)) {
                 inits_[id] = record.init;
                 strangers_.erase(id);
-                watcher_.name(id, record.init.pid, entries);
-                introduce(id, named(record.id, record.about, record.report), record.created, 0);
+                Named container = named(record.id, record.about, record.report);
+                watcher_.name(id, record.init.pid, allEntries(container));
+                introduce(id, std::move(container), record.created, 0);
                 if (!one.ownCgroup && watcher_.source() < watch::Source::audit) {
                     ++unjudged_[id]["a container without a cgroup of its own, of which no denials are seen"];
                 }
             }
             if ((record.applied || !record.failure.empty()) && concluded_.insert(id).second) {
-                conclude(id, record, entries);
+                conclude(id, record);
             }
         }
         return there;
     }
 
-    void conclude(std::uint64_t id, const applier::launch::Record& record, std::uint32_t entries)
+    // Each is for the entrypoint.
+    static std::uint32_t allEntries(const Named& container)
     {
+        const std::size_t count = container.report.value("entries", json::array()).size();
+        return (1U << std::min<std::size_t>(count, OLL_MAX_ENTRIES)) - 1;
+    }
+
+    void conclude(std::uint64_t id, const applier::launch::Record& record)
+    {
+        const Named& container = containers_.at(id);
         oll_seen event{};
         event.kind = record.applied ? OLL_SEEN_APPLIED : OLL_SEEN_FAILED_CLOSED;
         event.time = static_cast<std::uint64_t>(now(CLOCK_BOOTTIME));
         event.cgroup_id = id;
-        event.entries = entries;
+        event.entries = allEntries(container);
         event.tgid = static_cast<std::uint32_t>(record.init.pid);
-        const Named& container = containers_.at(id);
         ordered_json said = describe(event, &container, offset_);
         said["command"] = commandOf(record.init);
         if (!record.applied) {

@@ -7,6 +7,7 @@
 #include "cli/containers.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -54,7 +55,9 @@ ordered_json describe(const Known& known, const std::string& applier)
         out["denied"] = entry.denied.count;
         if (entry.denied.count > 0) {
             out["lastDenial"] = describeDenial(entry.denied.last);
-            out["lastDenial"]["entry"] = entryName(known.report, entry.denied.last.entry);
+            if (out["lastDenial"].contains("entry")) {
+                out["lastDenial"]["entry"] = entryName(known.report, entry.denied.last.entry);
+            }
         }
     }
     addPolicy(out, known);
@@ -80,8 +83,9 @@ std::string stateText(const ordered_json& found)
     std::string out = line("state", state) +
                       line("execs", found["applied"].dump() + " restricted, " + found["denied"].dump() + " denied");
     if (found.contains("lastDenial")) {
-        out += line("last", denialText(found["lastDenial"]) + ", entry " +
-                                sys::printable(found["lastDenial"]["entry"].get<std::string>()));
+        const std::string entry = sys::stringIn(found["lastDenial"], "entry");
+        out +=
+            line("last", denialText(found["lastDenial"]) + (entry.empty() ? "" : ", entry " + sys::printable(entry)));
     }
     return out;
 }

@@ -70,7 +70,7 @@ Loader loaderOf(int path)
     const std::string link = "/proc/self/fd/" + std::to_string(path);
     const sys::Fd file(open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!file) {
-        throw sys::errnoError("read an excepted program");
+        throw sys::errnoError("read a program");
     }
     const std::string begin = readAt(file.get(), 256, 0);
     if (begin.starts_with("#!")) {
@@ -89,8 +89,23 @@ Loader loaderOf(int path)
 constexpr const char* loaderFiles[] = {"/etc/ld.so.cache"};
 constexpr const char* loaderTrees[] = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
                                        "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
-constexpr unsigned maxLinks = 40;   // the kernel's bound
-constexpr unsigned maxScripts = 5;  // an interpreter may be a script again; the kernel's bound
+constexpr unsigned maxLinks = 40;  // the kernel's bound
+
+// musl's loader takes the directories of libraries from a file with its own name, in the /etc beside the directory that
+// it lies in: /lib/ld-musl-x86_64.so.1 from /etc/ld-musl-x86_64.path. "": it is another one.
+std::string searchPathOfMusl(const std::string& interpreter)
+{
+    constexpr std::string_view start = "ld-musl-";
+    constexpr std::string_view end = ".so.1";
+    const std::size_t slash = interpreter.rfind('/');
+    const std::string name = interpreter.substr(slash + 1);
+    if (slash == std::string::npos || !name.starts_with(start) || !name.ends_with(end)) {
+        return "";
+    }
+    const std::size_t above = slash == 0 ? std::string::npos : interpreter.rfind('/', slash - 1);
+    return (above == std::string::npos ? "" : interpreter.substr(0, above)) + "/etc/" +
+           name.substr(0, name.size() - end.size()) + ".path";
+}
 
 class Guards {
 public:
@@ -123,6 +138,9 @@ private:
     void dynamic(const std::string& interpreter)
     {
         add(interpreter, false);
+        if (const std::string file = searchPathOfMusl(interpreter); !file.empty()) {
+            add(file, false);
+        }
         for (const char* file : loaderFiles) {
             add(file, false);
         }
@@ -170,6 +188,11 @@ private:
 };
 
 }  // namespace
+
+std::string interpreterOf(int path)
+{
+    return loaderOf(path).script;
+}
 
 std::optional<Found> lookUpIfThere(const container::Rootfs& rootfs, const profile::PathRule& rule,
                                    const std::string& cwd, sys::Fd& file)

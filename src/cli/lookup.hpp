@@ -12,6 +12,10 @@
 
 namespace cli {
 
+// What a script names behind its "#!"; "" of anything else. Throws sys::Error when it cannot be read.
+std::string interpreterOf(int path);
+inline constexpr unsigned maxScripts = 5;  // an interpreter may be a script again; the kernel's bound
+
 // A rule whose path exists.
 struct Found {
     const profile::PathRule* rule = nullptr;

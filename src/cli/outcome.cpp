@@ -52,49 +52,56 @@ void shorten(nlohmann::ordered_json& item, const std::string& field, std::size_t
     }
 }
 
-}  // namespace
-
-std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
+std::string cut(const std::string& text, std::size_t most)
 {
-    for (const std::size_t most : {std::size_t{4096}, std::size_t{16}, std::size_t{4}, std::size_t{0}}) {
-        json entries = json::array();
-        for (std::size_t i = 0; i < profile.entries.size(); ++i) {
-            const profile::Entry& entry = profile.entries[i];
-            json item = {{"name", entry.name},
-                         {"layers", entry.layers.size()},
-                         {"enforcement", enforcementOf(entry, prepared.skipped[i].empty())}};
-            if (entry.mode == profile::Mode::audit) {
-                item["mode"] = "audit";
-            }
+    return text.size() <= most ? text : text.substr(0, most) + "...";
+}
+
+// The entries of a report: with `most` of each list, or without them and all else that `status` can do without.
+json inShort(const profile::Profile& profile, const Prepared& prepared, std::optional<std::size_t> most)
+{
+    json entries = json::array();
+    for (std::size_t i = 0; i < profile.entries.size(); ++i) {
+        const profile::Entry& entry = profile.entries[i];
+        json item = {{"name", entry.name}, {"enforcement", enforcementOf(entry, prepared.skipped[i].empty())}};
+        if (entry.mode == profile::Mode::audit) {
+            item["mode"] = "audit";
+        }
+        if (most) {
+            item["layers"] = entry.layers.size();
             std::vector<std::string> dropped;
             for (const profile::Dropped& one : entry.dropped) {
                 dropped.push_back(one.what);
             }
-            add(item, "dropped", dropped, most);
-            add(item, "missingPaths", prepared.skipped[i], most);
-            add(item, "links", prepared.led[i], most);
-            add(item, "obstacles", prepared.obstacles[i], most);
-            entries.push_back(std::move(item));
+            add(item, "dropped", dropped, *most);
+            add(item, "missingPaths", prepared.skipped[i], *most);
+            add(item, "links", prepared.led[i], *most);
+            add(item, "obstacles", prepared.obstacles[i], *most);
         }
-        const json report = {{"profile", profile.source.substr(0, 200)}, {"entries", entries}};
-        std::string text = report.dump(-1, ' ', true, json::error_handler_t::replace);
-        if (text.size() < OLL_REPORT_SIZE) {
-            return text;
-        }
+        entries.push_back(std::move(item));
     }
-    return "{}";
-}
-
-namespace {
-
-// `names` are of letters, digits and escapes: bytes that JSON lets stand, but for the backslash.
-std::string cut(const std::string& name, std::size_t most)
-{
-    return name.size() <= most ? name : name.substr(0, most) + "...";
+    return entries;
 }
 
 }  // namespace
 
+std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
+{
+    const auto text = [&](std::optional<std::size_t> most, std::size_t sourceBytes) {
+        const json report = {{"profile", cut(profile.source, sourceBytes)},
+                             {"entries", inShort(profile, prepared, most)}};
+        return report.dump(-1, ' ', true, json::error_handler_t::replace);
+    };
+    for (const std::size_t most : {std::size_t{4096}, std::size_t{16}, std::size_t{4}, std::size_t{0}}) {
+        if (std::string all = text(most, 200); all.size() < OLL_REPORT_SIZE) {
+            return all;
+        }
+    }
+    // The most entries with the longest names leave room for this many bytes, each an escape.
+    return text(std::nullopt, 24);
+}
+
+// Names are of letters, digits and escapes: bytes that JSON lets stand, but for the backslash.
 std::string aboutOf(const oci::Names& names, const profile::Profile& profile, const std::optional<std::string>& learn)
 {
     for (std::size_t most = OLL_ABOUT_SIZE;; most /= 2) {

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "cli/commands.hpp"
+#include "cli/lookup.hpp"
 #include "cli/options.hpp"
 #include "cli/outcome.hpp"
 #include "cli/prepare.hpp"
@@ -91,16 +92,49 @@ Executable findCommand(const std::string& name)
     throw commandError(name, code);
 }
 
+// The command's own, and those of its interpreters, where it is a script.
+std::vector<sys::Fd> filesOf(const Executable& command)
+{
+    std::vector<sys::Fd> files;
+    for (std::string path = command.path; !path.empty() && files.size() <= maxScripts;) {
+        sys::Fd file(open(path.c_str(), O_PATH | O_CLOEXEC));
+        if (!file) {
+            break;  // it cannot be executed, and is not
+        }
+        try {
+            path = interpreterOf(file.get());
+        } catch (const sys::Error&) {
+            path = "";  // no interpreter can read it, so it is none's
+        }
+        files.push_back(std::move(file));
+    }
+    return files;
+}
+
+bool areSame(int left, int right)
+{
+    struct stat one {};
+    struct stat other {};
+    return fstat(left, &one) == 0 && fstat(right, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
 // Whether the entry would restrict the command as the first program of a container.
 bool selects(const profile::Selection& select, const container::Rootfs& rootfs, const Executable& command)
 {
-    const bool listed = std::ranges::any_of(select.programs, [&](const std::string& program) {
-        const std::optional<sys::Fd> file = rootfs.find(program, "/");
-        struct stat st {};
-        return file && fstat(file->get(), &st) == 0 && st.st_dev == command.file.st_dev &&
-               st.st_ino == command.file.st_ino;
-    });
-    return select.kind == profile::Selector::entrypoint || listed == (select.kind == profile::Selector::program);
+    if (select.kind == profile::Selector::entrypoint) {
+        return true;
+    }
+    const bool program = select.kind == profile::Selector::program;
+    const auto lists = [&](const sys::Fd& file) {
+        return std::ranges::any_of(select.programs, [&](const std::string& name) {
+            const std::optional<sys::Fd> listed = rootfs.find(name, "/");
+            return listed && areSame(listed->get(), file.get()) &&
+                   (program || rootfs.nameOf(listed->get()) == rootfs.nameOf(file.get()));
+        });
+    };
+    const std::vector<sys::Fd> files = filesOf(command);
+    return program ? std::ranges::any_of(files, lists) : !std::ranges::all_of(files, lists);
 }
 
 std::string namesOf(const profile::Profile& profile)

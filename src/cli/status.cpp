@@ -65,12 +65,15 @@ const char* reasonOf(const oll_denial& denial)
 
 json describeDenial(const oll_denial& denial)
 {
-    return {{"bootTimeNs", denial.time},
-            {"pid", denial.tgid},
-            {"comm", sys::printable({denial.comm, strnlen(denial.comm, sizeof denial.comm)})},
-            {"entry", denial.entry},
-            {"reason", reasonOf(denial)},
-            {"errno", -denial.error}};
+    json out = {{"bootTimeNs", denial.time},
+                {"pid", denial.tgid},
+                {"comm", sys::printable({denial.comm, strnlen(denial.comm, sizeof denial.comm)})},
+                {"reason", reasonOf(denial)},
+                {"errno", -denial.error}};
+    if (denial.entry < OLL_MAX_ENTRIES) {
+        out["entry"] = denial.entry;
+    }
+    return out;
 }
 
 std::string denialText(const json& last)

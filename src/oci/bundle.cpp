@@ -114,8 +114,9 @@ public:
             value_ = value;
             foundAt_ = key;
         }
-        forOthers_ = forOthers_ || (!own && key.starts_with(key_ + "/"));
-        return own || key == key_ || key.starts_with(key_ + "/");
+        const bool named = key.size() > key_.size() + 1 && key.starts_with(key_ + "/");  // no container has no name
+        forOthers_ = forOthers_ || (!own && named);
+        return own || key == key_ || named;
     }
 
     const std::optional<std::string>& value() const { return value_; }

@@ -79,6 +79,11 @@ def both(verdict):
     return "peration not permitted" if INJECT else verdict
 
 
+# Who has to have CAP_SYS_ADMIN where no_new_privs is not set: the process before its exec, or the program that it has
+# become.
+ASKED_BEFORE = APPLIER == "kfunc"
+
+
 def refused_name(caller, target):
     """The name of the process in the event: of who wanted to execute, or of the program that was killed."""
     return target if INJECT else caller

@@ -477,6 +477,14 @@ int nest(const Words& words)
     return child < 0 ? failed(words) : waitFor(child);
 }
 
+// "outlive": the process goes on in another thread, and its first one ends.
+int outlive(const Words&)
+{
+    std::thread([] { pause(); }).detach();
+    syscall(SYS_exit, 0);
+    return 2;
+}
+
 // "fork": the rest of the commands happens in a child.
 int forkOff(const Words&)
 {
@@ -705,6 +713,7 @@ constexpr Command commands[] = {
     {"again", again},
     {"nest", nest},
     {"fork", forkOff},
+    {"outlive", outlive},
     {"unshare", unshareNamespaces},
     {"setns", joinNamespace},
     {"chroot", changeRoot},

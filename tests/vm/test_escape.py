@@ -2,12 +2,14 @@
 """Nobody slips past: a process in a container that tries to reach the target without its sandbox."""
 
 import contextlib
+import errno
 import os
 import shutil
+import signal
 
 from applier import both, left
 from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
-from containers import PROBE, TestCase, command, entry, policy, profile, program, status
+from containers import PROBE, TestCase, command, entry, oci_landlock, policy, profile, program, status
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
 CHECK = f"exec /bin/target {SECRET}"
@@ -275,6 +277,12 @@ class Memberships(TestCase):
                          "exec", "/bin/probe", *words]
             result = command(PROBE, *words)
             self.assertEqual(lines(result), [FREE] * 5 + ["exec /bin/probe: Operation not permitted"])
+            # That is for no entry's sake, and so it is told.
+            fifth, = [item for item in status()["containers"] if item["denied"]]
+            self.assertEqual((fifth["denied"], fifth["lastDenial"]["errno"]), (1, errno.EUSERS))
+            self.assertNotIn("entry", fifth["lastDenial"])
+            self.assertRegex(oci_landlock("inspect", fifth["id"]).stdout,
+                             r"(?m)^last +denied probe .*one inside the other \(Too many users\)$")
 
     def test_init_moved_before_its_start(self):
         """An init that somebody moves to another cgroup before its start is still its container's."""
@@ -328,6 +336,40 @@ class Memberships(TestCase):
                     self.assertLeft(container.output().splitlines(), ["away", RESTRICTED])
                 for path, _, _ in os.walk(f"/sys/fs/cgroup/{elsewhere}", topdown=False):
                     wait_for(lambda: removed(path), f"{path} is removed")
+
+    def test_init_whose_first_thread_has_ended(self):
+        """It lives, and so does the entry of its container, although it has left the container's cgroup and removed it."""
+        bundle = self.bundle()
+        bundle.config["linux"]["namespaces"].remove({"type": "cgroup"})
+        bundle.config["mounts"].append({"destination": "/cg", "type": "bind", "source": "/sys/fs/cgroup",
+                                        "options": ["rbind", "rw"]})
+        os.mkdir(bundle.path("cg"))
+        bundle.annotate(profile(program("/bin/target")))
+        elsewhere = f"elsewhere-{bundle.id}"
+        script = bundle.script("run.sh", f"""
+            read line < /proc/self/cgroup; own=/cg${{line#0::}}
+            mkdir /cg/{elsewhere}; echo 0 > /cg/{elsewhere}/cgroup.procs; rmdir $own && echo away
+            {WAIT}
+            exec /bin/probe outlive
+        """)
+        with bundle.running("crun", script) as container:
+            container.wait_for("away")
+            pid = container.pid()
+            bundle.write("tmp/go", "")
+            wait_for(lambda: first_has_ended(pid), "its first thread has ended")
+            thread, = set(os.listdir(f"/proc/{pid}/task")) - {str(pid)}
+            self.assertEqual([item["id"] for item in status()["containers"]], [bundle.id])
+            session = command(PROBE, "setns", f"/proc/{pid}/task/{thread}/ns/mnt", "+", "exec", "/bin/probe", "read",
+                              "/etc/secret")
+            self.assertLeft(lines(session), [RESTRICTED])
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: removed(f"/sys/fs/cgroup/{elsewhere}"), "its cgroup is removed")
+        self.assertNothingLeft()
+
+
+def first_has_ended(pid):
+    with open(f"/proc/{pid}/task/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rsplit(") ", 1)[1].startswith("Z")
 
 
 def removed(cgroup):
@@ -418,6 +460,32 @@ class Names(TestCase):
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/cat: /etc/secret: {denied}", "secret",
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "ready",
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "secret", "over"])
+
+    def test_overlays_of_its_own(self):
+        """What the documents say is not matched: the target through an overlay that somebody mounts; and, where it has
+        several names in the image, the names that it gets once it was copied up, as soon as nothing is cached."""
+        base = self.bundle(place="/var/tmp")
+        os.link(base.path("bin/target"), base.path("bin/second"))
+        bundle = self.bundle(place="/var/tmp", base=base.rootfs)
+        privilege(bundle, "CAP_SYS_ADMIN")
+        bundle.annotate(profile(program("/bin/target")))
+        script = bundle.script("run.sh", f"""
+            mkdir /view && mount -t overlay none -o lowerdir=/bin:/allowed /view && /view/target {SECRET}
+            /bin/second {SECRET}
+            chmod 711 /bin/target && ln /bin/target /bin/third
+            echo ready
+            {WAIT}
+            for name in target second third; do /bin/$name {SECRET}; done
+            echo over
+        """)
+        with bundle.running("crun", script) as container:
+            container.wait_for("ready")
+            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+                file.write("3\n")
+            bundle.write("tmp/go", "")
+            container.wait_for("over")
+            self.assertEqual(container.output().splitlines(),
+                             [FREE, RESTRICTED, "ready", RESTRICTED, RESTRICTED, FREE, "over"])
 
 
 class Hooks(TestCase):

@@ -7,7 +7,7 @@ import struct
 import sys
 import unittest
 
-from applier import REFUSED, refused, refused_name
+from applier import ASKED_BEFORE, REFUSED, refused, refused_name
 from cases import FREE, RESTRICTED, SECRET, Cases, lines
 from containers import TestCase, command, entry, oci_landlock, policy, profile, program, status
 
@@ -166,6 +166,26 @@ class Privileges(TestCase):
                                  {"comm": refused_name("probe", "target"), "entry": 0, "errno": 1,
                                   "reason": "the kernel refused the domain"})
                 self.assertIn("execs    1 restricted, 2 denied", oci_landlock("status").stdout)
+
+    def test_whose_capability_counts(self):
+        """`noNewPrivileges: false`: with kfunc the process has to have CAP_SYS_ADMIN before its exec, with the others the
+        program that it has become."""
+        name = self.node_profile(entry({"entrypoint": True}, noNewPrivileges=False))
+        for gains in (False, True):
+            with self.subTest(gains=gains):
+                bundle = self.bundle()
+                self.user(bundle)
+                capabilities = bundle.config["process"]["capabilities"]
+                for kind in ("bounding",) if gains else ("bounding", "effective", "permitted", "inheritable"):
+                    capabilities.setdefault(kind, []).append("CAP_SYS_ADMIN")
+                bundle.annotate(name)
+                result = bundle.run("crun", "/bin/setuid-probe" if gains else "/bin/probe", "read", "/etc/secret", "+",
+                                    "nnp")
+                if gains == ASKED_BEFORE:
+                    self.assertNotEqual(result.returncode, 0)
+                    self.assertEqual(result.stdout, "")
+                else:
+                    self.assertEqual(lines(result), [RESTRICTED, "no_new_privs: 0"])
 
     def test_entries_that_disagree(self):
         """Of several entries that select one exec, one that sets no_new_privs sets it for all, whichever is first."""

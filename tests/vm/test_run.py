@@ -220,6 +220,36 @@ class Run(unittest.TestCase):
             file = self.write(profile(entry({"except": [excepted]}, strict), entry(rules=wide)), "except.json")
             self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts(verdict))
 
+    def test_scripts_and_links(self):
+        """As in a container, the interpreter of a script counts as well, and nothing is excepted by another name of its
+        file."""
+        wide = handling("read_file", rules=[{"allowedAccess": ["read_file"], "parent": [self.home]}])
+        interpreter, script, nested, link = (self.path(name) for name in ("interpreter", "script", "nested", "link"))
+        shutil.copy(self.probe, interpreter)
+        os.link(self.probe, link)
+        rules = policy(read=[self.probe, interpreter, script, nested, link, self.path("allowed")], write=["/dev"])
+        for path, runs in ((script, interpreter), (nested, script)):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!{runs} skip\n")
+            os.chmod(path, 0o755)
+        for select, command, verdict in (
+                ({"program": [interpreter]}, script, "Permission denied"),
+                ({"program": [interpreter]}, nested, "Permission denied"),
+                ({"program": [script]}, nested, "Permission denied"),
+                ({"program": [script]}, interpreter, "allowed"),
+                ({"except": [script]}, script, "Permission denied"),
+                ({"except": [script, interpreter]}, script, "allowed"),
+                ({"except": [nested, interpreter]}, nested, "Permission denied"),
+                ({"except": [self.probe]}, link, "Permission denied"),
+                ({"except": [self.probe, link]}, link, "allowed"),
+                ({"program": [self.probe]}, link, "Permission denied")):
+            with self.subTest(select=select, command=command):
+                strict = {**rules, "pathBeneath": rules["pathBeneath"][:1]} if "except" in select else rules
+                file = self.write(profile(entry(select, strict), entry(rules=wide)), "scripts.json")
+                words = () if command in (interpreter, link) else ("+",)
+                result = self.run_it("--profile", file, command, *words, *self.reads[1:])
+                self.assertDone(result, self.verdicts(verdict))
+
     def test_baseline(self):
         """It counts here as well, beneath a profile and alone."""
         wide = self.write(profile(entry(rules=handling("make_sock"))), "wide.json")

@@ -279,7 +279,8 @@ class Launched(Sources):
     def test_from_start_to_end(self):
         """What launch leaves of a container, also where nothing shows denials: that is said."""
         bundle = self.bundle()
-        bundle.annotate(profile(entry(name="one", sessions=False)), **{"io.kubernetes.cri.container-name": "web"})
+        bundle.annotate(profile(entry(name="one", sessions=False), entry(name="two", sessions=False)),
+                        **{"io.kubernetes.cri.container-name": "web"})
         with watching("--json") as seen:
             head = seen.events()[0]
             self.assertEqual("denials" in head["unseen"], head["source"] == "none")
@@ -290,7 +291,7 @@ class Launched(Sources):
                     seen.wait_for("it is applied", lambda number=number: len(seen.events("applied")) == number)
                     applied = seen.events("applied")[-1]
                     self.assertEqual((applied["container"], applied["entries"], applied["command"]),
-                                     (bundle.id, ["one"], "sh"))
+                                     (bundle.id, ["one", "two"], "sh"))
                 seen.wait_for("it is removed", lambda number=number: len(seen.events("removed")) == number)
             self.assertEqual([event["event"] for event in seen.events()[1:]],
                              ["created", "applied", "removed"] * len(RUNTIMES))

@@ -2,7 +2,10 @@
 // What an image makes of the paths of a policy.
 #include "cli/lookup.hpp"
 
+#include <elf.h>
 #include <fcntl.h>
+
+#include <cstring>
 
 #include "landlock/access.hpp"
 #include "profile/load.hpp"
@@ -199,6 +202,40 @@ TEST_F(Strict, InterpretersOfScripts)
                                 "ELF\x02"}) {
         base_.file("root/usr/bin/odd", content);
         EXPECT_EQ(error({"/usr/bin/odd"}, {"/tmp"}), "") << content;
+    }
+}
+
+std::string programWith(const std::string& interpreter)
+{
+    Elf64_Ehdr header{};
+    std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_phoff = sizeof header;
+    header.e_phentsize = sizeof(Elf64_Phdr);
+    header.e_phnum = 1;
+    Elf64_Phdr segment{};
+    segment.p_type = PT_INTERP;
+    segment.p_offset = sizeof header + sizeof segment;
+    segment.p_filesz = interpreter.size() + 1;
+    return std::string(reinterpret_cast<const char*>(&header), sizeof header) +
+           std::string(reinterpret_cast<const char*>(&segment), sizeof segment) + interpreter + '\0';
+}
+
+// musl's loader is told by a file of its own where libraries are, which need not be there yet.
+TEST_F(Strict, TheSearchPathOfMusl)
+{
+    base_.directory("root/tmp");
+    base_.directory("root/opt/musl/etc");
+    base_.file("root/etc/ld-musl-x86_64.path", "/lib");
+    base_.file("root/bin/app", programWith("/lib/ld-musl-x86_64.so.1"));
+    EXPECT_EQ(error({"/bin/app"}, {"/tmp", "/opt/musl/etc"}), "");
+    expectOpen("/etc/ld-musl-x86_64.path", {"/bin/app"}, {"/etc/ld-musl-x86_64.path"});
+    base_.file("root/bin/elsewhere", programWith("/opt/musl/lib/ld-musl-armhf.so.1"));
+    EXPECT_EQ(error({"/bin/elsewhere"}, {"/tmp", "/etc/ld-musl-x86_64.path"}), "");
+    expectOpen("/opt/musl/etc/ld-musl-armhf.path", {"/bin/elsewhere"}, {"/opt/musl/etc"});
+    for (const char* other : {"/lib64/ld-linux-x86-64.so.2", "ld-musl-x86_64.so.1", "/lib/ld-musl-x86_64.so"}) {
+        base_.file("root/bin/other", programWith(other));
+        EXPECT_EQ(error({"/bin/other"}, {"/etc/ld-musl-x86_64.path"}), "") << other;
     }
 }
 

@@ -63,6 +63,37 @@ TEST(About, NamesAreCutVisiblyBeforeAnythingElseIs)
     }
 }
 
+// Whoever writes annotations chooses names and number of entries; those of a baseline stand among them.
+TEST(Report, HasEachEntryHoweverLongTheirNamesAre)
+{
+    for (const profile::Mode mode : {profile::Mode::enforce, profile::Mode::audit}) {
+        profile::Profile profile;
+        profile.source = std::string(300, '\x1b');
+        cli::Prepared found;
+        for (std::size_t i = 0; i < profile::maxEntries; ++i) {
+            profile::Entry& entry = profile.entries.emplace_back();
+            entry.name = std::string(62, 'x') + std::to_string(10 + i);
+            entry.mode = mode;
+            entry.layers.resize(1);
+            entry.dropped.push_back({"truncate", 3, "/x"});
+            found.skipped.emplace_back(20, "/missing");
+            found.led.emplace_back(20, "/a leads to /b");
+            found.obstacles.emplace_back();
+        }
+        const std::string text = cli::outcomeOf(profile, found);
+        EXPECT_LT(text.size(), OLL_REPORT_SIZE);
+        const json report = json::parse(text);
+        ASSERT_TRUE(report.contains("entries")) << text;
+        EXPECT_TRUE(report["profile"].get<std::string>().ends_with("\x1b..."));
+        ASSERT_EQ(report["entries"].size(), profile::maxEntries);
+        for (std::size_t i = 0; i < profile::maxEntries; ++i) {
+            EXPECT_EQ(report["entries"][i]["name"], profile.entries[i].name);
+            EXPECT_EQ(report["entries"][i]["enforcement"], mode == profile::Mode::audit ? "none" : "partial");
+            EXPECT_EQ(report["entries"][i].value("mode", ""), mode == profile::Mode::audit ? "audit" : "");
+        }
+    }
+}
+
 TEST(Label, IsTheIdAndWhatPeopleSay)
 {
     EXPECT_EQ(cli::labelOf("4711", {}), "4711");

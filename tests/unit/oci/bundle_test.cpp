@@ -287,8 +287,15 @@ TEST(Annotations, UnknownOnesAreRefused)
         {{{"io.landlock.profile/web", "x"}}, "does not say which container of the pod this is"},
         {{{"io.landlock.profile/web", "x"}, {"io.landlock.profile", "p"}},
          "does not say which container of the pod this is"},
-        {{{"io.landlock.profile/", "x"}}, "does not say which container of the pod this is"},
-        {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-name", ""}}, "does not say which"},
+        {{{"io.landlock.profile/web", "x"}, {"io.kubernetes.cri.container-name", ""}}, "does not say which"},
+        // It is no container's, whatever they are called.
+        {{{"io.landlock.profile/", "x"}}, "annotation io.landlock.profile/: unknown"},
+        {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-name", ""}}, "unknown"},
+        {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-name", "web"}}, "unknown"},
+        {{{"io.landlock.profile/", "x"}, {"io.kubernetes.cri.container-type", "sandbox"}}, "unknown"},
+        {{{"io.landlock.learn/", "x"}, {"io.kubernetes.cri.container-name", "web"}}, "unknown"},
+        {{{"io.landlock.digest/", sys::toText(sys::digest("a"))}, {"io.kubernetes.cri.container-name", "web"}},
+         "unknown"},
     };
     for (const auto& [annotations, message] : all) {
         support::expectError([&] { request(annotations); }, message, testing::PrintToString(annotations));

@@ -44,6 +44,10 @@ TEST(Except, StrictPoliciesAreGood)
     }
     // What ABI 1 lacks is no fault of the policy; it has no right to cut a file short.
     EXPECT_EQ(support::load(excepting("/sbin/tini", handling(all)), 1).entries.size(), 1U);
+    // One that was written before there was the right to cut a file short is good as long as the kernel has none.
+    const std::string old = excepting("/sbin/tini", R"({"abi":2,"ruleset":[{"handledAccessFs":["abi.all"]}]})");
+    EXPECT_EQ(support::load(old, 2).entries.size(), 1U);
+    support::expectRejected({old, "/entries/0/select", "no layer denies truncate"}, 3);
 }
 
 TEST(Except, OpenOnesAreRefused)

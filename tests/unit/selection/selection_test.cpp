@@ -194,6 +194,88 @@ TEST_F(Selection, WhoComesFromOutsideIsASession)
     EXPECT_EQ(applied(), 0U) << "a neighbour";
 }
 
+// A runtime that has a mount namespace of its own, or that of another container, is outside in either.
+TEST_F(Selection, TheRuntimeOnItsWayInIsOutside)
+{
+    oll_container& entry = running();
+    entry.sessions = 2;
+    constexpr std::uint64_t runtimes = 4;
+    entry.hook_mount_ns = runtimes;
+    for (const std::uint64_t outside : {host, runtimes}) {
+        enter(1, outside);
+        EXPECT_EQ(exec(1, "/usr/bin/runc"), 0);
+        EXPECT_EQ(applied(), 0U) << outside;
+    }
+    oll_container& other = container(8, {100, 200}, 2);
+    other.sessions = 1;
+    enter(2, elsewhere, {100, 200});
+    EXPECT_EQ(exec(2, "/sbin/init"), 0);
+    ASSERT_EQ(selection_fork(0, 3), 0);
+    enter(3, inside, {100, 200});
+    EXPECT_EQ(exec(3, "/usr/bin/runc"), 0);
+    EXPECT_EQ(applied(8), 0U) << "put into its cgroup, but not inside yet";
+    enter(3, elsewhere, {100, 200});
+    EXPECT_EQ(exec(3, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 1U);
+}
+
+// The hook refuses a container whose own cgroup lies deeper.
+TEST_F(Selection, TheDeepestCgroupIsSeen)
+{
+    std::vector<__u64> cgroups;
+    for (__u64 level = 1; level <= OLL_MAX_CGROUP_LEVEL; ++level) {
+        cgroups.push_back(100 + level);
+    }
+    oll_container& entry = container(7, cgroups);
+    entry.selected_by[OLL_SELECT_ENTRYPOINT] = 1;
+    entry.sessions = 2;
+    enter(0, inside, cgroups);
+    EXPECT_EQ(exec(0, "/sbin/init"), 0);
+    EXPECT_EQ(applied(), 1U);
+    cgroups.insert(cgroups.end(), {200, 201});
+    enter(1, elsewhere, cgroups);
+    EXPECT_EQ(exec(1, "/bin/sh"), 0);
+    EXPECT_EQ(applied(), 2U) << "a session in a cgroup beneath";
+}
+
+// Who comes from outside straight into a container whose cgroup lies beneath another's is a session of the inner one.
+TEST_F(Selection, TheNearestCgroupCounts)
+{
+    running().sessions = 1;
+    oll_container& inner = container(8, {100, 101, 102}, 1);
+    inner.sessions = 2;
+    enter(1, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(1, "/sbin/init"), 0);
+    enter(2, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(2, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 2U);
+    EXPECT_EQ(applied(7), 0U);
+    ASSERT_EQ(selection_fork(0, 3), 0);
+    enter(3, elsewhere, {100, 101, 102});
+    EXPECT_EQ(exec(3, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 2U);
+    EXPECT_NE(selection_member(3, 7).generation, 0U) << "it comes from the outer one, and stays its";
+}
+
+// What a task was in a container that is gone says nothing about the next one that it enters.
+TEST_F(Selection, AnotherContainersPlaceIsTakenOverEmpty)
+{
+    oll_container& entry = running();
+    entry.sessions = 1;
+    entry.audited = OLL_ALL_AUDITED;
+    enter(1);
+    EXPECT_EQ(exec(1, "/bin/sh"), 0);
+    EXPECT_EQ(selection_member(1, 7).applied, 1U);
+    selection_remove(101);
+    oll_container& next = *selection_add(102, 8);
+    next.hook_mount_ns = next.host_mount_ns = host;
+    next.sessions = 1;
+    enter(1, elsewhere, {100, 102});
+    EXPECT_EQ(exec(1, "/bin/sh"), 0);
+    EXPECT_EQ(applied(8), 1U);
+    EXPECT_EQ(selection_member(1, 8).audited, 0U);
+}
+
 TEST_F(Selection, WhatTheInitStartsBeforeItsExecIsAHook)
 {
     oll_container& entry = container();
@@ -302,11 +384,13 @@ TEST_F(Selection, WhatIsExceptedMustBeThatFileUnchangedUnderThatName)
 TEST_F(Selection, AProgramThatIsMissingFromTheMapDeniesAll)
 {
     oll_container& entry = running();
-    entry.selected_by[OLL_SELECT_PROGRAM] = 1;
+    entry.selected_by[OLL_SELECT_PROGRAM] = 4;
+    entry.selected_by[OLL_SELECT_EXCEPT] = 8;
     list(entry, {{.path = "/bin/target"}});
     ++entry.program_count;
     EXPECT_EQ(exec(0, "/bin/sh"), -EPERM);
     EXPECT_EQ(entry.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_PROGRAMS));
+    EXPECT_EQ(entry.denied.last.entry, 2U) << "the first that it was denied for";
 }
 
 TEST_F(Selection, AFailedExecLeavesNothing)
@@ -335,6 +419,10 @@ TEST_F(Selection, ATaskIsInFourContainersAtMost)
         enter(0, inside + level, cgroups);
         EXPECT_EQ(exec(0, "/bin/sh"), level < OLL_MAX_MEMBERSHIPS ? 0 : -EPERM) << level;
         EXPECT_EQ(applied(10 + level), level < OLL_MAX_MEMBERSHIPS ? 1U : 0U) << level;
+        if (level == OLL_MAX_MEMBERSHIPS) {
+            EXPECT_EQ(entry.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_MEMBERSHIPS));
+            EXPECT_EQ(entry.denied.last.entry, static_cast<std::uint32_t>(OLL_NO_ENTRY));
+        }
     }
     EXPECT_EQ(selection_fork(0, 1), 0);
     put(1, elsewhere, {});
@@ -349,6 +437,7 @@ TEST_F(Selection, TheMountNamespaceOfAnotherContainerIsNobodyElses)
     enter(1, inside, {100, 200});
     EXPECT_EQ(exec(1, "/sbin/init"), -EPERM);
     EXPECT_EQ(second.denied.last.reason, static_cast<std::uint32_t>(OLL_REASON_NAMESPACE));
+    EXPECT_EQ(second.denied.last.entry, static_cast<std::uint32_t>(OLL_NO_ENTRY));
 }
 
 TEST_F(Selection, NamesOfAnyLength)
