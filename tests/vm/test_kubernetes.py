@@ -488,13 +488,19 @@ class OnNode(Tenants):
 
     def wait_until_done(self, name, patient=False):
         """`patient`: it may have to be tried again."""
+        complaint = ""
+
         def done():
+            nonlocal complaint
             complaint = self.complaint(name)
             if complaint and not patient:
                 journal = command("journalctl", "--no-pager", "--lines=30").stdout
                 raise AssertionError(f"{name}: {complaint}\n{journal}")
             return self.state(name).get("wait", {}).get("ready")
-        wait_for(done, f"{name} is Ready")
+        try:
+            wait_for(done, f"{name} is Ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {complaint}") from error
 
     def complaint(self, name):
         """What its first container has ended with, when it has failed."""
