@@ -448,9 +448,10 @@ private:
             event["count"] = lost.count;
             const std::uint32_t share = wanted_.share * (lost.accesses ? watch::accessesPerEvent : 1);
             event["why"] = !lost.why.empty() ? lost.why
-                           : !lost.share     ? "they came faster than they were read"
-                                             : std::string(lost.accesses ? "accesses to be judged, " : "") +
-                                               "more than a share of " + std::to_string(share) + " a second";
+                           : !lost.share
+                               ? "they came faster than they were read, or where the kernel could not tell of them"
+                               : std::string(lost.accesses ? "accesses to be judged, " : "") + "more than a share of " +
+                                     std::to_string(share) + " a second";
             say(event, known == containers_.end() ? 0 : lost.cgroupId);
         }
         tellUnjudged();

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 import urllib.error
 import urllib.request
 
@@ -258,6 +259,8 @@ class Events(TestCase):
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
             seen.wait_for("nothing is kept of what is gone", lambda: self.shares() == [])
 
+    @unittest.skipIf(os.cpu_count() == 1, "where the reader's calls about maps are interrupted by the loud one, some is "
+                                          "lost, which the man page says")
     def test_beside_a_flood(self):
         """Likewise on one and the same processor, which the kernel takes from the loud one wherever it is."""
         loud, calm = (self.container(profile(entry(name=name, rules=policy(read=["/bin"], write=["/dev"]))))
