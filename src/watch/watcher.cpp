@@ -15,9 +15,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <exception>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "applier/programs.hpp"
@@ -25,6 +25,7 @@
 #include "sys/bpf.hpp"
 #include "sys/error.hpp"
 #include "sys/places.hpp"
+#include "sys/ring.hpp"
 #include "watch.skel.h"
 #include "watch/audit.hpp"
 
@@ -204,7 +205,6 @@ struct Watcher::Programs {
     struct Destroy {
         void operator()(watch_bpf* skeleton) const { watch_bpf__destroy(skeleton); }
         void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-        void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
     };
     template <typename Object>
     using Owned = std::unique_ptr<Object, Destroy>;
@@ -212,7 +212,6 @@ struct Watcher::Programs {
     Listener listener;
     std::chrono::steady_clock::time_point until;  // of the wait under way
     std::uint64_t toldUntil = 0, lastEvent = 0;
-    std::exception_ptr thrown;  // by the listener: libbpf, which calls it, is no C++
     Source source = Source::hooks;
     std::string why;
     std::set<Source> useless;  // which `why` is about
@@ -222,7 +221,7 @@ struct Watcher::Programs {
     std::uint32_t containersId = 0;
     Owned<watch_bpf> skeleton;
     std::vector<Owned<bpf_link>> links;
-    Owned<ring_buffer> ring;
+    std::optional<sys::Ring> ring;
     std::uint64_t lostBefore = 0;
     std::map<std::uint64_t, std::uint64_t> lostOf, unjudgedOf;  // by cgroup id, as told already
 
@@ -258,7 +257,9 @@ struct Watcher::Programs {
     void enable(const char* name);
     void attach();
     std::uint64_t missed() const;
-    int take(const void* data, std::size_t size);
+    // False: there is no more time.
+    bool take(const void* data, std::size_t size);
+    bool readRing();
 };
 
 void Watcher::Programs::open(const Plan& plan)
@@ -457,27 +458,26 @@ std::uint64_t Watcher::Programs::missed() const
     return sum;
 }
 
-int Watcher::Programs::take(const void* data, std::size_t size)
+bool Watcher::Programs::take(const void* data, std::size_t size)
 {
-    try {
-        std::uint32_t kind = 0;
-        std::memcpy(&kind, data, sizeof kind);
-        if (kind == OLL_SEEN_CONTAINER && size >= sizeof(oll_seen_container)) {
-            listener.container(*static_cast<const oll_seen_container*>(data));
-        } else if (kind != OLL_SEEN_CONTAINER && size >= sizeof(oll_seen)) {
-            const auto& event = *static_cast<const oll_seen*>(data);
-            lastEvent = event.time;
-            if (join && kind == OLL_SEEN_APPLIED) {
-                join->applied(static_cast<pid_t>(event.tgid), {event.cgroup_id, event.entries & ~event.audited});
-            }
-            listener.event(event);
+    std::uint32_t kind = 0;
+    std::memcpy(&kind, data, sizeof kind);
+    if (kind == OLL_SEEN_CONTAINER && size >= sizeof(oll_seen_container)) {
+        listener.container(*static_cast<const oll_seen_container*>(data));
+    } else if (kind != OLL_SEEN_CONTAINER && size >= sizeof(oll_seen)) {
+        const auto& event = *static_cast<const oll_seen*>(data);
+        lastEvent = event.time;
+        if (join && kind == OLL_SEEN_APPLIED) {
+            join->applied(static_cast<pid_t>(event.tgid), {event.cgroup_id, event.entries & ~event.audited});
         }
-        // libbpf reads on for as long as there is anything.
-        return std::chrono::steady_clock::now() < until ? 0 : -EAGAIN;
-    } catch (...) {
-        thrown = std::current_exception();
-        return -ECANCELED;
+        listener.event(event);
     }
+    return std::chrono::steady_clock::now() < until;
+}
+
+bool Watcher::Programs::readRing()
+{
+    return ring->read([this](const void* data, std::size_t size) { return take(data, size); });
 }
 
 // By the cgroup of the process, or one above it; std::nullopt: it is gone.
@@ -553,13 +553,7 @@ bool Watcher::Programs::readRecords()
 {
     const std::vector<AuditSocket::Message> read = records->read(recordsAtOnce);
     if (ring) {
-        const int result = ring_buffer__consume(ring.get());
-        if (thrown) {
-            std::rethrow_exception(std::exchange(thrown, nullptr));
-        }
-        if (result < 0 && result != -EAGAIN) {
-            throw sys::errnoError("read what BPF programs tell", -result);
-        }
+        readRing();
     }
     for (const AuditSocket::Message& message : read) {
         join->take(message.type, message.text, sinceBoot());
@@ -608,13 +602,7 @@ void Watcher::Programs::start(const Plan& plan)
         }
     }
     applier::loadBpf("load BPF programs that look on", [this] { return watch_bpf__load(skeleton.get()); });
-    ring.reset(ring_buffer__new(
-        bpf_map__fd(skeleton->maps.seen),
-        [](void* self, void* data, std::size_t size) { return static_cast<Programs*>(self)->take(data, size); }, this,
-        nullptr));
-    if (!ring) {
-        throw sys::errnoError("read what BPF programs tell");
-    }
+    ring.emplace(bpf_map__fd(skeleton->maps.seen), OLL_SEEN_RING, "read what BPF programs tell");
     attach();
 }
 
@@ -670,7 +658,7 @@ bool Watcher::wait(std::chrono::milliseconds timeout, int other)
 {
     programs_->until = std::chrono::steady_clock::now() + timeout;
     const int records = programs_->records ? programs_->records->fd() : -1;
-    const int ring = programs_->ring ? ring_buffer__epoll_fd(programs_->ring.get()) : -1;
+    const int ring = programs_->ring ? bpf_map__fd(programs_->skeleton->maps.seen) : -1;
     std::array<pollfd, 3> polled{pollfd{ring, POLLIN, 0}, pollfd{records, POLLIN, 0}, pollfd{other, POLLIN, 0}};
     // Records wait a little for who did it.
     const auto most = records < 0 ? timeout : std::min(timeout, std::chrono::milliseconds(100));
@@ -689,15 +677,9 @@ bool Watcher::wait(std::chrono::milliseconds timeout, int other)
         programs_->toldUntil = recordsUntil;
         return false;
     }
-    const int result = ring_buffer__consume(programs_->ring.get());
-    if (programs_->thrown) {
-        std::rethrow_exception(std::exchange(programs_->thrown, nullptr));
-    }
-    if (result < 0 && result != -EINTR && result != -EAGAIN) {
-        throw sys::errnoError("read what BPF programs tell", -result);
-    }
-    programs_->toldUntil = std::min(recordsUntil, result == -EAGAIN ? programs_->lastEvent : began);
-    return result == -EAGAIN;
+    const bool all = programs_->readRing();
+    programs_->toldUntil = std::min(recordsUntil, all ? began : programs_->lastEvent);
+    return !all;
 }
 
 std::uint64_t Watcher::toldUntil() const

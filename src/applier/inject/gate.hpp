@@ -10,6 +10,7 @@
 #include <set>
 
 #include "sys/fd.hpp"
+#include "sys/ring.hpp"
 
 namespace applier::inject {
 
@@ -45,12 +46,9 @@ public:
 class PinnedGate : public Gate {
 public:
     // Throws sys::Error.
-    PinnedGate();
-    ~PinnedGate() override;
-    PinnedGate(const PinnedGate&) = delete;
-    PinnedGate& operator=(const PinnedGate&) = delete;
+    PinnedGate() : node_(open()) {}
 
-    int descriptor() const override { return ring_.get(); }
+    int descriptor() const override { return node_.calls.get(); }
     void takeCalls(const std::function<void(const Call&)>& take) override;
     void guard(int ruleset) override;
     void release(int ruleset) noexcept override;
@@ -60,16 +58,17 @@ public:
     bool renew() override;
 
 private:
-    void open();
-    void close() noexcept;
+    struct Node {
+        sys::Fd calls, tracers, guarded;  // maps
+        sys::Fd findHeld, guard;          // programs
+        std::uint32_t id = 0;             // of the calls, for the kernel
+        sys::Ring ring;
+    };
+
+    static Node open();
     bool isHeld(const Call& call);
 
-    sys::Fd ring_, tracers_, guarded_;  // maps
-    sys::Fd findHeldProgram_, guardProgram_;
-    std::uint32_t id_ = 0;                     // of the ring, for the kernel
-    unsigned long* consumed_ = nullptr;        // mapped: how far we have read,
-    const unsigned long* produced_ = nullptr;  // how far they have written,
-    const char* data_ = nullptr;               // and what, twice in a row
+    Node node_;
 };
 
 }  // namespace applier::inject
