@@ -11,7 +11,7 @@ namespace {
 using nlohmann::json;
 
 // Names come from outside: what is no text is escaped twice, as a value of a label wants it.
-std::string quoted(const std::string& text)
+std::string labelValue(const std::string& text)
 {
     std::string out;
     for (const char byte : sys::printable(text)) {
@@ -46,7 +46,7 @@ void Exposition::sample(const Labels& labels, const json& value, const char* suf
 {
     std::string list;
     for (const auto& [label, text] : labels) {
-        list += (list.empty() ? "" : ",") + std::string(label) + "=\"" + quoted(text) + "\"";
+        list += (list.empty() ? "" : ",") + std::string(label) + "=\"" + labelValue(text) + "\"";
     }
     text_ += name_ + suffix + (list.empty() ? "" : "{" + list + "}") + " ";
     text_ += value.is_boolean() ? (value.get<bool>() ? "1" : "0") : value.dump();

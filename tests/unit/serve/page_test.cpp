@@ -45,7 +45,7 @@ void say(const sys::Fd& to, std::string_view what)
     EXPECT_EQ(send(to.get(), what.data(), what.size(), MSG_NOSIGNAL), static_cast<ssize_t>(what.size()));
 }
 
-std::string all(const sys::Fd& from)
+std::string readAll(const sys::Fd& from)
 {
     std::string found;
     char bytes[65536];
@@ -59,7 +59,7 @@ std::string ask(const serve::Page& page, std::string_view request)
 {
     const sys::Fd connection = connectTo(page);
     say(connection, request);
-    return all(connection);
+    return readAll(connection);
 }
 
 std::string statusOf(const std::string& answer)
@@ -179,7 +179,7 @@ TEST(Answers, ToRequestsOfAllKinds)
         const auto& [request, status] = wrongRequests()[i % wrongRequests().size()];
         const sys::Fd connection = connectTo(ntohs(address.sin_port));
         say(connection, request);
-        EXPECT_EQ(statusOf(all(connection)), status) << request.substr(0, 40);
+        EXPECT_EQ(statusOf(readAll(connection)), status) << request.substr(0, 40);
     }
     shutdown(mine.get(), SHUT_RDWR);
 }
@@ -194,7 +194,7 @@ TEST(Page, ARequestInPieces)
         say(connection, {byte, 1});
         std::this_thread::sleep_for(1ms);
     }
-    EXPECT_EQ(bodyOf(all(connection)), "one 1\n");
+    EXPECT_EQ(bodyOf(readAll(connection)), "one 1\n");
 }
 
 TEST(Page, WhoSaysNothingKeepsNobodyOut)
@@ -212,7 +212,7 @@ TEST(Page, WhoSaysNothingKeepsNobodyOut)
     }
     EXPECT_EQ(bodyOf(ask(page, usual)), "one 1\n");
     // The oldest have gone for the others.
-    EXPECT_EQ(all(silent.front()), "");
+    EXPECT_EQ(readAll(silent.front()), "");
 }
 
 TEST(Page, WhoReadsNothingHoldsNobodyUp)
@@ -230,7 +230,7 @@ TEST(Page, WhoReadsNothingHoldsNobodyUp)
     }
     ASSERT_TRUE(page.show("two 2\n"));
     await(page, "two 2\n");
-    EXPECT_EQ(bodyOf(all(lazy.front())), text);
+    EXPECT_EQ(bodyOf(readAll(lazy.front())), text);
 }
 
 TEST(Page, ItsProcessThatStandsStillIsNotWaitedFor)
