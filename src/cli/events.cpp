@@ -170,8 +170,11 @@ private:
             return;
         }
         std::string unseen;
-        for (const std::string& one : watcher_.blind()) {
-            unseen += (unseen.empty() ? "; this kernel does not show denials of " : "; ") + one;
+        // Without a source "without denials" says it.
+        if (watcher_.source() != watch::Source::none) {
+            for (const std::string& one : watcher_.blind()) {
+                unseen += (unseen.empty() ? "; this kernel does not show denials of " : "; ") + one;
+            }
         }
         constexpr std::array sources = {"Landlock's tracepoints", "what Landlock's hooks return",
                                         "Landlock's audit records", "records of launch, without denials"};

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "landlock/access.hpp"
+#include "landlock/ruleset.hpp"
 #include "sys/error.hpp"
 
 namespace watch {
@@ -104,7 +105,11 @@ bool addBlocker(oll_seen& event, std::string_view blocker)
 
 sys::Fd openAudit()
 {
-    return sys::Fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT));
+    sys::Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT));
+    if (!fd && errno == EPROTONOSUPPORT) {
+        throw sys::Error("this kernel has no audit, or was booted with audit=0");
+    }
+    return fd;
 }
 
 // Throws sys::Error.
@@ -218,6 +223,11 @@ std::optional<oll_seen> deniedOf(const AuditRecord& record)
 
 std::string AuditSocket::obstacle()
 {
+    // The records came with the flags of what is to be in them.
+    if (landlock::kernelAbi() < landlock::logFlagsAbi) {
+        return "this kernel writes no audit records of Landlock's (Linux " +
+               std::string(landlock::kernelRelease(landlock::logFlagsAbi)) + ")";
+    }
     try {
         if (statusOf().enabled == 0) {
             return "audit is not enabled (`auditctl -e 1`, or audit=1 in the boot line)";

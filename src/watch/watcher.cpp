@@ -311,6 +311,10 @@ std::string Watcher::Programs::chooseDenials(const std::optional<Types>& types, 
     if (wanted == Source::tracepoints) {
         return enableTracepoints(*types) ? "" : "this kernel has no tracepoints of Landlock's (Linux 7.3)";
     }
+    // libbpf says no more than "Invalid argument" then.
+    if (!types->haveFunction("bpf_task_from_pid")) {
+        return "this kernel has no bpf_task_from_pid (Linux 6.2)";
+    }
     return enableHooks(*types) ? "" : "this kernel's type information names none of Landlock's hooks";
 }
 
