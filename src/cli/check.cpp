@@ -188,8 +188,11 @@ void print(const ordered_json& result)
     for (const ordered_json& problem : result.value("problems", ordered_json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
         const std::string pointer = problem["pointer"];
-        out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
-               problem["message"].get<std::string>() + "\n";
+        const std::string message = problem["message"];
+        // What is said of a file that cannot be read names it already.
+        const bool named = pointer.empty() && line.empty() && message.starts_with(source + ": ");
+        out += (named ? "" : source + line + ": ") + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
+               message + "\n";
     }
     if (!out.empty()) {
         std::fputs(out.c_str(), stderr);
@@ -214,6 +217,9 @@ void print(const ordered_json& result)
 unsigned abiOf(const po::variables_map& given)
 {
     if (given.contains("kernel")) {
+        if (!given["abi"].defaulted()) {
+            throw UsageError("check: --abi and --kernel do not go together");
+        }
         const unsigned abi = landlock::kernelAbi();
         if (abi == 0) {
             throw sys::Error("this kernel has no Landlock, or it is not enabled; boot with landlock in lsm=");
@@ -240,6 +246,7 @@ int answer(const po::variables_map& given, const std::string& name, const Access
                                      ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
                                      : source + ": " + answerText(found);
         std::fputs(text.c_str(), stdout);
+        sys::flushOutput();
         return found["allowed"].get<bool>() ? exitOk : exitFailed;
     } catch (...) {
         std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
@@ -261,6 +268,7 @@ int compare(const po::variables_map& given, const std::string& name)
                                      ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
                                      : comparisonText(found, source);
         std::fputs(text.c_str(), stdout);
+        sys::flushOutput();
         return found["denied"].empty() ? exitOk : exitFailed;
     } catch (...) {
         std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
