@@ -483,6 +483,9 @@ class Words(unittest.TestCase):
             ignored = self.do("schema", stdout=gone, preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
                               restore_signals=False)
         self.assertTold(ignored, 1, "write to standard output: ")
+        closed = subprocess.run(["sh", "-c", 'exec "$0" schema >&-', OCI_LANDLOCK], stderr=subprocess.PIPE, text=True,
+                                timeout=60, check=False)
+        self.assertTold(closed, 1, "write to standard output: ")
         # Part of it was lost before the last of it could be written.
         many = [self.write(f"{i}.json", self.document) for i in range(40)]
         self.assertGreater(len(self.do(*check, *many).stdout), 8192)
