@@ -117,6 +117,21 @@ ordered_json checkFile(const std::string& name, const Wish& wish)
     return check(source, wish, [&] { return profileIn(name, source, wish.abi, wish.profiles); });
 }
 
+// One of several documents, so that what is wrong says in which.
+nlohmann::json partIn(const std::string& name)
+{
+    const std::string source = sourceOf(name);
+    try {
+        nlohmann::json part = profile::parseFile(readText(name), source);
+        if (part.is_object() && part.contains("entries")) {
+            throw sys::Error(source + ": has entries, and --compose merges policies on their own");
+        }
+        return part;
+    } catch (const profile::Invalid& error) {
+        throw sys::Error(error.what());
+    }
+}
+
 // All documents as one layer.
 ordered_json checkComposed(const Arguments& names, const Wish& wish)
 {
@@ -127,7 +142,7 @@ ordered_json checkComposed(const Arguments& names, const Wish& wish)
     return check(source, wish, [&] {
         nlohmann::json parts = nlohmann::json::array();
         for (const std::string& name : names) {
-            parts.push_back(profile::parseFile(readText(name), sourceOf(name)));
+            parts.push_back(partIn(name));
         }
         const nlohmann::json policy = {{"compose", std::move(parts)}};
         profile::Profile profile =

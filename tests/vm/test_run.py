@@ -532,3 +532,17 @@ class Words(unittest.TestCase):
             report, = json.loads(self.do("check", "--json", path).stdout)
             self.assertFalse(report["valid"])
             self.assertIn(why, report["problems"][0]["message"])
+
+    def test_several_policies(self):
+        """What is wrong with one of them says in which it is."""
+        policy_file = self.write("policy.json", handling("write_file"))
+        broken = os.path.join(self.home, "broken.json")
+        with open(broken, "w", encoding="utf-8") as file:
+            file.write("{\n,")
+        self.assertEqual(self.do("check", "--compose", policy_file, policy_file).returncode, 0)
+        for other, text in ((broken, f": {broken}, line 2: no valid JSON"),
+                            (self.profile, f": {self.profile}: has entries, and --compose merges policies")):
+            result = self.do("check", "--compose", policy_file, other)
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertIn(text, result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)
