@@ -7,6 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "sys/fd.hpp"
+#include "sys/file.hpp"
 #include "version.hpp"
 
 namespace {
@@ -82,7 +83,9 @@ int main(int argc, char** argv)
         return cli::exitFailed;
     }
     try {
-        return run({argv + (argc > 0 ? 1 : 0), argv + argc});
+        const int status = run({argv + (argc > 0 ? 1 : 0), argv + argc});
+        sys::flushOutput();
+        return status;
     } catch (const cli::UsageError& error) {
         std::fprintf(stderr, "oci-landlock: %s\n", error.what());
         return cli::exitUsage;

@@ -21,6 +21,9 @@ _oci_landlock()
             words='applied audited created denied failedClosed lost partial removed wouldDeny'
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
             ;;
+        events:--source)
+            mapfile -t COMPREPLY < <(compgen -W 'tracepoints hooks audit' -- "$current") && return
+            ;;
         events:--container | events:--count | events:--listen | events:--share | events:--since) return ;;
         node:--containerd) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
         node:--directory | node:--profiles | node:--root)

@@ -117,6 +117,21 @@ ordered_json checkFile(const std::string& name, const Wish& wish)
     return check(source, wish, [&] { return profileIn(name, source, wish.abi, wish.profiles); });
 }
 
+// One of several documents, so that what is wrong says in which.
+nlohmann::json partIn(const std::string& name)
+{
+    const std::string source = sourceOf(name);
+    try {
+        nlohmann::json part = profile::parseFile(readText(name), source);
+        if (part.is_object() && part.contains("entries")) {
+            throw sys::Error(source + ": has entries, and --compose merges policies on their own");
+        }
+        return part;
+    } catch (const profile::Invalid& error) {
+        throw sys::Error(error.what());
+    }
+}
+
 // All documents as one layer.
 ordered_json checkComposed(const Arguments& names, const Wish& wish)
 {
@@ -127,7 +142,7 @@ ordered_json checkComposed(const Arguments& names, const Wish& wish)
     return check(source, wish, [&] {
         nlohmann::json parts = nlohmann::json::array();
         for (const std::string& name : names) {
-            parts.push_back(profile::parseFile(readText(name), sourceOf(name)));
+            parts.push_back(partIn(name));
         }
         const nlohmann::json policy = {{"compose", std::move(parts)}};
         profile::Profile profile =
@@ -188,8 +203,11 @@ void print(const ordered_json& result)
     for (const ordered_json& problem : result.value("problems", ordered_json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
         const std::string pointer = problem["pointer"];
-        out += source + line + ": " + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
-               problem["message"].get<std::string>() + "\n";
+        const std::string message = problem["message"];
+        // What is said of a file that cannot be read names it already.
+        const bool named = pointer.empty() && line.empty() && message.starts_with(source + ": ");
+        out += (named ? "" : source + line + ": ") + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +
+               message + "\n";
     }
     if (!out.empty()) {
         std::fputs(out.c_str(), stderr);
@@ -214,6 +232,9 @@ void print(const ordered_json& result)
 unsigned abiOf(const po::variables_map& given)
 {
     if (given.contains("kernel")) {
+        if (!given["abi"].defaulted()) {
+            throw UsageError("check: --abi and --kernel do not go together");
+        }
         const unsigned abi = landlock::kernelAbi();
         if (abi == 0) {
             throw sys::Error("this kernel has no Landlock, or it is not enabled; boot with landlock in lsm=");
@@ -240,6 +261,7 @@ int answer(const po::variables_map& given, const std::string& name, const Access
                                      ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
                                      : source + ": " + answerText(found);
         std::fputs(text.c_str(), stdout);
+        sys::flushOutput();
         return found["allowed"].get<bool>() ? exitOk : exitFailed;
     } catch (...) {
         std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());
@@ -261,6 +283,7 @@ int compare(const po::variables_map& given, const std::string& name)
                                      ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
                                      : comparisonText(found, source);
         std::fputs(text.c_str(), stdout);
+        sys::flushOutput();
         return found["denied"].empty() ? exitOk : exitFailed;
     } catch (...) {
         std::fprintf(stderr, "oci-landlock: %s\n", sys::messageOf(std::current_exception()).c_str());

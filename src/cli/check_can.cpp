@@ -128,7 +128,8 @@ Access accessOf(const std::string& right, const std::optional<std::string>& path
         }
     }
     if (access.right == nullptr) {
-        throw UsageError("check: there is no right " + sys::printable(right) + "; docs/profiles.md lists them");
+        throw UsageError("check: there is no right " + sys::printable(right) +
+                         "; /usr/share/doc/oci-landlock/profiles.md lists them");
     }
     if (right == "refer") {
         throw UsageError("check: refer is a matter of two directories, and what each of them allows; it is not judged");

@@ -70,7 +70,8 @@ Findings examine()
     try {
         launch = reasonForLaunch(settings);
     } catch (...) {
-        all.push_back(sys::findingOf("kernel.applier", std::current_exception(), "see docs/appliers.md"));
+        all.push_back(
+            sys::findingOf("kernel.applier", std::current_exception(), "see /usr/share/doc/oci-landlock/appliers.md"));
     }
     append(all, kernelFindings(launch));
     append(all, bootFindings(files, launch));

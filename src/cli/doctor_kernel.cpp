@@ -65,7 +65,7 @@ Findings applierFindings(const std::optional<std::string>& launch)
             throw sys::Error(obstacle);
         }
         return {{"kernel.applier", Severity::note, "the applier is launch: " + *launch,
-                 "see docs/appliers.md for what each applier covers"}};
+                 "see /usr/share/doc/oci-landlock/appliers.md for what each applier covers"}};
     }
     const node::Capabilities found = node::probe();
     if (found.bridge) {
@@ -148,7 +148,8 @@ Findings kernelFindings(const std::optional<std::string>& launch)
             append(all, applierFindings(launch));
         }
     } catch (...) {
-        all.push_back(sys::findingOf("kernel.applier", std::current_exception(), "see docs/appliers.md"));
+        all.push_back(
+            sys::findingOf("kernel.applier", std::current_exception(), "see /usr/share/doc/oci-landlock/appliers.md"));
     }
     if (!launch) {
         append(all, cgroupFindings());

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,6 +26,7 @@
 #include "cli/watching.hpp"
 #include "node/policies.hpp"
 #include "serve/page.hpp"
+#include "sys/file.hpp"
 #include "watch/watcher.hpp"
 
 namespace cli {
@@ -149,10 +151,10 @@ public:
                     counters_->show();
                 }
             }
-            flush();
+            sys::flushOutput();
         }
         tellLost();
-        flush();
+        sys::flushOutput();
     }
 
 private:
@@ -494,13 +496,6 @@ private:
         std::puts(event.dump(-1, ' ', true, ordered_json::error_handler_t::replace).c_str());
     }
 
-    static void flush()
-    {
-        if (std::fflush(stdout) != 0) {
-            throw sys::errnoError("write events");
-        }
-    }
-
     struct Judged {
         std::uint64_t generation = 0;
         std::optional<Audit> audit;
@@ -550,9 +545,7 @@ void printKept(const Wanted& wanted, const std::string& since)
             std::puts(keptText(kept).c_str());
         }
     });
-    if (std::fflush(stdout) != 0) {
-        throw sys::errnoError("write events");
-    }
+    sys::flushOutput();
 }
 
 Wanted wantedFrom(const po::variables_map& given)
@@ -560,6 +553,15 @@ Wanted wantedFrom(const po::variables_map& given)
     static const std::set<std::string> kinds = {"applied", "audited", "created", "denied",   "failedClosed",
                                                 "lost",    "partial", "removed", "wouldDeny"};
     Wanted wanted{.json = given.contains("json"), .count = given["count"].as<std::uint64_t>()};
+    if (given.contains("since") &&
+        (given.contains("listen") || given.contains("source") || !given["share"].defaulted())) {
+        throw UsageError("events: --since goes with neither --listen, --share nor --source");
+    }
+    // -1 was taken for a large one.
+    if (!given["count"].defaulted() &&
+        (wanted.count == 0 || wanted.count > std::numeric_limits<std::uint64_t>::max() / 2)) {
+        throw UsageError("events: --count wants a number from 1 on");
+    }
     for (const std::string& kind : given["kind"].as<Arguments>()) {
         if (!kinds.contains(kind)) {
             throw UsageError("events: no kind of event is called " + sys::printable(kind) +
@@ -570,15 +572,9 @@ Wanted wantedFrom(const po::variables_map& given)
     }
     if (given.contains("container")) {
         wanted.container = given["container"].as<std::string>();
-        if (wanted.container.empty()) {
-            throw UsageError("events: --container needs an id or a name");
-        }
     }
     if (given.contains("listen")) {
         wanted.address = given["listen"].as<std::string>();
-        if (wanted.address.empty() || given.contains("since")) {
-            throw UsageError("events: --listen needs an address, and goes not with --since");
-        }
     }
     if (given.contains("source")) {
         const std::string name = given["source"].as<std::string>();

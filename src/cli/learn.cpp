@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <string_view>
 
 #include "cli/options.hpp"
@@ -127,6 +128,9 @@ int makeProfile(const Arguments& arguments)
                        .collapse = (*given)["collapse"].as<std::size_t>(),
                        .into = (*given)["into"].as<Arguments>(),
                        .toml = given->contains("toml")};
+    if (style.collapse > std::numeric_limits<std::size_t>::max() / 2) {
+        throw UsageError("learn profile: --collapse wants a number from 0 on");  // -1 was taken for a large one
+    }
     requirePaths(style.into, "--into");
     requirePaths(style.programs, "--program");
     const bool explain = given->contains("explain");
@@ -153,9 +157,7 @@ int makeProfile(const Arguments& arguments)
     // What is written must be one.
     readProfile(settings, {std::string("the profile that was made") + (style.toml ? ".toml" : ""), draft.profile},
                 profile::Origin::nodeFile, parseHere(landlock::latestAbi));
-    if (std::fputs(draft.profile.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
-        throw sys::errnoError("write the profile");
-    }
+    std::fputs(draft.profile.c_str(), stdout);
     return exitOk;
 }
 

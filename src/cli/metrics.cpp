@@ -114,7 +114,8 @@ std::string metricsOf(const json& status, const EventCounts* counts)
     out.family("selector_loaded", "gauge", "Whether this node's selector is loaded; launch needs none.");
     out.sample({}, status["loaded"]);
     if (status.contains("supervisor")) {
-        out.family("supervisor_running", "gauge", "Whether the supervisor answers; without one no container starts.");
+        out.family("supervisor_running", "gauge",
+                   "Whether the supervisor answers; else no container with a profile starts.");
         out.sample({}, status["supervisor"]["running"]);
     }
     if (status.contains("places")) {

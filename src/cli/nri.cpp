@@ -203,7 +203,7 @@ int runNri(const Arguments& arguments)
                         .everyone = [&] { return everyContainer(program); },
                         .warn = [](const std::string& line) { sys::tell(LOG_WARNING, line); }};
     if (plugin.index.size() != 2 || plugin.index.find_first_not_of("0123456789") != std::string::npos) {
-        throw UsageError("--index takes two digits");
+        throw UsageError("nri: --index takes two digits");
     }
     if (sys::Fd socket = inheritedSocket()) {
         Visible visible(program, "");

@@ -31,6 +31,16 @@ void requirePinned(const std::string& source, const sys::Digest& digest, const s
     }
 }
 
+// Whoever starts a container with another profile has not named this one.
+ProfileFile findBaseline(const Settings& settings)
+{
+    try {
+        return findProfile(settings, *settings.baseline);
+    } catch (const sys::Error& error) {
+        throw sys::Error(std::string("the baseline of this node (") + settingsFile + "): " + error.what());
+    }
+}
+
 }  // namespace
 
 Parse parseHere(unsigned abi)
@@ -60,8 +70,7 @@ profile::Profile baselineOf(const Settings& settings, const Parse& parse)
     if (!settings.baseline) {
         return {};
     }
-    profile::Profile baseline =
-        readProfile(settings, findProfile(settings, *settings.baseline), profile::Origin::nodeFile, parse);
+    profile::Profile baseline = readProfile(settings, findBaseline(settings), profile::Origin::nodeFile, parse);
     for (const profile::Entry& entry : baseline.entries) {
         // Each image brings its own file of an excepted name, whatever that does.
         if (entry.select.kind == profile::Selector::except) {

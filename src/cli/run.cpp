@@ -43,7 +43,7 @@ private:
 
 CommandError commandError(const std::string& name, int code, const std::string& advice = "")
 {
-    return {sys::errnoError(sys::printable(name), code).what() + advice,
+    return {sys::errnoError(name.empty() ? "\"\"" : sys::printable(name), code).what() + advice,
             code == ENOENT ? exitNoCommand : exitNotExecutable};
 }
 

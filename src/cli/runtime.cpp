@@ -238,12 +238,13 @@ RuntimeCall runtimeCallOf(const Arguments& words)
 
 int runRuntime(const Arguments& words)
 {
-    if (words.size() == 1 && words[0] == "--help") {
-        std::fputs(runtimeUsage, stdout);
-        return exitOk;
-    }
     const RuntimeCall call = runtimeCallOf(words);
     try {
+        if (words.size() == 1 && words[0] == "--help") {
+            std::fputs(runtimeUsage, stdout);
+            sys::flushOutput();
+            return exitOk;
+        }
         const std::string runtime = realRuntime();
         const auto creates = [](const std::string& word) { return contains(creatingSubcommands, word); };
         if (!call.unknownOption.empty() && std::ranges::any_of(words, creates)) {

@@ -333,7 +333,8 @@ void print(const json& status)
             out += "supervisor  pid " + word(status["supervisor"]["pid"]) + ", holds " +
                    word(status["supervisor"]["containers"]) + " containers\n";
         } else {
-            out += "supervisor  not running: no container can start; run `systemctl start oci-landlock-supervisor`\n";
+            out +=
+                "supervisor  not running: no container with a profile can start; run `systemctl start oci-landlock-supervisor`\n";
         }
         out += "containers  " + std::to_string(status["containers"].size()) + " of " + word(status["places"]["total"]) +
                "\n";

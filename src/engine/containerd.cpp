@@ -78,7 +78,7 @@ public:
         if (!any && plugin.empty() && needs_.plugins) {
             add("containerd", Severity::note,
                 "containerd is here, and none of its runtime handlers runs the hook: no pod gets a sandbox",
-                "see \"containerd and Kubernetes\" in docs/hooks.md");
+                "see \"containerd and Kubernetes\" in /usr/share/doc/oci-landlock/hooks.md");
         }
         append(findings_, std::move(plugin));
         if (any) {
@@ -246,7 +246,8 @@ private:
         } else if (handler.specification.empty()) {
             add("containerd.specification", Severity::problem,
                 shown + " has no base specification, so that no hook runs: its pods start without a sandbox",
-                "base_runtime_spec = \"/etc/containerd/oci-landlock.json\"" + where + ", made as docs/hooks.md says");
+                "base_runtime_spec = \"/etc/containerd/oci-landlock.json\"" + where +
+                    ", made as /usr/share/doc/oci-landlock/hooks.md says");
         } else {
             lookAtSpecification(shown, handler.specification);
         }
@@ -283,7 +284,7 @@ private:
         const auto bad = [&](const std::string& what, const std::string& remedy) {
             add("containerd.specification", Severity::problem, file + ", the base of " + shown + ", " + what, remedy);
         };
-        const std::string make = "make it as docs/hooks.md says";
+        const std::string make = "make it as /usr/share/doc/oci-landlock/hooks.md says";
         json document;
         try {
             const auto text = files_.read(path);

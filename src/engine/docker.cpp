@@ -80,7 +80,7 @@ private:
         if (ours.empty()) {
             add("docker", Severity::note,
                 "Docker is here, and none of its runtimes is oci-landlock-runtime: no container gets a sandbox",
-                "see \"Docker\" in docs/hooks.md");
+                "see \"Docker\" in /usr/share/doc/oci-landlock/hooks.md");
             return;
         }
         const std::string shown = sys::printable(ours);

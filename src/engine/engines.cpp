@@ -50,12 +50,12 @@ sys::Findings findings(const Files& files, const Needs& needs)
     append(all, dockerFindings(files, needs));
     if (files.program("crio")) {
         all.push_back({"crio", sys::Severity::note, "CRI-O is here, and its configuration is not looked at",
-                       "see \"CRI-O\" in docs/hooks.md"});
+                       "see \"CRI-O\" in /usr/share/doc/oci-landlock/hooks.md"});
     }
     if (all.empty()) {
         all.push_back({"engines", sys::Severity::note,
                        "neither podman, containerd nor Docker is installed here: nothing runs the hook by itself",
-                       "see \"runc and crun by hand\" in docs/hooks.md"});
+                       "see \"runc and crun by hand\" in /usr/share/doc/oci-landlock/hooks.md"});
     }
     return all;
 }

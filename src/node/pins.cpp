@@ -99,7 +99,7 @@ void requireKfunc(const Capabilities& found)
     if (!found.bridge) {
         throw Unfit(
             "this kernel lacks the kfunc bpf_lsm_policy_apply_bprm, which the kfunc applier needs; "
-            "install one with the bridge (packaging/kernel/README.md), or use the inject applier");
+            "install one with the bridge (packaging/kernel in the source), or use the inject applier");
     }
 }
 

@@ -413,8 +413,23 @@ private:
             return;
         }
         const bool asked = (policy_.handled[0] | policy_.handled[1] | policy_.handled[2]) != 0;
-        problems_.add(at_, asked ? "nothing of this policy can be enforced on Landlock ABI " + std::to_string(abi_)
+        problems_.add(at_, asked ? "nothing of this policy can be enforced on Landlock ABI " + std::to_string(abi_) +
+                                       firstAbi()
                                  : "the policy restricts nothing; add a ruleset or rules with rights of its ABI");
+    }
+
+    // From which on something of it can be; a right without a name has none.
+    std::string firstAbi() const
+    {
+        unsigned first = 0;
+        for (const landlock::Right& right : landlock::rights) {
+            if ((policy_.handledOf(right.kind) & right.mask()) != 0 && (first == 0 || right.abi < first)) {
+                first = right.abi;
+            }
+        }
+        return first == 0 ? ""
+                          : "; it needs ABI " + std::to_string(first) + ", Linux " +
+                                std::string(landlock::kernelRelease(first));
     }
 
     Policy& policy_;

@@ -6,13 +6,15 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 
 namespace sys {
 
 bool openStandardDescriptors()
 {
+    constexpr std::array useless{O_WRONLY, O_RDONLY, O_RDWR};
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDWR) | O_CLOEXEC) != fd) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", useless.at(static_cast<std::size_t>(fd)) | O_CLOEXEC) != fd) {
             return false;
         }
     }

@@ -42,9 +42,9 @@ private:
     int fd_ = -1;
 };
 
-// A descriptor that we open must not become the standard input or error that somebody closed. Reading from what takes
-// the place of the input fails, as it did before; what we execute finds them closed again. False when that cannot be
-// had.
+// A descriptor that we open must not become the standard input, output or error that somebody closed. Reading from what
+// takes the place of the input fails, as it did before, and so does writing to that of the output; what we execute
+// finds them closed again. False when that cannot be had.
 bool openStandardDescriptors();
 
 // Leaves standard input, output and error, and `kept`. close_range(2), Linux 5.9.

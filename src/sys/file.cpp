@@ -2,6 +2,7 @@
 #include "sys/file.hpp"
 
 #include <fcntl.h>
+#include <stdio_ext.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,19 @@ bool writeAll(int fd, std::string_view data)
         data.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
     }
     return true;
+}
+
+void flushOutput()
+{
+    constexpr const char* what = "write to standard output";
+    // What has failed before has left no reason.
+    const bool failed = std::ferror(stdout) != 0;
+    const int code = std::fflush(stdout) == 0 ? 0 : errno;
+    if (failed || code != 0) {
+        __fpurge(stdout);
+        std::clearerr(stdout);
+        throw code != 0 ? errnoError(what, code) : Error(std::string(what) + ": not all of it could be written");
+    }
 }
 
 namespace {

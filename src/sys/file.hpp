@@ -15,6 +15,10 @@ std::string readAll(int fd, std::size_t limit, std::string_view what);
 // Writes all of `data` to `fd`; false on the first error.
 bool writeAll(int fd, std::string_view data);
 
+// Writes out what was printed on standard output. Throws Error unless all of it got there since the last call; what did
+// not is given up.
+void flushOutput();
+
 // What a new file is to have.
 struct FileAttributes {
     mode_t mode = 0644;

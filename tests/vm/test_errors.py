@@ -184,7 +184,7 @@ class Errors(DirectTestCase):
             self.assertRefused(held.hook(), config, "writable by root alone")
             os.chmod(config, 0o644)
             for text, words in (("{", ["not valid JSON"]), ('{"allowInlin": true}', ["/allowInlin", "allowInline"]),
-                                ('{"baseline": "absent"}', ["no profile \"absent\""]),
+                                ('{"baseline": "absent"}', ["the baseline of this node (", "no profile \"absent\""]),
                                 ('{"profileDirectories": ["x"]}', ["/profileDirectories", "absolute"])):
                 with open(config, "w", encoding="utf-8") as file:
                     file.write(text)

@@ -97,7 +97,7 @@ class Run(unittest.TestCase):
             os.chown(own, 0, 0)
             self.assertDone(self.run_it("--profile", "own", *self.reads), self.verdicts("Permission denied"))
         self.assertRefused(self.run_it("--profile", "../own", *self.reads), "No such file or directory")
-        self.assertRefused(self.run_it("--profile", "", *self.reads), 'profile name ""')
+        self.assertRefused(self.run_it("--profile", "", *self.reads), "the word for --profile is empty")
 
     def test_files_of_others(self):
         """Whoever could have written it has no say in what is restricted."""
@@ -138,7 +138,7 @@ class Run(unittest.TestCase):
         wide = self.write(profile(entry(rules=handling("make_sock"))), "wide.json")
         for status, used, word, text in (
                 (127, file, "no-such-command", "no-such-command: No such file or directory"),
-                (127, file, "", "No such file or directory"),
+                (127, file, "", '"": No such file or directory'),
                 (127, file, self.path("absent"), "No such file or directory"),
                 (127, wide, self.path("script1"), "its interpreter or loader is missing"),
                 (126, file, self.path("plain1"), "Permission denied\n"),
@@ -431,3 +431,118 @@ class Run(unittest.TestCase):
         file = self.write(profile(entry(rules=self.rules)))
         self.assertDone(self.run_it("--profile", file, *self.reads), self.verdicts("Permission denied"))
         self.assertEqual(state(), before)
+
+
+class Words(unittest.TestCase):
+    """What commands make of their words and where they print, as far as it takes no selector."""
+
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="words-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.home)
+        self.document = profile(entry(rules=handling("write_file")))
+        self.profile = self.write("profile.json", self.document)
+        self.recording = self.write("recording.json", {"version": 1, "runs": [{"added": 1}],
+                                                       "paths": [{"path": "/srv/x", "rights": ["read_file"]}]})
+
+    def write(self, name, document):
+        path = os.path.join(self.home, name)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        return path
+
+    @staticmethod
+    def do(*words, stdout=subprocess.PIPE, **options):
+        return subprocess.run([OCI_LANDLOCK, *words], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+                              text=True, timeout=60, check=False, **options)
+
+    def assertTold(self, result, status, text):
+        self.assertEqual(result.returncode, status, result)
+        self.assertRegex(result.stderr, r"\Aoci-landlock: [^\n]+\n\Z")
+        self.assertIn(text, result.stderr)
+
+    def test_what_cannot_be_written(self):
+        """No command says that all is well when what it has printed is nowhere."""
+        check = ("check", "--abi", "6")
+        may = ("--can", "write_file", "--path", "/")
+        commands = re.findall(r"^  (\w+) ", self.do("--help").stdout, re.M)
+        self.assertIn("schema", commands)
+        for status, words in ((1, ["--help"]), (1, ["--version"]), (1, ["schema"]), (1, [*check, self.profile]),
+                              (1, [*check, "--json", self.profile]), (2, [*check, *may, self.profile]),
+                              (2, [*check, *may, "--json", self.profile]),
+                              (2, [*check, "--against", self.recording, self.profile]), (1, ["doctor"]),
+                              (1, ["doctor", "--json"]), (1, ["learn", "profile", "--no-use", self.recording]),
+                              *((125 if name == "run" else 1, [name, "--help"]) for name in commands)):
+            with self.subTest(words=words):
+                self.assertNotEqual(self.do(*words).stdout, "")
+                with open("/dev/full", "w", encoding="utf-8") as full:
+                    self.assertTold(self.do(*words, stdout=full), status, "write to standard output: ")
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as gone:
+            # As services have it; a shell's commands are ended by SIGPIPE.
+            ignored = self.do("schema", stdout=gone, preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+                              restore_signals=False)
+        self.assertTold(ignored, 1, "write to standard output: ")
+        closed = subprocess.run(["sh", "-c", 'exec "$0" schema >&-', OCI_LANDLOCK], stderr=subprocess.PIPE, text=True,
+                                timeout=60, check=False)
+        self.assertTold(closed, 1, "write to standard output: ")
+        # Part of it was lost before the last of it could be written.
+        many = [self.write(f"{i}.json", self.document) for i in range(40)]
+        self.assertGreater(len(self.do(*check, *many).stdout), 8192)
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            self.assertTold(self.do(*check, *many, stdout=full), 1, "write to standard output: ")
+
+    def test_empty_words(self):
+        """As a variable makes them that a script has not set."""
+        for words, name in ((["check", ""], "FILE"), (["check", "--bundle", "", self.profile], "--bundle"),
+                            (["check", "--applier=", self.profile], None), (["check", "--profiles", "", "x"], "--profiles"),
+                            (["check", "--profiles", "/a", "--profiles", "", "x"], "--profiles"),
+                            (["inspect", ""], "CONTAINER"), (["events", "--container", ""], "--container"),
+                            (["events", "--since", ""], "--since"), (["metrics", "--output", ""], "--output"),
+                            (["learn", "start", "--annotation", "", "--output", "x"], "--annotation"),
+                            (["learn", "profile", ""], "RECORDING"), (["nri", "--socket", ""], "--socket"),
+                            (["node", "install", "--root", ""], "--root"), (["load", "--applier", ""], "--applier")):
+            with self.subTest(words=words):
+                self.assertTold(self.do(*words), 2, f": the word for {name} is empty" if name else "--applier")
+
+    def test_wrong_words(self):
+        long = "--" + "x" * 100000
+        for words, text in ((["status", "more"], "status: too many words; it takes options alone"),
+                            (["inspect", "one", "two"], "inspect: too many words; it takes one CONTAINER"),
+                            (["learn", "stop", "--frob"], "`oci-landlock learn stop --help` lists what there is"),
+                            (["status", "--a\nb\x1b[2J"], r"'--a\x0ab\x1b[2J'"), (["status", long], "xxx...; `"),
+                            (["check", "--abi", "1", "--kernel", self.profile], "--abi and --kernel do not go together"),
+                            (["events", "--count", "0"], "--count wants a number from 1 on"),
+                            (["events", "--count", "-1"], "--count wants a number from 1 on"),
+                            (["events", "--since", "-1h", "--source", "hooks"], "--since goes with neither --listen"),
+                            (["learn", "profile", "--collapse", "-1", self.recording], "--collapse wants a number")):
+            with self.subTest(words=words[:2]):
+                result = self.do(*words)
+                self.assertTold(result, 2, text)
+                self.assertLess(len(result.stderr), 1000)
+
+    def test_files_that_cannot_be_read(self):
+        """A problem names its file once."""
+        for name, why in (("none", "No such file or directory"), ("", "Is a directory")):
+            path = os.path.join(self.home, name)
+            result = self.do("check", path)
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertIn(f"{path}: {why}\n", result.stderr)
+            self.assertLessEqual(result.stderr.count(path), 2 if not name else 1)
+            report, = json.loads(self.do("check", "--json", path).stdout)
+            self.assertFalse(report["valid"])
+            self.assertIn(why, report["problems"][0]["message"])
+
+    def test_several_policies(self):
+        """What is wrong with one of them says in which it is."""
+        policy_file = self.write("policy.json", handling("write_file"))
+        broken = os.path.join(self.home, "broken.json")
+        with open(broken, "w", encoding="utf-8") as file:
+            file.write("{\n,")
+        self.assertEqual(self.do("check", "--compose", policy_file, policy_file).returncode, 0)
+        for other, text in ((broken, f": {broken}, line 2: no valid JSON"),
+                            (self.profile, f": {self.profile}: has entries, and --compose merges policies")):
+            result = self.do("check", "--compose", policy_file, other)
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertIn(text, result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)

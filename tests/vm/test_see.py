@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -16,6 +17,7 @@ from direct import await_true
 
 PROFILES = "/etc/oci-landlock/profiles"
 POLICIES = "/run/oci-landlock/policies"
+MAN = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "docs", "man")
 NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
          "io.kubernetes.cri.sandbox-namespace": "default"}
 SHOWN = r"default/shop\x1b\x5b2J\x2fx\x20y/web"
@@ -37,6 +39,15 @@ def ask(*words):
     if answer.returncode:
         raise AssertionError(answer)
     return json.loads(answer.stdout)
+
+
+def members(document):
+    """The names of all members of a JSON document."""
+    if isinstance(document, list):
+        return {name for item in document for name in members(item)}
+    if isinstance(document, dict):
+        return set(document) | members(list(document.values()))
+    return set()
 
 
 class Pinned(TestCase):
@@ -160,6 +171,31 @@ class Seen(TestCase):
         self.assertIn("no container", oci_landlock("inspect", bundle.id).stderr)
         if not applier.LAUNCH:
             self.assertEqual(os.listdir(POLICIES), [])
+
+    def test_json_as_it_is_described(self):
+        """Each member of what is printed as JSON is in the man page; and what cannot be written is an error."""
+        bundle = self.container(profile(entry(name="one", sessions=False, missingPaths="skip",
+                                              rules=policy(read=["/bin", "/absent"], write=["/tmp"]))))
+        with bundle.running("crun", "/bin/sleep", "600"):
+            await_true(lambda: ask("inspect", "web")["applied"], "it is restricted")
+            for words, pages in ((("status",), ("status",)), (("ps",), ("ps",)), (("doctor",), ("doctor",)),
+                                 (("inspect", "web"), ("inspect", "check", "profile", "status"))):
+                with self.subTest(words=words):
+                    text = oci_landlock(*words, "--json").stdout
+                    described = set()
+                    for page in pages:
+                        page = f"oci-landlock-{page}.{5 if page == 'profile' else 1}"
+                        with open(os.path.join(MAN, page), encoding="utf-8") as file:
+                            described |= set(re.findall(r"\w+", file.read()))
+                    self.assertIn("containers" if words == ("ps",) else "message" if words == ("doctor",) else "entries",
+                                  members(json.loads(text)))
+                    self.assertEqual(members(json.loads(text)) - described, set())
+                    for more in ((), ("--json",)):
+                        with open("/dev/full", "w", encoding="utf-8") as full:
+                            result = subprocess.run([OCI_LANDLOCK, *words, *more], stdout=full, stderr=subprocess.PIPE,
+                                                    text=True, timeout=60, check=False)
+                        self.assertEqual(result.returncode, 1)
+                        self.assertRegex(result.stderr, r"\Aoci-landlock: write to standard output: [^\n]+\n\Z")
 
     def test_metrics(self):
         """What monitoring reads, by the parser of those who read it; a file is replaced as a whole or not at all."""

@@ -116,6 +116,9 @@ TEST_F(Request, TheBaselineComesFirst)
     EXPECT_TRUE(std::ranges::all_of(audited.entries, [](const profile::Entry& entry) {
         return entry.mode == profile::Mode::audit;
     })) << "whoever has written it";
+    settings_.baseline = "absent";
+    support::expectError([&] { cli::baselineOf(settings_, parse()); },
+                         "the baseline of this node (/etc/oci-landlock/config.json): no profile \"absent\": tried");
     settings_.baseline = "excepting";
     support::expectError([&] { cli::baselineOf(settings_, parse()); }, "a baseline cannot except programs");
     EXPECT_EQ(askedFor("excepting").entries.size(), 1U);

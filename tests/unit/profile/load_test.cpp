@@ -171,7 +171,8 @@ TEST(Load, BestEffortReportsWhatItDrops)
 TEST(Load, NeverWithoutEffect)
 {
     const std::string scopes = R"({"abi":6,"ruleset":[{"scoped":["abi.all"]}]})";
-    expectRejected({scopes, "", "nothing of this policy can be enforced on Landlock ABI 5"}, 5);
+    expectRejected({scopes, "", "nothing of this policy can be enforced on Landlock ABI 5; it needs ABI 6, Linux 6.12"},
+                   5);
     // One layer that does something does not hide another that cannot.
     expectRejected({R"({"entries":[{"policy":[)" + policy + "," + scopes + "]}]}", "/entries/0/policy/1",
                     "nothing of this policy"},
