@@ -10,6 +10,7 @@
 
 #include "cli/containers.hpp"
 #include "landlock/access.hpp"
+#include "profile/variable.hpp"
 #include "sys/error.hpp"
 #include "sys/json.hpp"
 
@@ -239,7 +240,7 @@ ordered_json ruleFor(const oll_seen& event)
     if (event.exact == 0 && ofDirectory(event)) {
         path.erase(std::max<std::size_t>(path.rfind('/'), 1));
     }
-    return {{"pathBeneath", {{{"allowedAccess", rightsOf(event)}, {"parent", {path}}}}}};
+    return {{"pathBeneath", {{{"allowedAccess", rightsOf(event)}, {"parent", {profile::literal(path)}}}}}};
 }
 
 ordered_json describe(const oll_seen& event, const Named* container, std::int64_t offset)

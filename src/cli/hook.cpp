@@ -161,12 +161,19 @@ bool asksNothing(std::string_view state)
     }
 }
 
+oci::Bundle bundleOf(confine::Parser& parser, const oci::State& state)
+{
+    oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    oci::keepWordOfEngine(bundle, state.id);
+    return bundle;
+}
+
 // What waits for the container's files, or for another process, waits without the node's lock. `label`: for messages,
 // with what people call the container as soon as that is known.
 void create(confine::Parser& parser, const oci::State& state, std::string& label)
 {
     const Settings settings = readSettings();
-    const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    const oci::Bundle bundle = bundleOf(parser, state);
     const oci::Names names = oci::namesOf(bundle);
     label = labelOf(state.id, names);
     const std::optional<oci::Request> request = oci::requestOf(bundle);
@@ -236,7 +243,7 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
 void started(confine::Parser& parser, const oci::State& state, std::string& label)
 {
     const Settings settings = readSettings();
-    const oci::Bundle bundle = parser.bundle(oci::readConfig(state.bundle), state.bundle);
+    const oci::Bundle bundle = bundleOf(parser, state);
     label = labelOf(state.id, oci::namesOf(bundle));
     if ((oci::requestOf(bundle) || settings.baseline) && reasonForLaunch(settings)) {
         applier::launch::requireApplied(state.pid, state.created);

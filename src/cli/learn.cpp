@@ -86,7 +86,7 @@ void decide(const learn::Draft& draft, bool omit)
     for (const learn::Withheld& one : draft.withheld) {
         std::fprintf(stderr, "oci-landlock: %s %s: %s\n", sys::printable(one.path).c_str(), namesOf(one.rights).c_str(),
                      one.why.c_str());
-        options += " --into " + sys::printable(one.path);
+        options += " " + learn::optionFor(one);
     }
     if (!draft.withheld.empty() && !omit) {
         throw sys::Error("a rule on " +

@@ -149,10 +149,12 @@ std::string missedBy(const json& when, const Needs& needs)
         return "a container without annotations, which the node's baseline is for";
     }
     for (const auto& [key, value] : annotations.items()) {
-        for (const char* ours : {"io.landlock.profile", "io.landlock.profile/web", "io.landlock.program"}) {
-            for (const char* text : {"", "nginx", "{\"entries\":[]}"}) {
+        for (const char* ours :
+             {"io.landlock.profile", "io.landlock.profile/web", "io.landlock.program", "io.landlock.learn"}) {
+            // A profile can have several lines, which "." does not go past.
+            for (const char* text : {"", "nginx", "{\"entries\":[]}", "{\n}"}) {
                 if (!matches(key, ours) || !matches(value.get<std::string>(), text)) {
-                    return std::string("a container with the annotation ") + ours + "=" + text;
+                    return std::string("a container with the annotation ") + ours + "=" + sys::printable(text);
                 }
             }
         }

@@ -8,6 +8,7 @@
 #include "profile/model.hpp"
 #include "profile/path.hpp"
 #include "profile/toml.hpp"
+#include "profile/variable.hpp"
 #include "sys/error.hpp"
 
 namespace learn {
@@ -93,16 +94,6 @@ constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",  
 
 // One rule that is written elsewhere is no shorter than the rule.
 constexpr std::size_t worthAUse = 2;
-
-// In a profile "$" begins a variable.
-std::string literal(const std::string& path)
-{
-    std::string out;
-    for (const char c : path) {
-        out += c == '$' ? "$$" : std::string(1, c);
-    }
-    return out;
-}
 
 std::string listed(const ordered_json& names)
 {
@@ -437,7 +428,7 @@ private:
         }
         std::map<std::uint64_t, ordered_json> parents;
         for (const auto& [path, rule] : rules_) {
-            parents.try_emplace(rule.rights, ordered_json::array()).first->second.push_back(literal(path));
+            parents.try_emplace(rule.rights, ordered_json::array()).first->second.push_back(profile::literal(path));
             std::string why;
             for (const std::string& one : rule.why) {
                 why += (why.empty() ? "" : "; ") + one;
@@ -496,6 +487,19 @@ private:
 };
 
 }  // namespace
+
+std::string optionFor(const Withheld& withheld)
+{
+    std::string word;
+    for (const char c : withheld.path) {
+        word += c == '\'' ? "'\\''" : std::string(1, c);
+    }
+    const bool plain = std::ranges::all_of(withheld.path, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("/._-").contains(c);
+    });
+    return "--into " + sys::printable(plain ? word : "'" + word + "'", 4 * maxPathBytes);
+}
 
 Draft draft(const Recording& recording, const Style& style)
 {

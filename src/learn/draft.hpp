@@ -38,6 +38,9 @@ struct Draft {
     std::vector<Withheld> withheld;
 };
 
+// The option of `learn profile` that allows it, for people to copy into a shell: the recorded program chose the name.
+std::string optionFor(const Withheld& withheld);
+
 // Throws sys::Error where a profile cannot hold it.
 Draft draft(const Recording& recording, const Style& style);
 

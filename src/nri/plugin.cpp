@@ -30,9 +30,9 @@ Hook hookOf(const std::string& program, const char* stage)
     return {program, {"oci-landlock", "hook", stage}};
 }
 
-bool asks(const Pod& pod, const Container& container)
+bool asks(const Happening& creation)
 {
-    return !pod.annotations.empty() || !container.annotations.empty();
+    return !creation.pod.annotations.empty() || !creation.container.annotations.empty();
 }
 
 bool hooked(const Container& container, const std::string& program)
@@ -46,25 +46,32 @@ std::string nameOf(const Pod& pod)
     return "pod " + sys::printable(pod.nameSpace) + "/" + sys::printable(pod.name);
 }
 
-std::string nameOf(const Pod& pod, const Container& container)
+std::string nameOf(const std::string& pod, const Container& container)
 {
-    return nameOf(pod) + ", container " + sys::printable(container.name);
+    return pod + ", container " + sys::printable(container.name);
 }
 
 }  // namespace
 
 std::optional<Adjustment> adjustmentFor(const Happening& creation, const std::string& program, bool everyone)
 {
-    if (!asks(creation.pod, creation.container) && !everyone) {
+    if (!asks(creation) && !everyone) {
         return std::nullopt;
     }
+    const Annotations& own = creation.container.annotations;
+    const bool there = hooked(creation.container, program);
     Adjustment adjustment;
+    // containerd shows also what a client of CRI gives a container, and does not let pass. Where hooks are there already
+    // another plugin of ours may have written it, and what two write makes the engine refuse the container.
+    if (!there) {
+        adjustment.annotations = own;
+    }
     for (const auto& [key, value] : creation.pod.annotations) {
-        if (!creation.container.annotations.contains(key)) {
+        if (!own.contains(key)) {
             adjustment.annotations.emplace(key, value);
         }
     }
-    if (!hooked(creation.container, program)) {
+    if (!there) {
         for (const char* stage : oci::hookStages) {
             adjustment.hooks.emplace(stage, hookOf(program, stage));
         }
@@ -77,6 +84,7 @@ void Plugin::serve(sys::Fd socket)
 {
     containersOf_.clear();
     creating_.clear();
+    before_.clear();
     Connection connection(std::move(socket));
     connection.call(runtimeService, "RegisterPlugin", registration(options_.name, options_.index));
     while (const std::optional<Received> received = connection.receive()) {
@@ -142,22 +150,25 @@ std::string Plugin::create(const Happening& creation)
     return adjusted(*adjustment);
 }
 
-// Those that came before the plugin are as they are; who asked in vain is told of.
+// Those that came before the plugin are as they are; who asked in vain is told of. Where there are many they come in
+// parts, containers perhaps after the one that has their pod.
 void Plugin::synchronize(const Known& known)
 {
-    std::map<std::string, const Pod*> pods;
     for (const Pod& pod : known.pods) {
-        pods.emplace(pod.id, &pod);
+        before_[pod.id] = {nameOf(pod), !pod.annotations.empty()};
     }
     std::vector<std::string> without;
     for (const Container& container : known.containers) {
-        const auto pod = pods.find(container.podId);
-        if (pod == pods.end()) {
+        const auto pod = before_.find(container.podId);
+        if (pod == before_.end()) {
             continue;
         }
-        if (asks(*pod->second, container) && !hooked(container, options_.program)) {
-            without.push_back(nameOf(*pod->second, container));
+        if ((pod->second.asks || !container.annotations.empty()) && !hooked(container, options_.program)) {
+            without.push_back(nameOf(pod->second.name, container));
         }
+    }
+    if (!known.more) {
+        before_.clear();
     }
     warnOf(without,
            ": asks for a sandbox, and was created before this plugin came; unless its runtime has the hooks from "
@@ -187,7 +198,7 @@ void Plugin::see(const Happening& happening)
             break;
         case Event::removeContainer:
             if (creating_.erase(happening.container.id) != 0) {
-                options_.warn(nameOf(happening.pod, happening.container) +
+                options_.warn(nameOf(nameOf(happening.pod), happening.container) +
                               ": was not created, with the hooks of its sandbox; if a validator of NRI refuses hooks "
                               "(reject_oci_hook_adjustment), allow them, or use a runtime class");
             }

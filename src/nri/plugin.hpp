@@ -45,7 +45,14 @@ private:
     void podEnds(const Pod& pod);
     void warnOf(const std::vector<std::string>& names, const char* what) const;
 
+    // A pod that was there before the plugin.
+    struct Before {
+        std::string name;
+        bool asks = false;
+    };
+
     Options options_;
+    std::map<std::string, Before> before_;                       // by id, while the engine tells of them
     std::map<std::string, std::set<std::string>> containersOf_;  // of a pod that came later, by its id: their names
     std::set<std::string> creating_;                             // containers that got our hooks and are not there yet
 };

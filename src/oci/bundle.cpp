@@ -24,12 +24,19 @@ constexpr std::string_view digestKey = "io.landlock.digest";
 constexpr std::string_view learnKey = "io.landlock.learn";
 constexpr std::string_view programKey = "io.landlock.program";
 
-// containerd, CRI-O and dockershim's successors say in these which container of a pod it is.
+// containerd, and CRI-O, say in these which container of a pod it is.
 constexpr std::array nameKeys = {"io.kubernetes.cri.container-name", "io.kubernetes.container.name"};
 constexpr std::array typeKeys = {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"};
 // And in these which pod. Nothing depends on them: they are shown.
 constexpr std::array podKeys = {"io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"};
 constexpr std::array namespaceKeys = {"io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"};
+// Of containerd the id of the pod's sandbox, which is that container's own; of CRI-O the container's.
+constexpr std::array idKeys = {"io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.ContainerID"};
+constexpr std::size_t ofContainerd = 0;
+constexpr std::size_t ofCrio = 1;
+
+// podman's own, which no image can have. Before 4.4 it says of each container also what is not so.
+constexpr std::string_view podmanPrefix = "io.podman.annotations.";
 
 // Of root and process.
 constexpr std::array<std::string_view, 2> wantedMembers = {"path", "cwd"};
@@ -48,7 +55,8 @@ bool isShown(std::string_view key)
 
 bool concernsUs(std::string_view key)
 {
-    return key.starts_with(annotationPrefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) || isShown(key);
+    return key.starts_with(annotationPrefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) ||
+           isAmong(key, idKeys) || key.starts_with(podmanPrefix) || isShown(key);
 }
 
 // Members of the same name in other places are kept too; they are few and small.
@@ -228,6 +236,43 @@ void writeConfig(const std::string& directory, std::string_view text)
         throw sys::errnoError(sys::printable(path));
     }
     sys::replaceFile(path, text, {.mode = st.st_mode & 07777U, .user = st.st_uid, .group = st.st_gid});
+}
+
+// CRI-O gives its containers what their pod is annotated with, and podman before 4.5.1 what their image is. Neither can
+// know the container's id.
+void keepWordOfEngine(Bundle& bundle, const std::string& id)
+{
+    const auto says = [&](const char* key) {
+        const auto found = bundle.annotations.find(key);
+        return found != bundle.annotations.end() && found->second == id;
+    };
+    const bool crio = says(idKeys[ofCrio]);
+    // Both keep bundles in the same way. Which podman it is shows up to 4.3; 4.4 and 4.5.0 look like later ones.
+    const bool podman = !crio && bundle.directory.ends_with("/userdata");
+    const bool oldPodman = podman && std::ranges::any_of(bundle.annotations, [](const auto& annotation) {
+                               const auto& [key, value] = annotation;
+                               return key.starts_with(podmanPrefix) && !key.contains('/') && value == "FALSE";
+                           });
+    if (oldPodman && bundle.annotations.contains(std::string(programKey))) {
+        throw sys::Error("annotation " + std::string(programKey) +
+                         ": this podman takes annotations from images as well, and an image could choose by it what "
+                         "of it is restricted; name the program in the profile");
+    }
+    for (const auto* keys : {&nameKeys, &typeKeys, &podKeys, &namespaceKeys}) {
+        if (crio || podman) {
+            bundle.annotations.erase((*keys)[ofContainerd]);
+        }
+        if (podman) {
+            bundle.annotations.erase((*keys)[ofCrio]);
+        }
+    }
+    // What is a pod's sandbox is left alone.
+    if (!says(idKeys[ofContainerd])) {
+        bundle.annotations.erase(typeKeys[ofContainerd]);
+    }
+    if (!crio) {
+        bundle.annotations.erase(typeKeys[ofCrio]);
+    }
 }
 
 std::optional<Request> requestOf(const Bundle& bundle)

@@ -18,7 +18,7 @@ struct Bundle {
     std::string directory;                           // absolute
     std::string rootPath;                            // absolute
     std::string cwd = "/";                           // process.cwd, absolute
-    std::map<std::string, std::string> annotations;  // those under io.landlock. and those of Names and its kind
+    std::map<std::string, std::string> annotations;  // those under io.landlock., and by which engines say whose it is
 };
 
 // Throws sys::Error naming the file and the JSON pointer.
@@ -28,6 +28,11 @@ Bundle readBundle(const std::string& directory);
 std::string readConfig(const std::string& directory);
 // Puts another text in its place, at once, with the owner and the mode of the one before.
 void writeConfig(const std::string& directory, std::string_view text);
+
+// Takes out of the annotations what is said of pods by others than the engine: whoever annotates the container, or
+// makes its image. `id`: the container's, as its runtime says. Throws sys::Error where io.landlock.program may be the
+// image's.
+void keepWordOfEngine(Bundle& bundle, const std::string& id);
 
 // What the annotations ask for (docs/annotations.md).
 struct Request {

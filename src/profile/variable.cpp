@@ -43,6 +43,15 @@ std::string nameError(std::string_view name)
     return "";
 }
 
+std::string literal(std::string_view path)
+{
+    std::string out;
+    for (const char c : path) {
+        out += c == '$' ? "$$" : std::string(1, c);
+    }
+    return out;
+}
+
 Template Template::parse(std::string_view text, std::string& error)
 {
     Template out;

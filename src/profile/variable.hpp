@@ -29,6 +29,9 @@ inline bool isPlain(std::string_view text)
     return !text.empty() && !text.contains('$');
 }
 
+// A path as a document has it, which stands for `path` alone, whatever is in that.
+std::string literal(std::string_view path);
+
 // A path as the document has it, cut into text and variables. "$$" is a dollar sign; a "$" before anything but "{" is
 // one, too.
 class Template {

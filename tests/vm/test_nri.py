@@ -157,8 +157,10 @@ class Nri(PodTestCase):
                 self.assertEqual([self.outcome(pod, "one"), self.outcome(pod, "two")], [RESTRICTED, RESTRICTED])
             with self.pod(PLAIN, {}) as pod:
                 self.assertEqual(self.outcome(pod, "web"), FREE)
-                # What a container has of its own the engine does not show, unless the handler lets it pass.
-                self.assertEqual(self.outcome(pod, "own", {KEY: "web"}), FREE)
+                # What a container has of its own the engine shows, also where the handler does not let it pass.
+                self.assertEqual(self.outcome(pod, "own", {KEY: "web"}), RESTRICTED)
+            with self.pod(PLAIN, {KEY: "nosuch"}) as pod:
+                self.assertEqual(self.outcome(pod, "own", {KEY: "web"}), RESTRICTED)
             with self.pod("wrapped", {}) as pod:
                 self.assertEqual(self.outcome(pod, "own", {KEY: "web"}), RESTRICTED)
 

@@ -9,6 +9,7 @@ from cases import FREE, RESTRICTED, SECRET, Cases, lines
 from containers import PROBE, TestCase, command, entry, policy, profile, program, status
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
+ID = object()  # in the place of the container's
 
 
 def except_for(*paths, **more):
@@ -400,10 +401,14 @@ class Profiles(TestCase):
                 ({"io.kubernetes.cri.container-name": "web"}, [RESTRICTED, FREE]),
                 ({"io.kubernetes.cri.container-name": "db"}, [FREE, RESTRICTED]),
                 ({"io.kubernetes.container.name": "web"}, [RESTRICTED, FREE]),
-                ({"io.kubernetes.cri.container-type": "sandbox"}, [FREE, FREE]),
-                ({"io.kubernetes.cri-o.ContainerType": "sandbox"}, [FREE, FREE])):
+                ({"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": ID}, [FREE, FREE]),
+                ({"io.kubernetes.cri-o.ContainerType": "sandbox", "io.kubernetes.cri-o.ContainerID": ID}, [FREE, FREE]),
+                # Whoever annotates it says so, and not its engine.
+                ({"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "other",
+                  "io.kubernetes.cri.container-name": "web"}, [RESTRICTED, FREE])):
             with self.subTest(annotations=annotations):
                 bundle = self.bundle()
+                annotations = {key: bundle.id if value is ID else value for key, value in annotations.items()}
                 web = json.dumps(profile(program("/bin/target")))
                 bundle.annotate(profile(program("/bin/probe")), **{"io.landlock.profile/web": web}, **annotations)
                 result = bundle.shell("crun", f"/bin/target {SECRET}; /bin/probe {SECRET}")

@@ -125,6 +125,13 @@ TEST(Event, ProposesNothingThatCannotBeAllowed)
     }
 }
 
+TEST(Event, ProposesARuleOnThatPathAlone)
+{
+    // In a profile "${system}" would be whatever its variable is.
+    EXPECT_EQ(cli::ruleFor(deniedAt("/${system}/a$$b", 1U << 2))["pathBeneath"][0]["parent"],
+              json::array({"/$${system}/a$$$$b"}));
+}
+
 TEST(Event, SaysOfWhatIsAuditedThatItIsNotEnforced)
 {
     const cli::Named web = webServer();

@@ -339,6 +339,17 @@ TEST(Draft, FragmentsOpenNoProtectedDirectory)
     EXPECT_FALSE(uses(R"("read_file","read_dir","write_file")", ""));
 }
 
+TEST(Draft, WhatIsToBeCopiedIsOneWordOfAShell)
+{
+    const auto option = [](const std::string& path) {
+        return learn::optionFor({.path = path, .rights = 1, .why = ""});
+    };
+    EXPECT_EQ(option("/run/user/1000"), "--into /run/user/1000");
+    EXPECT_EQ(option("/home/x; $(id) `id`"), "--into '/home/x; $(id) `id`'");
+    EXPECT_EQ(option("/home/it's"), R"(--into '/home/it'\''s')");
+    EXPECT_EQ(option("/home/a\nb"), "--into '/home/a\\x0ab'");
+}
+
 TEST(Draft, NothingStandsForWhatIsAboveSomethingProtected)
 {
     std::map<std::string, std::vector<std::string>> top;

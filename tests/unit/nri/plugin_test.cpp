@@ -246,10 +246,11 @@ TEST(NriTest, WhoAsksGetsHooksAndTheAnnotationsOfThePod)
     EXPECT_EQ(adjustment({}, {}), std::nullopt);
     EXPECT_EQ(adjustment({}, {}, true), hooksWith({}));
     EXPECT_EQ(adjustment({{profileKey, "web"}}, {}), hooksWith({{profileKey, "web"}}));
-    EXPECT_EQ(adjustment({}, {{profileKey, "web"}}), hooksWith({}));
+    // What the engine shows of it need not be in its bundle.
+    EXPECT_EQ(adjustment({}, {{profileKey, "web"}}), hooksWith({{profileKey, "web"}}));
     // A container's own counts before its pod's.
     EXPECT_EQ(adjustment({{profileKey, "pod"}, {"io.landlock.digest", "d"}}, {{profileKey, "own"}}),
-              hooksWith({{"io.landlock.digest", "d"}}));
+              hooksWith({{profileKey, "own"}, {"io.landlock.digest", "d"}}));
 }
 
 TEST(NriTest, HooksThatAreThereAreNotAddedAgain)
@@ -257,6 +258,10 @@ TEST(NriTest, HooksThatAreThereAreNotAddedAgain)
     nri::Happening one = creation({{profileKey, "web"}}, {});
     one.container.createRuntime = {{"/bin/other", {}}, {nriProgram, {"oci-landlock", "hook", "createRuntime"}}};
     EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), (nri::Adjustment{.annotations = {{profileKey, "web"}}}));
+    // What the container has by then is not written a second time.
+    one.container.annotations = {{profileKey, "own"}, {"io.landlock.digest", "d"}};
+    EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), nri::Adjustment());
+    one.container.annotations.clear();
     // Of another program, or for another stage, they are others.
     one.container.createRuntime = {{"/opt/oci-landlock", {"oci-landlock", "hook", "createRuntime"}}};
     EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), hooksWith({{profileKey, "web"}}));
@@ -417,6 +422,30 @@ TEST(NriTest, TellsOfThoseThatHadAsked)
     ASSERT_EQ(engine.warnings.size(), 11u);
     EXPECT_TRUE(engine.warnings[0].starts_with("pod default/shop, container c0: asks for a sandbox"));
     EXPECT_EQ(engine.warnings[10], "… and 2 more");
+}
+
+TEST(NriTest, TellsOfThoseWhosePodCameInAPartBefore)
+{
+    Engine engine;
+    const auto part = [](bool pods, const std::string& name, bool more) {
+        std::string known;
+        pbf_writer writer(known);
+        if (pods) {
+            addPod(writer, 1, {{profileKey, "web"}});
+        }
+        addContainer(writer, 2, name);
+        writer.add_bool(3, more);
+        return known;
+    };
+    engine.ask("Synchronize", part(true, "first", true));
+    engine.ask("Synchronize", part(false, "second", true));
+    engine.ask("Synchronize", part(false, "third", false));
+    // Another time, which knows of no pod.
+    engine.ask("Synchronize", part(false, "fourth", false));
+    engine.finish();
+    ASSERT_EQ(engine.warnings.size(), 3u);
+    EXPECT_TRUE(engine.warnings[1].starts_with("pod default/shop, container second: asks for a sandbox"));
+    EXPECT_TRUE(engine.warnings[2].starts_with("pod default/shop, container third: asks for a sandbox"));
 }
 
 TEST(NriTest, EndsWithWhatIsNoNri)

@@ -32,6 +32,8 @@ TEST(Bundle, ReadsWhatConcernsUs)
             "io.kubernetes.cri.container-name": "web",
             "io.kubernetes.cri-o.ContainerType": "container",
             "io.kubernetes.cri.sandbox-name": "pod",
+            "io.kubernetes.cri-o.ContainerID": "c1",
+            "io.podman.annotations.init": "FALSE",
             "org.example": "x"
         },
         "linux": {"path": 1, "cwd": [], "annotations": {"io.landlock.nonsense": 1}}
@@ -44,6 +46,8 @@ TEST(Bundle, ReadsWhatConcernsUs)
                                                {"io.landlock.profile/web", "{}"},
                                                {"io.kubernetes.cri.container-name", "web"},
                                                {"io.kubernetes.cri.sandbox-name", "pod"},
+                                               {"io.kubernetes.cri-o.ContainerID", "c1"},
+                                               {"io.podman.annotations.init", "FALSE"},
                                                {"io.kubernetes.cri-o.ContainerType", "container"}}));
 }
 
@@ -246,6 +250,88 @@ TEST(Annotations, AskForAProfile)
     for (const auto& [annotations, expected] : all) {
         EXPECT_EQ(request(annotations), expected) << testing::PrintToString(annotations);
     }
+}
+
+// As above, of a container that its runtime calls "c1"; or why it does not start.
+std::string requestOfEngine(const Annotations& annotations, const std::string& directory)
+{
+    oci::Bundle bundle{directory, "/r", "/", annotations};
+    try {
+        oci::keepWordOfEngine(bundle, "c1");
+        return request(bundle.annotations);
+    } catch (const sys::Error& error) {
+        return error.what();
+    }
+}
+
+// What an image, or whoever annotates, can write into annotations of engines takes nothing away from what is asked for.
+TEST(Annotations, WhatTheEngineHasNotSaidDoesNotCount)
+{
+    constexpr const char* asked = "p from io.landlock.profile";
+    constexpr const char* unknown =
+        "annotation io.landlock.profile/<container>: this runtime does not say which container of the pod this is; use "
+        "io.landlock.profile";
+    constexpr const char* ofPodman = "/var/lib/containers/storage/overlay-containers/c1/userdata";
+    const std::pair<std::string, std::string> profile = {"io.landlock.profile", "p"};
+    const std::pair<std::string, std::string> ofWeb = {"io.landlock.profile/web", "w"};
+    const std::pair<std::string, std::string> crio = {"io.kubernetes.cri-o.ContainerID", "c1"};
+    struct Case {
+        Annotations annotations;
+        const char* directory;
+        const char* expected;
+    };
+    const Case all[] = {
+        // A pod's sandbox knows its id; nobody else can.
+        {{profile, {"io.kubernetes.cri.container-type", "sandbox"}, {"io.kubernetes.cri.sandbox-id", "c1"}}, "/b", "-"},
+        {{profile, {"io.kubernetes.cri.container-type", "sandbox"}, {"io.kubernetes.cri.sandbox-id", "c2"}},
+         "/b",
+         asked},
+        {{profile, {"io.kubernetes.cri.container-type", "sandbox"}}, "/b", asked},
+        {{profile, {"io.kubernetes.cri-o.ContainerType", "sandbox"}, crio}, ofPodman, "-"},
+        {{profile, {"io.kubernetes.cri-o.ContainerType", "sandbox"}, {"io.kubernetes.cri-o.ContainerID", "c2"}},
+         ofPodman,
+         asked},
+        {{profile, {"io.kubernetes.cri-o.ContainerType", "sandbox"}}, "/b", asked},
+        // A pod of CRI-O says what containerd would.
+        {{profile,
+          {"io.kubernetes.cri-o.ContainerType", "container"},
+          {"io.kubernetes.cri.container-type", "sandbox"},
+          crio},
+         ofPodman,
+         asked},
+        {{profile, ofWeb, {"io.kubernetes.container.name", "db"}, {"io.kubernetes.cri.container-name", "web"}, crio},
+         ofPodman,
+         asked},
+        {{profile, ofWeb, {"io.kubernetes.container.name", "web"}, crio}, ofPodman, "w from io.landlock.profile/web"},
+        // An image says it to podman.
+        {{profile, {"io.kubernetes.cri.container-type", "sandbox"}}, ofPodman, asked},
+        {{profile, ofWeb, {"io.kubernetes.cri.container-name", "web"}}, ofPodman, unknown},
+        {{profile, ofWeb, {"io.kubernetes.container.name", "web"}}, ofPodman, unknown},
+        {{profile, {"io.landlock.program", "/bin/x"}}, ofPodman, "p from io.landlock.profile, program /bin/x"},
+        {{profile, {"io.landlock.program", "/bin/x"}, {"io.podman.annotations.init", "TRUE"}},
+         ofPodman,
+         "p from io.landlock.profile, program /bin/x"},
+        {{profile, {"io.landlock.program", "/bin/x"}, {"io.podman.annotations.init", "FALSE"}},
+         ofPodman,
+         "annotation io.landlock.program: this podman takes annotations from images as well, and an image could choose "
+         "by it what of it is restricted; name the program in the profile"},
+        {{profile, {"io.podman.annotations.init", "FALSE"}}, ofPodman, asked},
+        // `podman kube generate` writes this, of containers by their names.
+        {{profile, {"io.landlock.program", "/bin/x"}, {"io.podman.annotations.init/web", "FALSE"}},
+         ofPodman,
+         "p from io.landlock.profile, program /bin/x"},
+        // containerd's own.
+        {{profile, ofWeb, {"io.kubernetes.cri.container-name", "web"}, {"io.kubernetes.cri.sandbox-id", "s1"}},
+         "/run/containerd/io.containerd.runtime.v2.task/k8s.io/c1",
+         "w from io.landlock.profile/web"},
+    };
+    for (const Case& one : all) {
+        EXPECT_EQ(requestOfEngine(one.annotations, one.directory), one.expected)
+            << testing::PrintToString(one.annotations);
+    }
+    oci::Bundle bundle{ofPodman, "/r", "/", {{"io.kubernetes.pod.name", "shop"}}};
+    oci::keepWordOfEngine(bundle, "c1");
+    EXPECT_EQ(oci::joined(oci::namesOf(bundle)), "");
 }
 
 TEST(Annotations, AskToBeRecorded)
