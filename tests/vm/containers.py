@@ -107,8 +107,7 @@ def node_log():
     if not os.path.exists("/dev/log"):
         log = subprocess.Popen(["busybox", "syslogd", "-n", "-O", NODE_LOG], stdin=subprocess.DEVNULL)
         atexit.register(end_log, log)
-        while not os.path.exists("/dev/log") and log.poll() is None:
-            time.sleep(0.01)
+        wait_for(lambda: os.path.exists("/dev/log") or log.poll() is not None, "there is a log, or can be none")
     # What was sent before this line is written before it.
     mark = f"read up to here {os.getpid()} {next(MARKS)}\n"
     wait_for(lambda: sent_to_log(f"<14>mark: {mark}"), "there is a log")
@@ -290,11 +289,16 @@ class Running:
 
     def wait_for(self, text, seconds=30):
         """Waits until the container has printed `text`."""
-        end = time.monotonic() + seconds
-        while text not in self.output():
-            if time.monotonic() > end:
-                raise AssertionError(f"no {text!r} within {seconds} s in: {self.output()}")
-            time.sleep(0.05)
+        wait_for(lambda: text in self.output(), f"it prints {text!r}", seconds, said=self.output)
+
+    def client(self, *words):
+        """A program of the host in the container's network."""
+        return command("nsenter", "-t", str(self.pid()), "-n", *words)
+
+    def wait_for_answer(self, expected, *words, seconds=90):
+        """Repeats a client until it prints `expected`."""
+        wait_for(lambda: expected in self.client(*words).stdout, f"{words} print {expected!r}", seconds, pause=0.2,
+                 said=lambda: f"{self.client(*words)}; the server: {self.output()}")
 
     def state(self):
         return json.loads(command(self.runtime, "state", self.bundle.id).stdout)

@@ -176,7 +176,7 @@ class Launch(TestCase):
                 os.kill(tracer, signal.SIGKILL)
                 wait_for(lambda: not tracers(), "the tracer is gone")
                 container.start()
-                time.sleep(0.3)
+                wait_for(lambda: container.state()["status"] == "stopped", "the container has ended")
                 self.assertNotIn("secret", container.output())
 
     # A signal that arrives before the exec stops the init, too: Go's runtime sends itself some, and then `runc start`
