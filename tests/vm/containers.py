@@ -223,6 +223,11 @@ class Bundle:
             stage: [{"path": OCI_LANDLOCK, "args": ["oci-landlock", "hook", stage]}] for stage in stages
         }
 
+    def memory_at(self, path):
+        """A tmpfs that everybody may write to."""
+        self.config["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs",
+                                      "options": ["mode=1777"]})
+
     def annotate(self, wanted, **more):
         """`wanted`: a profile as a dict, an inline text or a name."""
         text = wanted if isinstance(wanted, str) else json.dumps(wanted)
@@ -318,6 +323,28 @@ class TestCase(unittest.TestCase):
         if options.get("base"):
             self.addCleanup(command, "umount", "-l", made.rootfs)
         return made
+
+    def debian(self):
+        """A bundle with Debian in it, memory where its programs write, and a place for data that no profile
+        mentions."""
+        bundle = self.bundle(base="/images/base")
+        os.makedirs(bundle.path("opt/open"))
+        os.chmod(bundle.path("opt/open"), 0o777)
+        for path in ("/run", "/tmp", "/dev/shm"):
+            bundle.memory_at(path)
+        return bundle
+
+    def apparmor_profiles(self):
+        """Loads two that allow what engines' do, one of them no Unix sockets, which the handing over of rulesets needs.
+        Yields each one's name, and whether it allows them."""
+        rules = "file, capability, network inet, signal, ptrace, mount, umount, pivot_root,"
+        for name, more in (("test-without-unix", ""), ("test-with-unix", "network unix, unix,")):
+            # Without `abi` the parser takes an old kernel's word for what can be denied.
+            text = f"abi <kernel>,\nprofile {name} flags=(attach_disconnected,mediate_deleted) {{ {rules} {more} }}"
+            loaded = command("apparmor_parser", "-r", "-K", input=text)
+            self.assertEqual(loaded.returncode, 0, loaded.stderr)
+            self.addCleanup(command, "apparmor_parser", "-R", "-K", input=text)
+            yield name, bool(more)
 
     def each_runtime(self):
         """for runtime in self.each_runtime(): a subtest for each."""

@@ -82,12 +82,7 @@ class Learn(TestCase):
         self.recording = os.path.join(self.directory, "recording.json")
 
     def prepared(self, **annotations):
-        bundle = self.bundle(base="/images/base")
-        os.makedirs(bundle.path("opt/open"))
-        os.chmod(bundle.path("opt/open"), 0o777)
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
+        bundle = self.debian()
         bundle.annotate("learn", **annotations)
         return bundle
 
@@ -270,8 +265,7 @@ class Learn(TestCase):
         binary = f"/usr/lib/postgresql/{versions[0]}/bin/postgres"
         user = "setpriv --reuid postgres --regid postgres --clear-groups"
         bundle = self.prepared()
-        bundle.config["mounts"].append({"destination": "/run/postgresql", "type": "tmpfs", "source": "tmpfs",
-                                        "options": ["mode=1777"]})
+        bundle.memory_at("/run/postgresql")
         bundle.config["annotations"] = {}
         made = bundle.shell("crun", "cd /tmp; mkdir -p /var/lib/postgresql/test; chown -R postgres /var/lib/postgresql\n"
                                     f"{user} {os.path.dirname(binary)}/initdb -A trust -N -D /var/lib/postgresql/test\n",

@@ -21,14 +21,8 @@ class Profiles(TestCase):
         shutil.rmtree("/etc/oci-landlock")
 
     def prepared(self, name):
-        """A bundle with Debian in it, a place for data that no profile mentions, and the profile `name`."""
-        bundle = self.bundle(base="/images/base")
+        bundle = self.debian()
         bundle.write("opt/data", "data\n")
-        os.makedirs(bundle.path("opt/open"))
-        os.chmod(bundle.path("opt/open"), 0o777)
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
         bundle.annotate(name)
         return bundle
 
@@ -37,8 +31,7 @@ class Profiles(TestCase):
         """`own`: a directory that its package makes at boot."""
         bundle = self.prepared(name)
         if own:
-            bundle.config["mounts"].append({"destination": own, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
+            bundle.memory_at(own)
         with bundle.running("crun", bundle.script("entrypoint.sh", script)) as container:
             self.assertEqual(container.code, 0, container.output())
             yield bundle, container

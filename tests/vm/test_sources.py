@@ -70,14 +70,11 @@ class Sources(TestCase):
             yield seen
 
     def nginx(self):
-        bundle = self.bundle(base="/images/base")
+        bundle = self.debian()
         bundle.write("opt/data", "data\n")
         bundle.write("etc/nginx/test.conf", NGINX)
         os.makedirs(bundle.path("var/www/html"), exist_ok=True)
         bundle.write("var/www/html/index.html", "the page\n")
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
         with open(os.path.join(DIRECTORY, "nginx.json"), encoding="utf-8") as file:
             wanted, = json.load(file)["entries"]
         if applier.LAUNCH:
