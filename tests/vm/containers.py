@@ -415,6 +415,7 @@ def follow(test, guide, directory):
             said = done.stdout
         elif tag.startswith("text"):
             test.assertEqual((tag, text), ("text output", said))
+    test.assertIsNotNone(said, f"{guide} has something to be done")
 
 
 BUSYBOX_APPLETS = ("sh", "cat", "ls", "echo", "id", "mount", "umount", "ln", "cp", "mv", "rm", "mkdir", "sleep", "grep",
