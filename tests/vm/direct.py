@@ -10,7 +10,7 @@ import struct
 import subprocess
 
 from cases import PATIENCE, wait_for
-from containers import OCI_LANDLOCK, PINS, Bundle, Running, TestCase, command, oci_landlock, status
+from containers import OCI_LANDLOCK, PINS, Running, TestCase, command
 
 FULL = os.environ.get("FULL") == "1"
 CGROUPS = "/sys/fs/cgroup"
@@ -232,8 +232,3 @@ class DirectTestCase(TestCase):
         for name, size in (("containers", CONTAINER_SIZE), ("programs", PROGRAM_SIZE), ("namespaces", PLACE_SIZE)):
             with pinned(name, size) as opened:
                 self.assertTrue(opened.empty(), name)
-
-
-__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "PROGRAM_SIZE", "SLOTS",
-           "SLOT_SIZE", "STRAYS_SIZE", "command", "fake_init", "gate", "hook", "next_slot",
-           "oci_landlock", "patch_node", "pinned", "status"]
