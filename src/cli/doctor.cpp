@@ -12,6 +12,7 @@
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "engine/engines.hpp"
+#include "sys/json.hpp"
 #include "sys/run.hpp"
 #include "version.hpp"
 
@@ -141,7 +142,7 @@ int runDoctor(const Arguments& arguments)
     const auto problems =
         static_cast<std::size_t>(std::ranges::count(findings, Severity::problem, &sys::Finding::severity));
     if (given->contains("json")) {
-        std::puts(findingsOf(findings, problems).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(findingsOf(findings, problems)).c_str());
     } else {
         print(findings, problems);
     }

@@ -25,6 +25,7 @@
 #include "cli/watching.hpp"
 #include "node/policies.hpp"
 #include "serve/page.hpp"
+#include "sys/json.hpp"
 #include "watch/watcher.hpp"
 
 namespace cli {
@@ -486,10 +487,7 @@ private:
         wanted_.json ? print(event) : static_cast<void>(std::puts(eventText(event).c_str()));
     }
 
-    static void print(const ordered_json& event)
-    {
-        std::puts(event.dump(-1, ' ', true, ordered_json::error_handler_t::replace).c_str());
-    }
+    static void print(const ordered_json& event) { std::puts(sys::oneLineOf(event).c_str()); }
 
     static void flush()
     {

@@ -18,6 +18,7 @@
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
+#include "sys/json.hpp"
 #include "sys/lsm.hpp"
 #include "version.hpp"
 
@@ -392,7 +393,7 @@ int runStatus(const Arguments& arguments)
     }
     const json status = collectStatus(readSettings());
     if (given->contains("json")) {
-        std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(status).c_str());
     } else {
         print(status);
     }
