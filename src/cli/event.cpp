@@ -5,10 +5,9 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <string_view>
-#include <vector>
 
 #include "cli/containers.hpp"
+#include "cli/denial.hpp"
 #include "landlock/access.hpp"
 #include "sys/error.hpp"
 #include "sys/json.hpp"

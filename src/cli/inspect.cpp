@@ -5,6 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
+#include "cli/denial.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
 #include "sys/json.hpp"
