@@ -98,7 +98,7 @@ public:
         } catch (const sys::Error& error) {
             why = error.what();
         }
-        why.empty() ? page_.show(text) : page_.show(why + "\n", false);
+        why.empty() ? page_.show(text) : page_.showObstacle(why + "\n");
     }
 
 private:
