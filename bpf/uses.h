@@ -10,6 +10,9 @@
 #ifndef OCI_LANDLOCK_USES_H
 #define OCI_LANDLOCK_USES_H
 
+#include "events.h"
+#include "rights.h"
+
 #define USES_KNOWN 65536 /* what was forgotten is told again */
 
 /* include/linux/fs.h, linux/mount.h */
@@ -409,11 +412,6 @@ static __always_inline void begin_round(struct dentry *renamed)
 		__sync_fetch_and_add(&share->round, 1);
 	if (member)
 		__sync_fetch_and_add(&use_rounds[device % USE_DEVICES], 1);
-}
-
-static __always_inline __u64 remove_right(__u32 mode)
-{
-	return (mode & S_IFMT) == S_IFDIR ? FS_REMOVE_DIR : FS_REMOVE_FILE;
 }
 
 static __always_inline void at_path_rename(const __u64 *arguments, int result)

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <string>
 
 #include "cli/commands.hpp"
 #include "sys/fd.hpp"

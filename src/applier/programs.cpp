@@ -129,11 +129,12 @@ std::vector<Telling> tellingPrograms(oll_applier applier)
 {
     std::vector<Telling> programs;
     for (const char* name : {"select_exec", "select_file", "restrict_exec", "commit_exec"}) {
-        programs.push_back({name, std::string(linkPrefix) + name, true});
+        programs.push_back({.name = name, .pin = std::string(linkPrefix) + name, .attached = true});
     }
     if (applier == OLL_APPLIER_INJECT) {
-        programs.push_back({"debt", "debt", false});
-        programs.push_back({"report_failure", "report_failure", false});
+        for (const char* name : {"debt", "report_failure"}) {
+            programs.push_back({.name = name, .pin = name});
+        }
     }
     return programs;
 }

@@ -24,6 +24,7 @@
 #include "oci/bundle.hpp"
 #include "profile/document.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -257,9 +258,8 @@ int answer(const po::variables_map& given, const std::string& name, const Access
         const profile::Profile profile = profileIn(name, source, abiOf(given), given["profiles"].as<Arguments>());
         const container::Rootfs rootfs = bundle.empty() ? container::Rootfs::here() : rootfsOf(oci::readBundle(bundle));
         const ordered_json found = answerOf(profile, access, rootfs);
-        const std::string text = given.contains("json")
-                                     ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
-                                     : source + ": " + answerText(found);
+        const std::string text =
+            given.contains("json") ? sys::prettyOf(found) + "\n" : source + ": " + answerText(found);
         std::fputs(text.c_str(), stdout);
         sys::flushOutput();
         return found["allowed"].get<bool>() ? exitOk : exitFailed;
@@ -279,9 +279,7 @@ int compare(const po::variables_map& given, const std::string& name)
         const auto rootfs = bundle.empty() ? std::nullopt : std::optional(rootfsOf(oci::readBundle(bundle)));
         const std::string recording = given["against"].as<std::string>();
         const ordered_json found = comparisonOf(profile, learn::readFile(recording), rootfs ? &*rootfs : nullptr);
-        const std::string text = given.contains("json")
-                                     ? found.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"
-                                     : comparisonText(found, source);
+        const std::string text = given.contains("json") ? sys::prettyOf(found) + "\n" : comparisonText(found, source);
         std::fputs(text.c_str(), stdout);
         sys::flushOutput();
         return found["denied"].empty() ? exitOk : exitFailed;
@@ -371,7 +369,7 @@ int runCheck(const Arguments& arguments)
         }
     }
     if (given->contains("json")) {
-        std::puts(results.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(results).c_str());
     }
     return valid ? exitOk : exitFailed;
 }

@@ -6,7 +6,7 @@
 
 #include "container/rootfs.hpp"
 #include "oci/bundle.hpp"
-#include "profile/load.hpp"
+#include "profile/model.hpp"
 
 namespace cli {
 

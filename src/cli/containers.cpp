@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/containers.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 #include "applier/programs.hpp"

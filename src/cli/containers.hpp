@@ -52,8 +52,4 @@ nlohmann::ordered_json entryNames(const nlohmann::json& report, std::uint32_t ma
 // Which entries of a container are audited, a bit each.
 std::uint32_t auditedOf(const oll_container& entry);
 
-// In status.cpp.
-nlohmann::json describeDenial(const oll_denial& denial);
-std::string denialText(const nlohmann::json& last);
-
 }  // namespace cli

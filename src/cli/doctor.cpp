@@ -12,6 +12,7 @@
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "engine/engines.hpp"
+#include "sys/json.hpp"
 #include "sys/run.hpp"
 #include "version.hpp"
 
@@ -24,7 +25,7 @@ using nlohmann::json;
 using sys::Findings;
 using sys::Severity;
 
-const char* nameOf(Severity severity)
+const char* wordOf(Severity severity)
 {
     switch (severity) {
         case Severity::ok:
@@ -100,7 +101,7 @@ json findingsOf(const Findings& findings, std::size_t problems)
 {
     json out = {{"version", versionString}, {"problems", problems}, {"findings", json::array()}};
     for (const sys::Finding& finding : findings) {
-        json item = {{"name", finding.name}, {"severity", nameOf(finding.severity)}, {"message", finding.message}};
+        json item = {{"name", finding.name}, {"severity", wordOf(finding.severity)}, {"message", finding.message}};
         if (!finding.remedy.empty()) {
             item["remedy"] = finding.remedy;
         }
@@ -113,7 +114,7 @@ void print(const Findings& findings, std::size_t problems)
 {
     std::string out;
     for (const sys::Finding& finding : findings) {
-        out += std::string(nameOf(finding.severity)) + ": " + finding.name + ": " + finding.message + "\n";
+        out += std::string(wordOf(finding.severity)) + ": " + finding.name + ": " + finding.message + "\n";
         if (!finding.remedy.empty()) {
             out += "    " + finding.remedy + "\n";
         }
@@ -142,7 +143,7 @@ int runDoctor(const Arguments& arguments)
     const auto problems =
         static_cast<std::size_t>(std::ranges::count(findings, Severity::problem, &sys::Finding::severity));
     if (given->contains("json")) {
-        std::puts(findingsOf(findings, problems).dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(findingsOf(findings, problems)).c_str());
     } else {
         print(findings, problems);
     }

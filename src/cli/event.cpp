@@ -5,10 +5,9 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <string_view>
-#include <vector>
 
 #include "cli/containers.hpp"
+#include "cli/denial.hpp"
 #include "landlock/access.hpp"
 #include "profile/variable.hpp"
 #include "sys/error.hpp"
@@ -153,8 +152,7 @@ std::string whatText(const ordered_json& event, const std::string& kind)
             out += "; by " + joined(event.at("entries")) + ", which is NOT ENFORCED";
         }
         if (event.contains("allow")) {
-            out += "; would be allowed by " +
-                   sys::printable(event["allow"].dump(-1, ' ', true, ordered_json::error_handler_t::replace), 1000);
+            out += "; would be allowed by " + sys::printable(sys::oneLineOf(event["allow"]), 1000);
         }
         return out;
     }

@@ -35,7 +35,7 @@ void EventCounts::count(std::uint64_t cgroupId, const ordered_json& event)
     }
 }
 
-void EventCounts::addAccesses(Exposition& out, const Named& all, Accesses Counts::*accesses)
+void EventCounts::addAccesses(Exposition& out, const Labelled& all, Accesses Counts::*accesses)
 {
     for (const auto& [labels, counts] : all) {
         for (const auto& [of, count] : counts->*accesses) {
@@ -50,7 +50,7 @@ void EventCounts::addAccesses(Exposition& out, const Named& all, Accesses Counts
 void EventCounts::addTo(Exposition& out, const json& containers) const
 {
     static const Counts none;
-    Named all;
+    Labelled all;
     for (const json& item : containers) {
         const auto found = containers_.find(item.value("cgroupId", std::uint64_t{0}));
         all.emplace_back(labelsOf(item), found == containers_.end() ? &none : &found->second);

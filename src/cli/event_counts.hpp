@@ -6,7 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "cli/exposition.hpp"
 
@@ -33,9 +34,9 @@ private:
         Accesses denied, wouldDeny;
         std::uint64_t lost = 0;
     };
-    using Named = std::vector<std::pair<Labels, const Counts*>>;
+    using Labelled = std::vector<std::pair<Labels, const Counts*>>;
 
-    static void addAccesses(Exposition& out, const Named& all, Accesses Counts::*accesses);
+    static void addAccesses(Exposition& out, const Labelled& all, Accesses Counts::*accesses);
 
     std::string source_;
     std::map<std::uint64_t, Counts> containers_;

@@ -284,7 +284,13 @@ int runHook(const Arguments& arguments)
         confine::Parser parser;
         const oci::State state = parser.state(std::move(text));
         label = state.id;
-        creates ? create(parser, state, label) : stage == "poststart" ? started(parser, state, label) : remove(state);
+        if (creates) {
+            create(parser, state, label);
+        } else if (stage == "poststart") {
+            started(parser, state, label);
+        } else {
+            remove(state);
+        }
         return exitOk;
     } catch (...) {
         sys::tell(LOG_ERR, label, sys::messageOf(std::current_exception()));

@@ -5,6 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
+#include "cli/denial.hpp"
 #include "cli/options.hpp"
 #include "cli/report.hpp"
 #include "sys/json.hpp"
@@ -148,7 +149,7 @@ int runInspect(const Arguments& arguments)
     const Known& known = find(all.containers, words.front());
     const ordered_json found = describe(known, all.applier);
     if (given->contains("json")) {
-        std::puts(found.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(found).c_str());
     } else {
         std::fputs(policyText(found, nameOf(known.about)).c_str(), stdout);
     }

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "cli/settings.hpp"
-#include "container/process.hpp"
 #include "profile/model.hpp"
 
 namespace cli {

@@ -17,6 +17,7 @@
 #include "learn/background.hpp"
 #include "learn/learner.hpp"
 #include "node/pins.hpp"
+#include "sys/clock.hpp"
 #include "sys/file.hpp"
 #include "watch/watcher.hpp"
 
@@ -52,7 +53,7 @@ public:
                         },
                     .container = [this](const oll_seen_container& told) { meet(told.cgroup_id, told.record); }})
     {
-        learner_.run().began = timeText(now(CLOCK_REALTIME));
+        learner_.run().began = timeText(sys::now(CLOCK_REALTIME));
         learner_.run().unseen = watcher_.blind();
     }
 
@@ -82,7 +83,7 @@ public:
                              textOf(subject_) + " was there, so that nothing is recorded");
         }
         learn::Run& run = learner_.run();
-        run.ended = timeText(now(CLOCK_REALTIME));
+        run.ended = timeText(sys::now(CLOCK_REALTIME));
         for (const std::string& name : names_) {
             const std::string more = (run.container.empty() ? "" : ", ") + name;
             if (run.container.size() + more.size() <= 200) {

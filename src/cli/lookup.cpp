@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "landlock/access.hpp"
+#include "profile/except.hpp"
 #include "profile/path.hpp"
 #include "sys/error.hpp"
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "container/rootfs.hpp"
-#include "profile/except.hpp"
 #include "profile/model.hpp"
 
 namespace cli {

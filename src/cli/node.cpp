@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <boost/program_options.hpp>
-#include <cstdio>
 
 #include "cli/commands.hpp"
 #include "cli/options.hpp"

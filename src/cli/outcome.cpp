@@ -14,6 +14,7 @@
 
 #include "cli/report.hpp"
 #include "sys/error.hpp"
+#include "sys/json.hpp"
 #include "sys/log.hpp"
 
 namespace cli {
@@ -90,7 +91,7 @@ std::string outcomeOf(const profile::Profile& profile, const Prepared& prepared)
     const auto text = [&](std::optional<std::size_t> most, std::size_t sourceBytes) {
         const json report = {{"profile", cut(profile.source, sourceBytes)},
                              {"entries", inShort(profile, prepared, most)}};
-        return report.dump(-1, ' ', true, json::error_handler_t::replace);
+        return sys::oneLineOf(report);
     };
     for (const std::size_t most : {std::size_t{4096}, std::size_t{16}, std::size_t{4}, std::size_t{0}}) {
         if (std::string all = text(most, 200); all.size() < OLL_REPORT_SIZE) {
@@ -136,7 +137,7 @@ using Ordered = nlohmann::ordered_json;
 // values of their own they took the hook nearly as long as their paths did.
 std::string opened(const Ordered& object)
 {
-    std::string text = object.dump(-1, ' ', true, json::error_handler_t::replace);
+    std::string text = sys::oneLineOf(object);
     text.pop_back();
     return text;
 }
@@ -144,7 +145,7 @@ std::string opened(const Ordered& object)
 std::string quoted(const std::string& text)
 {
     const bool plain = std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
-    return plain ? '"' + text + '"' : json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+    return plain ? '"' + text + '"' : sys::oneLineOf(json(text));
 }
 
 // Those of one kind in one layer.

@@ -15,6 +15,7 @@
 #include "container/members.hpp"
 #include "container/process.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 
 namespace cli {
 
@@ -214,7 +215,7 @@ int runPs(const Arguments& arguments)
     }
     const ordered_json found = collect();
     if (given->contains("json")) {
-        std::puts(found.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(found).c_str());
     } else {
         std::fputs(tableOf(found).c_str(), stdout);
     }

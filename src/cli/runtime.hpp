@@ -19,7 +19,8 @@ struct RuntimeCall {
 };
 RuntimeCall runtimeCallOf(const Arguments& words);
 
-// The words after the program's name. Returns only when there is no real runtime that could have the exit status.
+// `words`: those after the program's name. The real runtime takes the place of this process, and has its exit status;
+// returns one only for --help, and where that must not be or has failed.
 int runRuntime(const Arguments& words);
 
 }  // namespace cli

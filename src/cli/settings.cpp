@@ -8,16 +8,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <set>
 #include <string_view>
 
+#include "profile/model.hpp"
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/json.hpp"
 #include "sys/user.hpp"
-#include "sys/directory.hpp"
 
 namespace cli {
 
@@ -181,9 +181,12 @@ void requireName(const std::string& name, const std::string& what)
 
 namespace {
 
-// `what`: for messages.
-ProfileFile find(const Settings& settings, const std::string& name, const std::string& what, bool fragment)
+enum class Document { profile, fragment };
+
+ProfileFile find(const Settings& settings, Document kind, const std::string& name)
 {
+    const bool fragment = kind == Document::fragment;
+    const std::string what = fragment ? "fragment" : "profile";
     requireName(name, what);
     std::string tried;
     for (const std::string& above : settings.profileDirectories) {
@@ -205,12 +208,12 @@ ProfileFile find(const Settings& settings, const std::string& name, const std::s
 
 ProfileFile findProfile(const Settings& settings, const std::string& name)
 {
-    return find(settings, name, "profile", false);
+    return find(settings, Document::profile, name);
 }
 
 ProfileFile findFragment(const Settings& settings, const std::string& name)
 {
-    return find(settings, name, "fragment", true);
+    return find(settings, Document::fragment, name);
 }
 
 namespace {

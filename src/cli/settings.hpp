@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "profile/load.hpp"
-
 namespace cli {
 
 struct Settings {

@@ -12,12 +12,14 @@
 #include "applier/programs.hpp"
 #include "cli/commands.hpp"
 #include "cli/containers.hpp"
+#include "cli/denial.hpp"
 #include "cli/launch.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
+#include "sys/json.hpp"
 #include "sys/lsm.hpp"
 #include "version.hpp"
 
@@ -27,62 +29,6 @@ namespace {
 
 namespace po = boost::program_options;
 using nlohmann::json;
-
-const char* reasonOf(const oll_denial& denial)
-{
-    switch (denial.reason) {
-        case OLL_REASON_SLOT:
-            return "the ruleset is not in its slot any more";
-        case OLL_REASON_RESTRICT:
-            return denial.error == -E2BIG ? "the task is in 16 Landlock layers already"
-                                          : "the kernel refused the domain";
-        case OLL_REASON_MEMORY:
-            return "out of memory";
-        case OLL_REASON_TRACER:
-            return denial.error == -ETIMEDOUT ? "the supervisor did not attach to the program in time"
-                                              : "somebody else traces the program";
-        case OLL_REASON_NO_TRACER:
-            return "no supervisor holds the container's rulesets; start the container anew";
-        case OLL_REASON_INJECTION:
-            return "the program could not be restricted, and was killed";
-        case OLL_REASON_OWED:
-            return "the program has not got the domain of its last exec";
-        case OLL_REASON_GONE:
-            return "a container that the task belongs to is gone";
-        case OLL_REASON_MEMBERSHIPS:
-            return "the task would belong to too many containers, one inside the other";
-        case OLL_REASON_PROGRAMS:
-            return "a program that the profile lists is missing on the node";
-        case OLL_REASON_NAMESPACE:
-            return "the container is in the mount namespace of another one";
-        case OLL_REASON_REPLACES:
-            return "the program needs several layers, of which this kernel would keep only the last";
-    }
-    return "unknown";
-}
-
-}  // namespace
-
-json describeDenial(const oll_denial& denial)
-{
-    json out = {{"bootTimeNs", denial.time},
-                {"pid", denial.tgid},
-                {"comm", sys::printable({denial.comm, strnlen(denial.comm, sizeof denial.comm)})},
-                {"reason", reasonOf(denial)},
-                {"errno", -denial.error}};
-    if (denial.entry < OLL_MAX_ENTRIES) {
-        out["entry"] = denial.entry;
-    }
-    return out;
-}
-
-std::string denialText(const json& last)
-{
-    return "denied " + sys::printable(last["comm"].get<std::string>()) + " (pid " + last["pid"].dump() +
-           "): " + last["reason"].get<std::string>() + " (" + std::strerror(last["errno"].get<int>()) + ")";
-}
-
-namespace {
 
 json describe(const node::Standing& standing)
 {
@@ -307,6 +253,32 @@ std::string launchText(const json& status)
     return out;
 }
 
+std::string containerText(const json& item)
+{
+    std::string out = "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n" +
+                      entriesText(item["entries"]);
+    if (!item["audited"].empty()) {
+        out += "  AUDIT    " + namesText(item["audited"]) + (item["enforces"] ? "" : ", all that it has,") +
+               " is not enforced, and protects nothing\n";
+    }
+    if (!item["intact"]) {
+        out += "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
+    }
+    if (!item["held"]) {
+        out += "  lost     nobody holds its rulesets, so that what it selects is denied; start it anew\n";
+    }
+    if (!item["started"]) {
+        out += "  created  not started yet\n";
+    } else if (item["applied"] == 0 && item["enforces"]) {
+        out += "  never    nothing that it selects was executed so far\n";
+    }
+    out += "  execs    " + word(item["applied"]) + " restricted, " + word(item["denied"]) + " denied\n";
+    if (item.contains("lastDenial")) {
+        out += "  last     " + denialText(item["lastDenial"]) + "\n";
+    }
+    return out;
+}
+
 void print(const json& status)
 {
     const json& kernel = status["kernel"];
@@ -349,28 +321,7 @@ void print(const json& status)
             out += "attention   " + attention + "\n";
         }
         for (const json& item : status["containers"]) {
-            out += "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n";
-            out += entriesText(item["entries"]);
-            if (!item["audited"].empty()) {
-                out += "  AUDIT    " + namesText(item["audited"]) + (item["enforces"] ? "" : ", all that it has,") +
-                       " is not enforced, and protects nothing\n";
-            }
-            if (!item["intact"]) {
-                out +=
-                    "  broken   programs that it lists are missing, so that execs in it are denied; remove the container\n";
-            }
-            if (!item["held"]) {
-                out += "  lost     nobody holds its rulesets, so that what it selects is denied; start it anew\n";
-            }
-            if (!item["started"]) {
-                out += "  created  not started yet\n";
-            } else if (item["applied"] == 0 && item["enforces"]) {
-                out += "  never    nothing that it selects was executed so far\n";
-            }
-            out += "  execs    " + word(item["applied"]) + " restricted, " + word(item["denied"]) + " denied\n";
-            if (item.contains("lastDenial")) {
-                out += "  last     " + denialText(item["lastDenial"]) + "\n";
-            }
+            out += containerText(item);
         }
     } else {
         out += "; run `oci-landlock load`, or start a container with a profile\n";
@@ -393,7 +344,7 @@ int runStatus(const Arguments& arguments)
     }
     const json status = collectStatus(readSettings());
     if (given->contains("json")) {
-        std::puts(status.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+        std::puts(sys::prettyOf(status).c_str());
     } else {
         print(status);
     }

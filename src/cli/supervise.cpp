@@ -5,7 +5,6 @@
 
 #include <boost/program_options.hpp>
 #include <cstdio>
-#include <string>
 
 #include "applier/inject/gate.hpp"
 #include "applier/inject/supervisor.hpp"
@@ -14,7 +13,6 @@
 #include "cli/fit.hpp"
 #include "cli/options.hpp"
 #include "node/pins.hpp"
-#include "sys/file.hpp"
 #include "sys/log.hpp"
 
 namespace cli {

@@ -63,11 +63,4 @@ bool ended()
     return toldToEnd != 0;
 }
 
-std::int64_t now(clockid_t clock)
-{
-    timespec time{};
-    clock_gettime(clock, &time);
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 }  // namespace cli

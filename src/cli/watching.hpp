@@ -3,8 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
-#include <ctime>
 #include <optional>
 
 #include "bpf/abi.h"
@@ -22,8 +20,5 @@ inline constexpr std::chrono::milliseconds lookAround{1000};
 // SIGINT and SIGTERM end the waiting from here on.
 void endOnSignals();
 bool ended();
-
-// Nanoseconds.
-std::int64_t now(clockid_t clock);
 
 }  // namespace cli

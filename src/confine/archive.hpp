@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <concepts>
-#include <cstdint>
 #include <cstring>
 #include <map>
 #include <optional>

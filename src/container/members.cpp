@@ -8,14 +8,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <memory>
 #include <string_view>
 #include <utility>
 
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
-#include "sys/directory.hpp"
 
 namespace container {
 

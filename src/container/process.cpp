@@ -13,12 +13,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <string_view>
 
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/file.hpp"
-#include "sys/directory.hpp"
 
 namespace container {
 

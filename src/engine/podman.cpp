@@ -2,7 +2,6 @@
 // podman: directories of hook files (oci-hooks(5)), which containers.conf(5) may name.
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <regex>

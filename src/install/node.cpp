@@ -19,7 +19,7 @@
 
 #include "engine/files.hpp"
 #include "install/handler.hpp"
-#include "profile/document.hpp"
+#include "profile/model.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"

@@ -95,17 +95,18 @@ std::vector<Denied> deniedBy(const profile::Profile& profile, const Recording& r
         for (const auto& [path, used] : recording.paths) {
             for (const bool beneath : {false, true}) {
                 if (const std::uint64_t denied = judge.deniedAt(path, beneath ? used.beneath : used.rights)) {
-                    found.push_back({entry.name, Kind::fs, path, beneath, 0, denied});
+                    found.push_back(
+                        {.entry = entry.name, .kind = Kind::fs, .path = path, .beneath = beneath, .rights = denied});
                 }
             }
         }
         for (const auto& [port, rights] : recording.ports) {
             if (const std::uint64_t denied = judge.deniedPort(port, rights)) {
-                found.push_back({entry.name, Kind::net, "", false, port, denied});
+                found.push_back({.entry = entry.name, .kind = Kind::net, .path = {}, .port = port, .rights = denied});
             }
         }
         if (const std::uint64_t denied = judge.deniedScopes(recording.scopes)) {
-            found.push_back({entry.name, Kind::scope, "", false, 0, denied});
+            found.push_back({.entry = entry.name, .kind = Kind::scope, .path = {}, .rights = denied});
         }
     }
     return found;

@@ -5,6 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "learn/protected.hpp"
 #include "profile/model.hpp"
 #include "profile/path.hpp"
 #include "profile/toml.hpp"
@@ -24,68 +25,6 @@ constexpr unsigned abi = 9;
 const std::uint64_t reading = landlock::maskOf(Kind::fs, "read_file") | landlock::maskOf(Kind::fs, "read_dir");
 const std::uint64_t handledNet = landlock::maskOf(Kind::net, "bind_tcp") | landlock::maskOf(Kind::net, "connect_tcp");
 const std::uint64_t executing = landlock::maskOf(Kind::fs, "execute") | reading;
-
-// A rule on one of these is about more than the program's own files.
-struct Protected {
-    std::string_view path;
-    std::string_view why;
-    bool read = false;  // to read all of it is common
-};
-
-constexpr std::string_view programsOfAll = "every program in it could be run or replaced";
-constexpr std::string_view everybodys = "it holds what belongs to others";
-constexpr std::string_view secrets = "it holds configuration and secrets of others";
-constexpr std::string_view homes = "it holds keys and data of users";
-constexpr std::string_view sockets = "sockets of engines and services are in it";
-
-constexpr std::array protectedPaths = {
-    Protected{"/", "it holds everything"},
-    Protected{"/bin", programsOfAll},
-    Protected{"/boot", "the kernel is in it"},
-    Protected{"/dev", "it holds every device"},
-    Protected{"/etc", secrets},
-    Protected{"/etc/ssl", secrets},
-    Protected{"/etc/ssl/private", secrets},
-    Protected{"/home", homes},
-    Protected{"/media", everybodys},
-    Protected{"/mnt", everybodys},
-    Protected{"/opt", everybodys},
-    Protected{"/proc", "it holds settings of the kernel and the memory of processes", true},
-    Protected{"/proc/sys", "it holds settings of the kernel", true},
-    Protected{"/root", homes},
-    Protected{"/run", sockets},
-    Protected{"/run/containerd", sockets},
-    Protected{"/run/crio", sockets},
-    Protected{"/run/docker", sockets},
-    Protected{"/run/podman", sockets},
-    Protected{"/run/secrets", secrets},
-    Protected{"/run/user", sockets},
-    Protected{"/sbin", programsOfAll},
-    Protected{"/srv", everybodys},
-    Protected{"/sys", "it holds settings of the kernel"},
-    Protected{"/usr", "it holds programs and libraries of all"},
-    Protected{"/usr/bin", programsOfAll},
-    Protected{"/usr/local", "it holds programs and libraries of all"},
-    Protected{"/usr/local/bin", programsOfAll},
-    Protected{"/usr/local/sbin", programsOfAll},
-    Protected{"/usr/sbin", programsOfAll},
-    Protected{"/var", everybodys},
-    Protected{"/var/lib", everybodys},
-    Protected{"/var/lib/containerd", sockets},
-    Protected{"/var/lib/containers", sockets},
-    Protected{"/var/lib/docker", sockets},
-    Protected{"/var/lib/kubelet", secrets},
-    Protected{"/var/run", sockets},
-    Protected{"/var/run/secrets", secrets},
-};
-
-// A rule on what is above one would be about it, too.
-constexpr bool isWithAllAbove(const Protected& one)
-{
-    const std::string_view above = one.path.substr(0, std::max<std::size_t>(one.path.rfind('/'), 1));
-    return std::ranges::any_of(protectedPaths, [above](const Protected& other) { return other.path == above; });
-}
-static_assert(std::ranges::all_of(protectedPaths, isWithAllAbove));
 
 // Which libraries a program loads changes with each update: they are allowed as a whole. To execute something there,
 // as the kernel does with the loader of a program, is allowed where something was.
@@ -177,18 +116,7 @@ public:
 private:
     const Protected* protection(const std::string& path) const
     {
-        static constexpr Protected home{"", homes};
-        static constexpr Protected ofUser{"", sockets};
-        if (std::ranges::find(style_.into, path) != style_.into.end()) {
-            return nullptr;
-        }
-        const auto found =
-            std::ranges::find_if(protectedPaths, [&path](const Protected& one) { return one.path == path; });
-        const std::string above = profile::parentOf(path);
-        return found != protectedPaths.end() ? &*found
-               : above == "/home"            ? &home
-               : above == "/run/user"        ? &ofUser
-                                             : nullptr;
+        return std::ranges::find(style_.into, path) != style_.into.end() ? nullptr : protectedAt(path);
     }
 
     void add(const std::string& path, std::uint64_t rights, const std::string& why)
@@ -391,7 +319,7 @@ private:
                                        const std::uint64_t rights = used == recording_.ports.end() ? 0 : used->second;
                                        return (rule.access & handledNet & ~rights) == 0;
                                    }) &&
-               std::ranges::all_of(protectedPaths,
+               std::ranges::all_of(allProtected(),
                                    [&](const Protected& one) { return opensNoMore(layer, std::string(one.path)); }) &&
                std::ranges::all_of(layer.paths,
                                    [&](const profile::PathRule& rule) { return opensNoMore(layer, rule.path); }) &&

@@ -78,7 +78,7 @@ nlohmann::ordered_json toJson(const Recording& recording);
 // The file's. Throws sys::Error where it could not be read again.
 std::string textOf(const Recording& recording);
 
-// Names of rights, in the table's order, and back. `kind`: of these alone.
+// The names of the rights in a mask, in the table's order. What has no name there is left out: a recording has none.
 nlohmann::ordered_json rightNames(landlock::Kind kind, std::uint64_t rights);
 
 }  // namespace learn

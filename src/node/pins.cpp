@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "applier/kfunc/stacking.hpp"
@@ -19,12 +18,12 @@
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/policies.hpp"
+#include "sys/directory.hpp"
 #include "sys/fd.hpp"
 #include "sys/lsm.hpp"
 #include "sys/places.hpp"
 #include "sys/user.hpp"
 #include "version.hpp"
-#include "sys/directory.hpp"
 
 namespace node {
 

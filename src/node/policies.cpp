@@ -8,14 +8,13 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <memory>
 #include <vector>
 
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/places.hpp"
-#include "sys/directory.hpp"
 
 namespace node::policies {
 

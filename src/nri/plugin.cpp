@@ -61,8 +61,8 @@ std::optional<Adjustment> adjustmentFor(const Happening& creation, const std::st
     const Annotations& own = creation.container.annotations;
     const bool there = hooked(creation.container, program);
     Adjustment adjustment;
-    // containerd shows also what a client of CRI gives a container, and does not let pass. Where hooks are there already
-    // another plugin of ours may have written it, and what two write makes the engine refuse the container.
+    // containerd shows also what a client of CRI gives a container, and does not let pass. Where hooks are there
+    // already another plugin of ours may have written it, and what two write makes the engine refuse the container.
     if (!there) {
         adjustment.annotations = own;
     }

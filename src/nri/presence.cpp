@@ -8,14 +8,13 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/file.hpp"
 #include "sys/json.hpp"
 #include "sys/places.hpp"
-#include "sys/directory.hpp"
 
 namespace nri {
 
@@ -103,8 +102,7 @@ void Presence::say(const Running& what)
                           {"program", what.program},
                           {"socket", what.socket},
                           {"connected", what.connected}};
-    if (!file || flock(file.get(), LOCK_EX | LOCK_NB) != 0 ||
-        !sys::writeAll(file.get(), content.dump(-1, ' ', true, json::error_handler_t::replace)) ||
+    if (!file || flock(file.get(), LOCK_EX | LOCK_NB) != 0 || !sys::writeAll(file.get(), sys::oneLineOf(content)) ||
         rename(draft.c_str(), path.c_str()) != 0) {
         const sys::Error error = sys::errnoError("write " + path);
         unlink(draft.c_str());

@@ -24,9 +24,10 @@ struct Bundle {
 // Throws sys::Error naming the file and the JSON pointer.
 Bundle parseBundle(std::string_view config, const std::string& directory);
 Bundle readBundle(const std::string& directory);
-// The text of its config.json.
+// The text of its config.json, maxConfigBytes at most. Throws sys::Error.
 std::string readConfig(const std::string& directory);
-// Puts another text in its place, at once, with the owner and the mode of the one before.
+// Puts another text in its place, at once, with the owner and the mode of the one before. Throws sys::Error, and then
+// nothing has changed.
 void writeConfig(const std::string& directory, std::string_view text);
 
 // Takes out of the annotations what is said of pods by others than the engine: whoever annotates the container, or

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text of a profile -> document -> Profile.
+// Text of a profile -> document.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
-#include "profile/load.hpp"
+#include "profile/model.hpp"
 
 namespace profile {
 
@@ -19,9 +19,5 @@ nlohmann::json parseJson(std::string_view text, std::string_view source);
 
 // The document in a file: TOML when `source` ends in .toml, else JSON. Throws Invalid.
 nlohmann::json parseFile(std::string_view text, std::string_view source);
-
-// load() from here on.
-Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi,
-                     const std::vector<Fragment>& fragments = {});
 
 }  // namespace profile

@@ -2,32 +2,15 @@
 // Document text -> Profile. Knows no syscalls: callers read the files.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "profile/model.hpp"
-#include "sys/error.hpp"
+#include "profile/problems.hpp"
 
 namespace profile {
-
-struct Problem {
-    std::string pointer;  // JSON pointer into the document, "" for the document itself
-    unsigned line = 0;    // for syntax errors; 0: unknown
-    std::string message;  // what was found, what is allowed
-};
-
-// All problems of one document; what() is the first of them with source and pointer, and says how many more there are.
-class Invalid : public sys::Error {
-public:
-    Invalid(std::string source, std::vector<Problem> problems);
-    const std::vector<Problem>& problems() const { return problems_; }
-    const std::string& source() const { return source_; }
-
-private:
-    std::string source_;
-    std::vector<Problem> problems_;
-};
 
 // A policy that others merge into theirs, by its name: "use".
 struct Fragment {
@@ -52,6 +35,10 @@ Profile load(std::string_view text, std::string source, Origin origin, unsigned 
 // The same for a file on the node, which may also be TOML: `path` ends in .toml then.
 Profile loadFile(std::string_view text, std::string path, Origin origin, unsigned abi,
                  const std::vector<Fragment>& fragments = {});
+
+// The same of a document that is parsed already.
+Profile loadDocument(const nlohmann::json& document, std::string source, Origin origin, unsigned abi,
+                     const std::vector<Fragment>& fragments = {});
 
 // How much of what the entry asks for its kernel enforces: "full", or "partial" when something was dropped; "none": it
 // is audited. What would leave nothing to enforce, load() refuses.

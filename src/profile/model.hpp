@@ -64,8 +64,8 @@ enum class Selector : std::uint8_t { entrypoint, program, except };
 
 struct Selection {
     Selector kind = Selector::entrypoint;
-    std::vector<std::string>
-        programs;  // absolute, normalised ("//", "/./" and a final "/" removed); empty for entrypoint
+    // Absolute, normalised ("//", "/./" and a final "/" removed); empty for entrypoint.
+    std::vector<std::string> programs;
     bool sessions = true;
 };
 

@@ -5,9 +5,27 @@
 #include <string_view>
 #include <vector>
 
-#include "profile/load.hpp"
+#include "sys/error.hpp"
 
 namespace profile {
+
+struct Problem {
+    std::string pointer;  // JSON pointer into the document, "" for the document itself
+    unsigned line = 0;    // for syntax errors; 0: unknown
+    std::string message;  // what was found, what is allowed
+};
+
+// All problems of one document; what() is the first of them with source and pointer, and says how many more there are.
+class Invalid : public sys::Error {
+public:
+    Invalid(std::string source, std::vector<Problem> problems);
+    const std::vector<Problem>& problems() const { return problems_; }
+    const std::string& source() const { return source_; }
+
+private:
+    std::string source_;
+    std::vector<Problem> problems_;
+};
 
 // Gathers what is wrong with one document. Keeps the first `limit` problems only, so that a hostile document cannot
 // make us write a book.

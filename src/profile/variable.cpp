@@ -75,7 +75,7 @@ Template Template::parse(std::string_view text, std::string& error)
                 error = "more than " + std::to_string(maxReferences) + " variables in one path";
                 return out;
             }
-            out.tokens_.push_back({true, std::string(name)});
+            out.tokens_.push_back({.variable = true, .text = std::string(name)});
             i = dollar + close + 1;
         } else {
             addText(out.tokens_, rest.substr(0, 1));

@@ -21,7 +21,6 @@
 #include "confine/message.hpp"
 #include "serve/http.hpp"
 #include "sys/error.hpp"
-#include "sys/file.hpp"
 
 namespace serve {
 
@@ -166,11 +165,21 @@ Page::~Page()
     }
 }
 
-bool Page::show(const std::string& text, bool sound)
+bool Page::show(const std::string& text)
 {
     if (text.size() > maxText) {
-        return show("There is more than " + std::to_string(maxText) + " bytes of it.\n", false);
+        return showObstacle("There is more than " + std::to_string(maxText) + " bytes of it.\n");
     }
+    return put(text, true);
+}
+
+bool Page::showObstacle(const std::string& why)
+{
+    return put(why.substr(0, maxText), false);
+}
+
+bool Page::put(const std::string& text, bool sound)
+{
     char answers[8];
     const ssize_t n = recv(channel_.get(), answers, sizeof answers, MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno == ECONNRESET)) {

@@ -26,15 +26,17 @@ public:
     Page(const Page&) = delete;
     Page& operator=(const Page&) = delete;
 
-    // What is served from here on, at most maxText bytes. `sound` false: it is no text of that form but says why there
-    // is none (503). False: the one before has not been taken yet, and this one is dropped. Throws sys::Error, also
-    // when the process has ended.
-    bool show(const std::string& text, bool sound = true);
+    // What is served from here on, at most maxText bytes: a text of that form, or why there is none (503). False: the
+    // one before has not been taken yet, and this one is dropped. Throws sys::Error, also when the process has ended.
+    bool show(const std::string& text);
+    bool showObstacle(const std::string& why);
 
     // The port that is listened at.
     unsigned port() const;
 
 private:
+    bool put(const std::string& text, bool sound);
+
     sys::Fd listener_, channel_;
     pid_t process_ = -1;
     bool taken_ = true;

@@ -53,4 +53,17 @@ std::string stringIn(const Json& object, const char* member)
     return found == object.end() || !found->is_string() ? std::string() : found->template get<std::string>();
 }
 
+// JSON on one line, in ASCII, and JSON as `--json` prints it. What is no valid UTF-8 is replaced: others have chosen
+// it.
+template <typename Json>
+std::string oneLineOf(const Json& value)
+{
+    return value.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+template <typename Json>
+std::string prettyOf(const Json& value)
+{
+    return value.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace sys

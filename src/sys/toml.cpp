@@ -2,7 +2,6 @@
 #include "sys/toml.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "sys/error.hpp"
 

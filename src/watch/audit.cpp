@@ -400,7 +400,7 @@ void AuditJoin::take(std::uint16_t type, std::string_view text, std::uint64_t no
         return;
     }
     event->time = now;
-    pending_.push_back({record->serial, *event, false});
+    pending_.push_back({.serial = record->serial, .event = *event});
     if (pending_.size() > longestQueue) {
         tell(pending_.front());
         pending_.pop_front();

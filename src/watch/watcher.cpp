@@ -2,20 +2,17 @@
 #include "watch/watcher.hpp"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <utility>
@@ -23,126 +20,21 @@
 #include "applier/programs.hpp"
 #include "container/process.hpp"
 #include "sys/bpf.hpp"
+#include "sys/clock.hpp"
 #include "sys/error.hpp"
 #include "sys/places.hpp"
 #include "sys/ring.hpp"
 #include "watch.skel.h"
-#include "watch/audit.hpp"
+#include "watch/audit_denials.hpp"
+#include "watch/sights.hpp"
 
 namespace watch {
 
 namespace {
 
-// A program of watch.bpf.c, and the rights that nothing is seen of without it.
-struct Hook {
-    const char* program;
-    const char* function;
-    const char* sees;
-};
-
-constexpr std::array hooks = {
-    Hook{"file_open", "hook_file_open", "execute, read_file, read_dir, write_file"},
-    Hook{"path_truncate", "hook_path_truncate", "truncate"},
-    Hook{"file_truncate", "hook_file_truncate", "truncate"},
-    Hook{"file_ioctl", "hook_file_ioctl", "ioctl_dev"},
-    Hook{"path_mkdir", "hook_path_mkdir", "make_dir"},
-    Hook{"path_mknod", "hook_path_mknod", "make_reg and other make_*"},
-    Hook{"path_symlink", "hook_path_symlink", "make_sym"},
-    Hook{"path_unlink", "hook_path_unlink", "remove_file"},
-    Hook{"path_rmdir", "hook_path_rmdir", "remove_dir"},
-    Hook{"path_link", "hook_path_link", "links"},
-    Hook{"path_rename", "hook_path_rename", "renames"},
-    Hook{"socket_bind", "hook_socket_bind", "bind_tcp"},
-    Hook{"socket_connect", "hook_socket_connect", "connect_tcp"},
-    Hook{"unix_stream_connect", "hook_unix_stream_connect", "abstract_unix_socket"},
-    Hook{"unix_may_send", "hook_unix_may_send", "abstract_unix_socket"},
-    Hook{"task_kill", "hook_task_kill", "signal"},
-    Hook{"ptrace_access_check", "hook_ptrace_access_check", "ptrace"},
-    Hook{"sb_mount", "hook_sb_mount", "mounts"},
-    Hook{"move_mount", "hook_move_mount", "mounts"},
-    Hook{"sb_umount", "hook_sb_umount", "mounts"},
-    Hook{"sb_remount", "hook_sb_remount", "mounts"},
-    Hook{"sb_pivotroot", "hook_sb_pivotroot", "mounts"},
-};
-
-// Of uses.h, and the rights that nothing is seen of without it: two programs, at the hook and at its answer.
-struct Use {
-    const char* hook;
-    const char* sees;
-};
-
-constexpr std::array uses = {
-    Use{"file_open", "execute, read_file, read_dir, write_file"},
-    Use{"path_truncate", "truncate"},
-    Use{"file_truncate", "truncate"},
-    Use{"file_ioctl", "ioctl_dev"},
-    Use{"file_ioctl_compat", "ioctl_dev"},
-    Use{"path_mkdir", "make_dir"},
-    Use{"path_mknod", "make_reg and other make_*"},
-    Use{"path_symlink", "make_sym"},
-    Use{"path_unlink", "remove_file"},
-    Use{"path_rmdir", "remove_dir"},
-    Use{"path_link", "links"},
-    Use{"path_rename", "renames"},
-    Use{"socket_bind", "bind_tcp"},
-    Use{"socket_connect", "connect_tcp"},
-    Use{"unix_stream_connect", "abstract_unix_socket, resolve_unix"},
-    Use{"unix_may_send", "abstract_unix_socket, resolve_unix"},
-    Use{"task_kill", "signal"},
-};
-// Which children are in the same domain.
-constexpr Use family = {"task_alloc", "children"};
-
-constexpr std::array tracepoints = {"deny_access_fs", "deny_access_net", "deny_ptrace", "deny_scope_signal",
-                                    "deny_scope_abstract_unix_socket"};
-// In the place of file_open, where it cannot be attached.
-constexpr std::array probes = {"file_open_begins", "file_open_ends"};
-
-constexpr std::uint64_t nanoseconds = 1'000'000'000;
-constexpr std::size_t recordsAtOnce = 4096;
-
-std::uint64_t sinceBoot()
-{
-    timespec time{};
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * nanoseconds + static_cast<std::uint64_t>(time.tv_nsec);
-}
-
 // Of maps.h; the object has no others of the selector's.
 constexpr std::array pinnedMaps = {"containers", "tasks"};
 constexpr std::array unusedMaps = {"node", "namespaces", "programs", "strays"};
-
-// The kernel's own types.
-class Types {
-public:
-    Types() : btf_(btf__load_vmlinux_btf(), btf__free)
-    {
-        if (!btf_) {
-            throw sys::errnoError("/sys/kernel/btf/vmlinux");
-        }
-    }
-    bool haveFunction(const char* name) const { return btf__find_by_name_kind(btf_.get(), name, BTF_KIND_FUNC) > 0; }
-    bool haveTracepoint(const std::string& name) const
-    {
-        return btf__find_by_name_kind(btf_.get(), ("trace_event_raw_" + name).c_str(), BTF_KIND_STRUCT) > 0;
-    }
-
-private:
-    std::unique_ptr<btf, decltype(&btf__free)> btf_;
-};
-
-// Functions that are not in the type information may still be probed, by their name.
-bool kernelNames(const std::string& function)
-{
-    std::ifstream symbols("/proc/kallsyms");
-    const std::string wanted = " " + function;
-    for (std::string line; std::getline(symbols, line);) {
-        if (line.ends_with(wanted)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 bpf_program* programOf(const watch_bpf& skeleton, const char* name)
 {
@@ -225,36 +117,19 @@ struct Watcher::Programs {
     std::uint64_t lostBefore = 0;
     std::map<std::uint64_t, std::uint64_t> lostOf, unjudgedOf;  // by cgroup id, as told already
 
-    // Of audit; what BPF programs tell, they count themselves.
-    struct Told {
-        std::uint64_t second = 0;
-        std::uint32_t told = 0;
-        std::uint64_t lost = 0;  // since it was asked
-    };
-    std::uint32_t share = 0;
-    std::optional<AuditSocket> records;
-    std::optional<AuditJoin> join;
-    std::map<std::uint64_t, Told> toldOf;          // by cgroup id
-    std::map<std::uint64_t, std::uint32_t> named;  // likewise, without a selector: entries of who is there
-    std::uint64_t droppedBefore = 0, nobodysBefore = 0, strangeBefore = 0, overrunsBefore = 0;
+    std::optional<AuditDenials> records;
+    std::map<std::uint64_t, std::uint32_t> named;  // by cgroup id, without a selector: entries of who is there
 
     void open(const Plan& plan);
     void choose(const Plan& plan);
-    std::string chooseDenials(const std::optional<Types>& types, Source wanted, const std::string& without);
-    bool enableTracepoints(const Types& types);
-    bool enableHooks(const Types& types);
+    std::string chooseDenials(const std::optional<KernelTypes>& types, Source wanted, const std::string& without);
     void rule(Source out, const std::string& reason);
     void start(const Plan& plan);
-    void openRecords();
-    void deny(const oll_seen& event);
     std::optional<Owner> ownerOf(pid_t pid) const;
     std::optional<Owner> launchedOwnerOf(pid_t pid) const;
-    bool readRecords();
-    void addLostRecords(std::vector<Lost>& found, const std::set<std::uint64_t>& containers);
-    void chooseAccesses(const Types& types, Sight sight);
-    void cannotSee(const std::string& what);
     sys::Fd aimAt(const applier::Telling& telling);
     void enable(const char* name);
+    void enableAll(const Sights& sights);
     void attach();
     std::uint64_t missed() const;
     // False: there is no more time.
@@ -292,14 +167,17 @@ void Watcher::Programs::enable(const char* name)
     bpf_program__set_autoload(programOf(*skeleton, name), true);
 }
 
-void Watcher::Programs::cannotSee(const std::string& what)
+void Watcher::Programs::enableAll(const Sights& sights)
 {
-    if (std::ranges::find(blind, what) == blind.end()) {
-        blind.push_back(what);
+    std::ranges::for_each(sights.programs, [this](const std::string& name) { enable(name.c_str()); });
+    for (const std::string& what : sights.blind) {
+        if (std::ranges::find(blind, what) == blind.end()) {
+            blind.push_back(what);
+        }
     }
 }
 
-std::string Watcher::Programs::chooseDenials(const std::optional<Types>& types, Source wanted,
+std::string Watcher::Programs::chooseDenials(const std::optional<KernelTypes>& types, Source wanted,
                                              const std::string& without)
 {
     if (wanted == Source::audit) {
@@ -308,20 +186,24 @@ std::string Watcher::Programs::chooseDenials(const std::optional<Types>& types, 
     if (!types) {
         return without;
     }
-    if (wanted == Source::tracepoints) {
-        return enableTracepoints(*types) ? "" : "this kernel has no tracepoints of Landlock's (Linux 7.3)";
-    }
-    // libbpf says no more than "Invalid argument" then.
-    if (!types->haveFunction("bpf_task_from_pid")) {
+    const bool byTracepoints = wanted == Source::tracepoints;
+    // libbpf says no more than "Invalid argument" then; and tracepoints are a newer kernel's.
+    if (!byTracepoints && !types->haveFunction("bpf_task_from_pid")) {
         return "this kernel has no bpf_task_from_pid (Linux 6.2)";
     }
-    return enableHooks(*types) ? "" : "this kernel's type information names none of Landlock's hooks";
+    const std::optional<Sights> found = byTracepoints ? denialsByTracepoints(*types) : denialsByHooks(*types);
+    if (!found) {
+        return byTracepoints ? "this kernel has no tracepoints of Landlock's (Linux 7.3)"
+                             : "this kernel's type information names none of Landlock's hooks";
+    }
+    enableAll(*found);
+    return "";
 }
 
 // The better ones first, but for those that were of no use.
 void Watcher::Programs::choose(const Plan& plan)
 {
-    std::optional<Types> types;
+    std::optional<KernelTypes> types;
     std::string without;
     try {
         types.emplace();
@@ -338,7 +220,11 @@ void Watcher::Programs::choose(const Plan& plan)
                 continue;
             }
             const std::string reason = chooseDenials(types, one, without);
-            reason.empty() ? static_cast<void>(source = one) : rule(one, reason);
+            if (reason.empty()) {
+                source = one;
+            } else {
+                rule(one, reason);
+            }
         }
         if (source == Source::none && (selector || plan.source)) {
             throw sys::Error("denials cannot be seen here: " + why);
@@ -348,7 +234,7 @@ void Watcher::Programs::choose(const Plan& plan)
         }
     }
     if (types && selector) {
-        chooseAccesses(*types, plan.sight);
+        enableAll(plan.sight == Sight::accesses ? accessesOfAll(*types) : accessesOfAudited(*types));
     }
 }
 
@@ -357,56 +243,6 @@ void Watcher::Programs::rule(Source out, const std::string& reason)
 {
     useless.insert(out);
     why += (why.empty() ? "" : "; ") + std::string(nameOf(out)) + ": " + reason;
-}
-
-void Watcher::Programs::chooseAccesses(const Types& types, Sight sight)
-{
-    const bool all = sight == Sight::accesses;
-    const std::string whose = all ? "" : "audited ";
-    const auto have = [&types](const char* before, const Use& use) {
-        return types.haveFunction((before + std::string(use.hook)).c_str());
-    };
-    const auto enableAt = [this](const char* before, const Use& use) {
-        enable((before + std::string(use.hook)).c_str());
-    };
-    for (const Use& use : uses) {
-        // What somebody else has refused, no entry had to deny.
-        if (have("bpf_lsm_", use) && (!all || have("security_", use))) {
-            enableAt("use_", use);
-            if (all) {
-                enableAt("refused_", use);
-            }
-        } else {
-            cannotSee(whose + use.sees);
-        }
-    }
-    have("bpf_lsm_", family) ? enableAt("use_", family) : cannotSee(whose + family.sees);
-}
-
-bool Watcher::Programs::enableTracepoints(const Types& types)
-{
-    if (!std::ranges::all_of(tracepoints,
-                             [&types](const std::string& name) { return types.haveTracepoint("landlock_" + name); })) {
-        return false;
-    }
-    std::ranges::for_each(tracepoints, [this](const char* name) { enable(name); });
-    return true;
-}
-
-bool Watcher::Programs::enableHooks(const Types& types)
-{
-    bool any = false;
-    for (const Hook& hook : hooks) {
-        if (types.haveFunction(hook.function)) {
-            any = true;
-            enable(hook.program);
-        } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
-            std::ranges::for_each(probes, [this](const char* name) { enable(name); });
-        } else {
-            cannotSee(hook.sees);
-        }
-    }
-    return any;
 }
 
 sys::Fd Watcher::Programs::aimAt(const applier::Telling& telling)
@@ -471,8 +307,8 @@ bool Watcher::Programs::take(const void* data, std::size_t size)
     } else if (kind != OLL_SEEN_CONTAINER && size >= sizeof(oll_seen)) {
         const auto& event = *static_cast<const oll_seen*>(data);
         lastEvent = event.time;
-        if (join && kind == OLL_SEEN_APPLIED) {
-            join->applied(static_cast<pid_t>(event.tgid), {event.cgroup_id, event.entries & ~event.audited});
+        if (records && kind == OLL_SEEN_APPLIED) {
+            records->applied(static_cast<pid_t>(event.tgid), {event.cgroup_id, event.entries & ~event.audited});
         }
         listener.event(event);
     }
@@ -532,67 +368,14 @@ std::optional<Owner> Watcher::Programs::ownerOf(pid_t pid) const
     return owner;
 }
 
-// To the bounds of its container's share.
-void Watcher::Programs::deny(const oll_seen& event)
-{
-    Told& told = toldOf[event.cgroup_id];
-    if (event.time - told.second >= nanoseconds) {
-        told.second = event.time;
-        told.told = 0;
-    }
-    ++told.told <= share ? listener.event(event) : static_cast<void>(++told.lost);
-}
-
-void Watcher::Programs::openRecords()
-{
-    records.emplace();
-    droppedBefore = AuditSocket::dropped();
-    join.emplace(AuditJoin::Reader{.ownerOf = [this](pid_t pid) { return ownerOf(pid); },
-                                   .denied = [this](const oll_seen& event) { deny(event); }});
-}
-
-// What the selector tells is read between, so that who was restricted is known before what was denied to him is looked
-// at. False: there are more.
-bool Watcher::Programs::readRecords()
-{
-    const std::vector<AuditSocket::Message> read = records->read(recordsAtOnce);
-    if (ring) {
-        readRing();
-    }
-    for (const AuditSocket::Message& message : read) {
-        join->take(message.type, message.text, sinceBoot());
-    }
-    join->settle(sinceBoot());
-    return read.size() < recordsAtOnce;
-}
-
-void Watcher::Programs::addLostRecords(std::vector<Lost>& found, const std::set<std::uint64_t>& containers)
-{
-    for (auto one = toldOf.begin(); one != toldOf.end();) {
-        if (one->second.lost != 0) {
-            found.push_back({.cgroupId = one->first, .count = std::exchange(one->second.lost, 0), .share = true});
-        }
-        one = containers.contains(one->first) ? std::next(one) : toldOf.erase(one);
-    }
-    const auto add = [&found](std::uint64_t now, std::uint64_t& before, const char* why) {
-        if (now > before) {
-            found.push_back({.count = now - before, .why = why});
-        }
-        before = now;
-    };
-    add(AuditSocket::dropped(), droppedBefore,
-        "records that audit says it has lost, of whatever they were, and be it to the kernel's log alone");
-    add(join->nobodys(), nobodysBefore, "denials by Landlock in a domain of which nothing says whose it is");
-    add(join->strange(), strangeBefore, "audit records of Landlock that are not understood");
-    add(records->overruns(), overrunsBefore, "times that audit records came faster than they were read");
-}
-
 void Watcher::Programs::start(const Plan& plan)
 {
     open(plan);
     choose(plan);
     if (source == Source::audit) {
-        openRecords();
+        records.emplace(AuditJoin::Reader{.ownerOf = [this](pid_t pid) { return ownerOf(pid); },
+                                          .denied = [this](const oll_seen& event) { listener.event(event); }},
+                        plan.share);
     }
     if (!selector && (source == Source::audit || source == Source::none)) {
         skeleton.reset();
@@ -614,7 +397,6 @@ Watcher::Watcher(const Plan& plan, Listener listener) : programs_(std::make_uniq
 {
     Programs& programs = *programs_;
     programs.listener = std::move(listener);
-    programs.share = plan.share;
     programs.selector = plan.applier.has_value();
     if (programs.selector) {
         programs.containers = sys::openPin(sys::pinned("containers"));
@@ -672,10 +454,16 @@ bool Watcher::wait(std::chrono::milliseconds timeout, int other)
     if (polled[2].revents != 0) {
         return false;  // what the caller learns there may be about what waits here
     }
-    const std::uint64_t began = sinceBoot();
+    const auto began = static_cast<std::uint64_t>(sys::now(CLOCK_BOOTTIME));
     std::uint64_t recordsUntil = began;
     if (records >= 0) {
-        recordsUntil = programs_->readRecords() ? programs_->join->toldUntil(began) : programs_->toldUntil;
+        // Who was restricted is to be known before what was denied to him is looked at.
+        const bool allRead = programs_->records->read([this] {
+            if (programs_->ring) {
+                programs_->readRing();
+            }
+        });
+        recordsUntil = allRead ? programs_->records->toldUntil(began) : programs_->toldUntil;
     }
     if (!programs_->ring) {
         programs_->toldUntil = recordsUntil;
@@ -693,8 +481,8 @@ std::uint64_t Watcher::toldUntil() const
 
 void Watcher::name(std::uint64_t cgroupId, pid_t init, std::uint32_t entries)
 {
-    if (programs_->join) {
-        programs_->join->applied(init, {cgroupId, entries});
+    if (programs_->records) {
+        programs_->records->applied(init, {cgroupId, entries});
     }
     programs_->named.insert_or_assign(cgroupId, entries);
     const std::uint32_t one = 1;
@@ -706,12 +494,8 @@ void Watcher::name(std::uint64_t cgroupId, pid_t init, std::uint32_t entries)
 
 std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
 {
-    std::vector<Lost> found;
     std::erase_if(programs_->named, [&containers](const auto& one) { return !containers.contains(one.first); });
-    if (programs_->join) {
-        programs_->addLostRecords(found, containers);
-        programs_->join->keepOnly(containers);
-    }
+    std::vector<Lost> found = programs_->records ? programs_->records->lost(containers) : std::vector<Lost>();
     if (!programs_->skeleton) {
         return found;
     }
@@ -725,12 +509,12 @@ std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
         }
         std::uint64_t& told = programs_->lostOf[id];
         if (share.lost > told) {
-            found.push_back({id, share.lost - told, true, false});
+            found.push_back({.cgroupId = id, .count = share.lost - told, .share = true});
             told = share.lost;
         }
         std::uint64_t& unjudged = programs_->unjudgedOf[id];
         if (share.unjudged > unjudged) {
-            found.push_back({id, share.unjudged - unjudged, true, true});
+            found.push_back({.cgroupId = id, .count = share.unjudged - unjudged, .share = true, .accesses = true});
             unjudged = share.unjudged;
         }
         if (!kept) {
@@ -745,7 +529,7 @@ std::vector<Lost> Watcher::lost(const std::set<std::uint64_t>& containers)
     }
     const std::uint64_t full = programs_->skeleton->bss->lost + programs_->missed();
     if (full > programs_->lostBefore) {
-        found.push_back({0, full - programs_->lostBefore, false, false});
+        found.push_back({.count = full - programs_->lostBefore});
         programs_->lostBefore = full;
     }
     return found;

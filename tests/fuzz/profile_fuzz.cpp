@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "../unit/validator.hpp"
 #include "landlock/access.hpp"
 #include "profile/document.hpp"
 #include "profile/load.hpp"
 #include "profile/schema.hpp"
-#include "../unit/validator.hpp"
 
 namespace {
 

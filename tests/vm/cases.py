@@ -73,10 +73,11 @@ def lines(result):
     return (result.stdout + result.stderr).splitlines()
 
 
-def wait_for(condition, what, seconds=30, pause=0.02):
+def wait_for(condition, what, seconds=30, pause=0.02, said=None):
+    """Until the condition is met. `said`: called for what a failure is to say besides."""
     seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {seconds} s: {what}" + (f"; {said()}" if said else ""))
         time.sleep(pause)

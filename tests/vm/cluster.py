@@ -83,10 +83,7 @@ class Process:
         def holds():
             assert self.process.poll() is None, f"{self.words[0]} has ended: {self.said()[-3000:]}"
             return condition()
-        try:
-            wait_for(holds, what)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {self.words[0]}: {self.said()[-3000:]}") from None
+        wait_for(holds, what, said=lambda: f"{self.words[0]}: {self.said()[-3000:]}")
 
     def kill(self):
         self.process.kill()

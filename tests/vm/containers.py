@@ -91,7 +91,9 @@ def install_profiles(directory):
 
 
 NODE_LOG = "/run/messages"
+JOURNAL = "/run/systemd/journal/dev-log"
 MARKS = itertools.count()
+STARTED = time.time()
 
 
 def end_log(log):
@@ -102,19 +104,29 @@ def end_log(log):
         os.unlink("/dev/log")
 
 
-def node_log():
-    """What was sent to syslog: crun does not show a hook's stderr. Only what was sent since the first call."""
+def start_log():
+    """Where nobody else takes what is sent to syslog."""
     if not os.path.exists("/dev/log"):
         log = subprocess.Popen(["busybox", "syslogd", "-n", "-O", NODE_LOG], stdin=subprocess.DEVNULL)
         atexit.register(end_log, log)
-        while not os.path.exists("/dev/log") and log.poll() is None:
-            time.sleep(0.01)
+        wait_for(lambda: os.path.exists("/dev/log") or log.poll() is not None, "there is a log, or can be none")
+
+
+def node_log():
+    """What was sent to syslog: crun does not show a hook's stderr. Only what was sent since the first call, or with
+    systemd's journal since this program began."""
+    start_log()
     # What was sent before this line is written before it.
     mark = f"read up to here {os.getpid()} {next(MARKS)}\n"
     wait_for(lambda: sent_to_log(f"<14>mark: {mark}"), "there is a log")
-    wait_for(lambda: mark in written(NODE_LOG), f"what is sent to /dev/log is written to {NODE_LOG}")
-    text = written(NODE_LOG)
-    return "".join(line for line in text.splitlines(keepends=True) if "mark: read up to here" not in line)
+    wait_for(lambda: mark in logged(), "what is sent to /dev/log is written where it is looked for")
+    return "".join(line for line in logged().splitlines(keepends=True) if "mark: read up to here" not in line)
+
+
+def logged():
+    if os.path.realpath("/dev/log") == JOURNAL:
+        return command("journalctl", "--quiet", "--no-pager", f"--since=@{STARTED:.0f}").stdout
+    return written(NODE_LOG)
 
 
 def sent_to_log(line):
@@ -224,6 +236,11 @@ class Bundle:
             stage: [{"path": OCI_LANDLOCK, "args": ["oci-landlock", "hook", stage]}] for stage in stages
         }
 
+    def memory_at(self, path):
+        """A tmpfs that everybody may write to."""
+        self.config["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs",
+                                      "options": ["mode=1777"]})
+
     def annotate(self, wanted, **more):
         """`wanted`: a profile as a dict, an inline text or a name."""
         text = wanted if isinstance(wanted, str) else json.dumps(wanted)
@@ -290,11 +307,16 @@ class Running:
 
     def wait_for(self, text, seconds=30):
         """Waits until the container has printed `text`."""
-        end = time.monotonic() + seconds
-        while text not in self.output():
-            if time.monotonic() > end:
-                raise AssertionError(f"no {text!r} within {seconds} s in: {self.output()}")
-            time.sleep(0.05)
+        wait_for(lambda: text in self.output(), f"it prints {text!r}", seconds, said=self.output)
+
+    def client(self, *words):
+        """A program of the host in the container's network."""
+        return command("nsenter", "-t", str(self.pid()), "-n", *words)
+
+    def wait_for_answer(self, expected, *words, seconds=90):
+        """Repeats a client until it prints `expected`."""
+        wait_for(lambda: expected in self.client(*words).stdout, f"{words} print {expected!r}", seconds, pause=0.2,
+                 said=lambda: f"{self.client(*words)}; the server: {self.output()}")
 
     def state(self):
         return json.loads(command(self.runtime, "state", self.bundle.id).stdout)
@@ -314,6 +336,28 @@ class TestCase(unittest.TestCase):
         if options.get("base"):
             self.addCleanup(command, "umount", "-l", made.rootfs)
         return made
+
+    def debian(self):
+        """A bundle with Debian in it, memory where its programs write, and a place for data that no profile
+        mentions."""
+        bundle = self.bundle(base="/images/base")
+        os.makedirs(bundle.path("opt/open"))
+        os.chmod(bundle.path("opt/open"), 0o777)
+        for path in ("/run", "/tmp", "/dev/shm"):
+            bundle.memory_at(path)
+        return bundle
+
+    def apparmor_profiles(self):
+        """Loads two that allow what engines' do, one of them no Unix sockets, which the handing over of rulesets needs.
+        Yields each one's name, and whether it allows them."""
+        rules = "file, capability, network inet, signal, ptrace, mount, umount, pivot_root,"
+        for name, more in (("test-without-unix", ""), ("test-with-unix", "network unix, unix,")):
+            # Without `abi` the parser takes an old kernel's word for what can be denied.
+            text = f"abi <kernel>,\nprofile {name} flags=(attach_disconnected,mediate_deleted) {{ {rules} {more} }}"
+            loaded = command("apparmor_parser", "-r", "-K", input=text)
+            self.assertEqual(loaded.returncode, 0, loaded.stderr)
+            self.addCleanup(command, "apparmor_parser", "-R", "-K", input=text)
+            yield name, bool(more)
 
     def each_runtime(self):
         """for runtime in self.each_runtime(): a subtest for each."""
@@ -384,6 +428,7 @@ def follow(test, guide, directory):
             said = done.stdout
         elif tag.startswith("text"):
             test.assertEqual((tag, text), ("text output", said))
+    test.assertIsNotNone(said, f"{guide} has something to be done")
 
 
 BUSYBOX_APPLETS = ("sh", "cat", "ls", "echo", "id", "mount", "umount", "ln", "cp", "mv", "rm", "mkdir", "sleep", "grep",

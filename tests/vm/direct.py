@@ -8,10 +8,9 @@ import os
 import re
 import struct
 import subprocess
-import time
 
-from cases import PATIENCE
-from containers import OCI_LANDLOCK, PINS, Bundle, Running, TestCase, command, oci_landlock, status
+from cases import PATIENCE, wait_for
+from containers import OCI_LANDLOCK, PINS, Running, TestCase, command
 
 FULL = os.environ.get("FULL") == "1"
 CGROUPS = "/sys/fs/cgroup"
@@ -19,14 +18,6 @@ CGROUPS = "/sys/fs/cgroup"
 KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 SLOTS = 65536
-
-
-def await_true(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
 
 
 class PinnedMap:
@@ -156,7 +147,7 @@ class Gate(Running):
         with open(self.log, "w", encoding="utf-8") as output:
             self.creator = subprocess.Popen([runtime, "create", "--bundle", directory, bundle.id],
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        await_true(lambda: os.path.exists(state) or self.creator.poll() is not None, "the hook was called")
+        wait_for(lambda: os.path.exists(state) or self.creator.poll() is not None, "the hook was called")
         if not os.path.exists(state):
             raise AssertionError(f"the hook was not called: {self.output()}")
         with open(state, encoding="utf-8") as file:
@@ -204,7 +195,7 @@ def fake_init(*cgroup, unshare=("--mount",)):
         def ready():
             with open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:
                 return file.read() == "sleep\n"
-        await_true(ready, "sleep runs")
+        wait_for(ready, "sleep runs")
         if cgroup:
             with open(os.path.join(path, "cgroup.procs"), "w", encoding="utf-8") as file:
                 file.write(str(process.pid))
@@ -241,8 +232,3 @@ class DirectTestCase(TestCase):
         for name, size in (("containers", CONTAINER_SIZE), ("programs", PROGRAM_SIZE), ("namespaces", PLACE_SIZE)):
             with pinned(name, size) as opened:
                 self.assertTrue(opened.empty(), name)
-
-
-__all__ = ["CGROUPS", "CONTAINER_SIZE", "Bundle", "DirectTestCase", "FULL", "PINS", "PROGRAM_SIZE", "SLOTS",
-           "SLOT_SIZE", "STRAYS_SIZE", "await_true", "command", "fake_init", "gate", "hook", "next_slot",
-           "oci_landlock", "patch_node", "pinned", "status"]

@@ -6,8 +6,9 @@ import os
 import unittest
 
 import applier
+from cases import wait_for
 from containers import doctor, entry, oci_landlock, policy, problems, profile, program, status
-from direct import DirectTestCase, await_true, fake_init, hook
+from direct import DirectTestCase, fake_init, hook
 
 with open("/sys/kernel/security/lsm", encoding="utf-8") as file:
     LSM = file.read().strip().split(",")
@@ -205,7 +206,7 @@ class Boot(DirectTestCase):
             result = other.run("runc", "/bin/target", "read", "/etc/secret")
             self.assertNotEqual(result.returncode, 0)
             self.assertNotIn("allowed", result.stdout)
-        await_true(lambda: applier.supervisor.tracers() == [], "no tracer is left")
+        wait_for(lambda: applier.supervisor.tracers() == [], "no tracer is left")
         applier.supervisor.stop()
         self.assertEqual(oci_landlock("unload").returncode, 0)
         self.assertRefused(oci_landlock("load", "--applier", "inject"), "Yama", "ptrace_scope")

@@ -6,8 +6,9 @@ import os
 import subprocess
 
 import applier
+from cases import wait_for
 from containers import ANOTHER_LAYOUT, OCI_LANDLOCK, OLDER, PINS, command, oci_landlock, profile, program, status
-from direct import DirectTestCase, await_true, fake_init, gate, hook, patch_node
+from direct import DirectTestCase, fake_init, gate, hook, patch_node
 
 DENIED = "read /etc/secret: Permission denied\n"
 LOOP = """
@@ -111,7 +112,7 @@ class Loading(DirectTestCase):
             self.assertEqual((before["applied"], before["denied"]), (0, 0))
             for number in (1, 2):
                 bundle.write(f"go{number}", "")
-                await_true(lambda: container.output().count("read") == number, "the target has run")
+                wait_for(lambda: container.output().count("read") == number, "the target has run")
             found = status()
             if applier.INJECT:
                 self.assertEqual(found["supervisor"],

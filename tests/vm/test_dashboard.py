@@ -14,8 +14,8 @@ import urllib.parse
 import urllib.request
 
 import applier
+from cases import wait_for
 from containers import SOURCE, TestCase, entry, oci_landlock, policy, profile, program
-from direct import await_true
 from test_events import NAMES, watching
 
 MONITORING = os.path.join(SOURCE, "packaging", "monitoring")
@@ -48,7 +48,7 @@ class Dashboard(TestCase):
                 with subprocess.Popen(["prometheus", f"--config.file={config}", f"--web.listen-address={PROMETHEUS}",
                                        f"--storage.tsdb.path={directory}/data"], stdout=log, stderr=log) as process:
                     try:
-                        await_true(self.is_scraped, "Prometheus has metrics", 240)
+                        wait_for(self.is_scraped, "Prometheus has metrics", 240)
                         yield
                     except AssertionError as error:
                         log.seek(0)
@@ -87,7 +87,7 @@ class Dashboard(TestCase):
                                                 rules=policy(read=["/bin", "/run.sh", "/absent"], write=["/dev"]))),
                           "while :; do sleep 1; done\n"):
             begin = time.time()
-            await_true(lambda: all(self.values(panel) for panel in panels), "each panel shows something", 240)
+            wait_for(lambda: all(self.values(panel) for panel in panels), "each panel shows something", 240)
             while time.time() < begin + PERIOD:
                 time.sleep(1)
             shown = {panel["title"]: self.values(panel) for panel in panels}

@@ -380,6 +380,15 @@ def removed(cgroup):
     return True
 
 
+def goes_on_uncached(container):
+    """From where it is ready and WAITs to where it is over, with nothing of its files cached."""
+    container.wait_for("ready")
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+        file.write("3\n")
+    container.bundle.write("tmp/go", "")
+    container.wait_for("over")
+
+
 class Names(TestCase):
     def test_other_names(self):
         """The target's file is the target under every name, and what has its name is, too."""
@@ -451,11 +460,7 @@ class Names(TestCase):
             echo over
         """)
         with bundle.running("crun", script) as container:
-            container.wait_for("ready")
-            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-                file.write("3\n")
-            bundle.write("tmp/go", "")
-            container.wait_for("over")
+            goes_on_uncached(container)
             self.assertEqual(container.output().splitlines(), [
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/cat: /etc/secret: {denied}", "secret",
                 f"/bin/cat: /etc/secret: {denied}", f"/usr/bin/hard: /etc/secret: {denied}", "ready",
@@ -479,11 +484,7 @@ class Names(TestCase):
             echo over
         """)
         with bundle.running("crun", script) as container:
-            container.wait_for("ready")
-            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-                file.write("3\n")
-            bundle.write("tmp/go", "")
-            container.wait_for("over")
+            goes_on_uncached(container)
             self.assertEqual(container.output().splitlines(),
                              [FREE, RESTRICTED, "ready", RESTRICTED, RESTRICTED, FREE, "over"])
 

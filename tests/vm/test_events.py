@@ -18,8 +18,9 @@ import urllib.request
 
 import applier
 import prometheus_client.openmetrics.parser
+from cases import wait_for
 from containers import OCI_LANDLOCK, Bundle, TestCase, entry, follow, oci_landlock, policy, profile, program
-from direct import FULL, await_true
+from direct import FULL
 
 NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
          "io.kubernetes.cri.sandbox-namespace": "default"}
@@ -56,11 +57,11 @@ class Watching:
         return [event for event in self.read if not kinds or event["event"] in kinds]
 
     def wait_for(self, what, condition):
-        try:
-            await_true(condition, what, 120)
-        except AssertionError as error:
-            kinds = collections.Counter(re.findall(r'"event":"(\w+)"', self.text(self.output)))
-            raise AssertionError(f"{error}; said: {kinds} {self.lines()[-5:]} {self.text(self.errors)}") from error
+        wait_for(condition, what, 120, said=self.summary)
+
+    def summary(self):
+        kinds = collections.Counter(re.findall(r'"event":"(\w+)"', self.text(self.output)))
+        return f"said: {kinds} {self.lines()[-5:]} {self.text(self.errors)}"
 
     def end(self):
         if self.process.poll() is None:
@@ -324,7 +325,7 @@ class Events(TestCase):
             for seen in (first, second):
                 seen.process.kill()
                 seen.process.wait()
-        await_true(lambda: self.programs() == before, "the programs are gone")
+        wait_for(lambda: self.programs() == before, "the programs are gone")
 
     @staticmethod
     def programs():
@@ -409,7 +410,7 @@ class Events(TestCase):
             with bundle.running("crun", run):
                 denied = re.compile(r'^oci_landlock_accesses_denied_total\{namespace="default",pod=".*",container="web",'
                                     rf'container_id="{bundle.id}",.*entry="one",right="read_file"\}} 2$', re.M)
-                await_true(lambda: denied.search(self.served()[1]), "the denials are counted", 120)
+                wait_for(lambda: denied.search(self.served()[1]), "the denials are counted", 120)
                 text = self.served()[1]
                 self.assertTrue(text.endswith("\n# EOF\n"))
                 families = list(prometheus_client.openmetrics.parser.text_string_to_metric_families(text))
@@ -418,12 +419,12 @@ class Events(TestCase):
                 self.assertIn("oci_landlock_events", {family.name for family in families})
                 self.assertEqual(self.served("/")[0], 404)
                 self.assertEqual(seen.events()[1:], [])
-            await_true(lambda: "accesses_denied_total{" not in self.served()[1], "its series end", 120)
+            wait_for(lambda: "accesses_denied_total{" not in self.served()[1], "its series end", 120)
             self.assertEqual(oci_landlock("load").returncode, 0)
             with holding_the_lock():
-                await_true(lambda: self.served()[0] == 503, "it says that it cannot look", 120)
+                wait_for(lambda: self.served()[0] == 503, "it says that it cannot look", 120)
                 self.assertIn("lock", self.served()[1])
-            await_true(lambda: self.served()[0] == 200, "it can look again", 120)
+            wait_for(lambda: self.served()[0] == 200, "it can look again", 120)
             for wrong, why in (("localhost:1", "an address has digits and a port"),
                                (ADDRESS, "Address already in use")):
                 refused = oci_landlock("events", "--listen", wrong)

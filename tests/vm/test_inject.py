@@ -12,9 +12,9 @@ import time
 import unittest
 
 import applier
-from cases import FREE, RESTRICTED, SECRET, Cases, Tally, lines
+from cases import FREE, RESTRICTED, SECRET, Cases, Tally, lines, wait_for
 from containers import PROBE, TestCase, command, entry, policy, profile, program
-from direct import KERNEL, await_true
+from direct import KERNEL
 from test_escape import privilege
 
 DIRECTORY = os.path.dirname(PROBE)
@@ -309,11 +309,11 @@ class Circumstances(TestCase):
             def tracer():
                 with open(f"/proc/{pid}/status", encoding="ascii") as file:
                     return int(re.search(r"TracerPid:\s*(\d+)", file.read()).group(1))
-            await_true(lambda: tracer() == 0, "nobody traces the task")
+            wait_for(lambda: tracer() == 0, "nobody traces the task")
         with bundle.running("crun", "/bin/target", "read", "/etc/secret", "+", *words) as container:
             container.wait_for(RESTRICTED)
             pid = container.pid()
-            await_true(lambda: tracer() == 0, "nobody traces the target")
+            wait_for(lambda: tracer() == 0, "nobody traces the target")
 
     def test_storm(self):
         """SIGSTOP and SIGCONT from outside, all the time: every target that runs is restricted, and all get there."""
@@ -361,7 +361,7 @@ class Circumstances(TestCase):
         script = bundle.script("run.sh", "/bin/probe swarm 0 6 /bin/target verdict; echo over")
         with bundle.running("crun", script) as container:
             self.assertEqual(container.code, 0, container.output())
-            await_true(lambda: children(container.pid()), "the swarm is there")
+            wait_for(lambda: children(container.pid()), "the swarm is there")
             swarm, = children(container.pid())
             end = time.monotonic() + 20
             while time.monotonic() < end:
@@ -559,7 +559,7 @@ class Places(TestCase):
             bundle.annotate(profile(program("/bin/target")))
             self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
             self.assertNothingLeft()
-        await_true(lambda: applier.supervisor.descriptors() == before, "the supervisor holds what it held before")
+        wait_for(lambda: applier.supervisor.descriptors() == before, "the supervisor holds what it held before")
 
 
 @applier.inject_only("what it must not leave behind")

@@ -10,9 +10,9 @@ import threading
 
 import applier
 from applier import supervisor
-from cases import Tally
+from cases import Tally, wait_for
 from containers import TestCase, profile, program, status
-from direct import FULL, await_true
+from direct import FULL
 from fdstore import FdStore
 
 CONTAINERS = 200 if FULL else 12
@@ -85,7 +85,7 @@ class Load(TestCase):
         if not supervisor.running():
             supervisor.start()
         self.assertNothingLeft()
-        await_true(lambda: supervisor.descriptors() == before, "the supervisor holds what it held before")
+        wait_for(lambda: supervisor.descriptors() == before, "the supervisor holds what it held before")
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout,
@@ -114,7 +114,7 @@ class Load(TestCase):
         self.assertGreater(kills, 1)
         self.assertGreater(tally.restricted, 0)
         self.leaves_nothing(before)
-        await_true(lambda: store.count() == 0, "nothing is stored any more")
+        wait_for(lambda: store.count() == 0, "nothing is stored any more")
 
     def test_not_kept(self):
         """Without: after the first kill every target is denied, and a new container works."""

@@ -66,10 +66,8 @@ class Tenants:
 
     def wait_for(self, name, condition, what):
         """Until this holds of the containers of a pod."""
-        try:
-            wait_for(lambda: condition(statuses(name)), what)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {statuses(name)}\n{kubectl('describe', 'pod', name).stdout}") from None
+        wait_for(lambda: condition(statuses(name)), what,
+                 said=lambda: f"{statuses(name)}\n{kubectl('describe', 'pod', name).stdout}")
 
     def wait_for_ready(self, name, *containers):
         self.wait_for(name, lambda found: all(item in found and found[item]["ready"] for item in containers),
@@ -497,10 +495,7 @@ class OnNode(Tenants):
                 journal = command("journalctl", "--no-pager", "--lines=30").stdout
                 raise AssertionError(f"{name}: {complaint}\n{journal}")
             return self.state(name).get("wait", {}).get("ready")
-        try:
-            wait_for(done, f"{name} is Ready")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {complaint}") from error
+        wait_for(done, f"{name} is Ready", said=lambda: complaint)
 
     def complaint(self, name):
         """What its first container has ended with, when it has failed."""

@@ -14,9 +14,10 @@ import time
 import unittest
 
 import applier
+from cases import wait_for
 from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, node_log, oci_landlock,
                         policy, profile)
-from direct import FULL, await_true
+from direct import FULL
 from test_events import watching
 
 MORE = "one more round trip of this kind: with --full"
@@ -81,12 +82,7 @@ class Learn(TestCase):
         self.recording = os.path.join(self.directory, "recording.json")
 
     def prepared(self, **annotations):
-        bundle = self.bundle(base="/images/base")
-        os.makedirs(bundle.path("opt/open"))
-        os.chmod(bundle.path("opt/open"), 0o777)
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
+        bundle = self.debian()
         bundle.annotate("learn", **annotations)
         return bundle
 
@@ -94,8 +90,8 @@ class Learn(TestCase):
     def recorder(self, container):
         recorder = Recorder(container, self.recording)
         try:
-            await_true(lambda: "watching for" in recorder.said() or recorder.process.poll() is not None, "it watches",
-                       120)
+            wait_for(lambda: "watching for" in recorder.said() or recorder.process.poll() is not None, "it watches",
+                     120)
             self.assertIsNone(recorder.process.poll(), recorder.said())
             yield recorder
         finally:
@@ -138,15 +134,6 @@ class Learn(TestCase):
             self.assertTrue(seen.events("applied"))
             self.assertEqual(seen.events("denied", "failedClosed"), [])
 
-    def client(self, container, *words):
-        return command("nsenter", "-t", str(container.pid()), "-n", *words)
-
-    def until(self, container, expected, *words, seconds=90):
-        end = time.monotonic() + seconds
-        while expected not in (answer := self.client(container, *words)).stdout:
-            self.assertLess(time.monotonic(), end, f"{words}: {answer}; the server: {container.output()}")
-            time.sleep(0.2)
-
     def nginx(self, **annotations):
         bundle = self.prepared(**annotations)
         bundle.write("etc/nginx/test.conf", NGINX)
@@ -157,20 +144,20 @@ class Learn(TestCase):
         return bundle
 
     def drive_nginx(self, container):
-        self.until(container, "the page", "curl", "-s", "http://127.0.0.1/")
+        container.wait_for_answer("the page", "curl", "-s", "http://127.0.0.1/")
         urls = [f"http://127.0.0.1/{i % 20}.html" for i in range(2000 if FULL else 300)]
-        answers = self.client(container, "curl", "-s", *urls)
+        answers = container.client("curl", "-s", *urls)
         self.assertEqual(answers.stdout.count("the page"), len(urls))
         code = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code} ")
         body = os.path.join(self.directory, "body")
         with open(body, "w", encoding="utf-8") as file:
             file.write("x" * 1_000_000)
         for i in range(5):
-            put = self.client(container, *code, "-T", body, f"http://127.0.0.1/open/{container.pid()}-{i}")
+            put = container.client(*code, "-T", body, f"http://127.0.0.1/open/{container.pid()}-{i}")
             self.assertEqual(put.stdout.strip(), "201")
-        self.assertEqual(self.client(container, *code, "http://127.0.0.1/upstream").stdout.strip(), "502")
-        self.assertEqual(self.client(container, "kill", "-HUP", str(container.pid())).returncode, 0)
-        self.until(container, "the page", "curl", "-s", "http://127.0.0.1/")
+        self.assertEqual(container.client(*code, "http://127.0.0.1/upstream").stdout.strip(), "502")
+        self.assertEqual(container.client("kill", "-HUP", str(container.pid())).returncode, 0)
+        container.wait_for_answer("the page", "curl", "-s", "http://127.0.0.1/")
 
     def test_nginx(self):
         """A real server under load, with uploads that it moves to another directory; what runs beside it is not
@@ -231,11 +218,11 @@ class Learn(TestCase):
     @unittest.skipUnless(FULL, MORE)
     def test_redis(self):
         def drive(container):
-            self.until(container, "PONG", "redis-cli", "ping")
-            self.assertEqual(self.client(container, "redis-cli", "set", "key", "value").stdout.strip(), "OK")
-            self.assertEqual(self.client(container, "redis-cli", "save").stdout.strip(), "OK")
-            self.assertIn("started", self.client(container, "redis-cli", "bgsave").stdout)
-            self.until(container, "rdb_bgsave_in_progress:0", "redis-cli", "info", "persistence")
+            container.wait_for_answer("PONG", "redis-cli", "ping")
+            self.assertEqual(container.client("redis-cli", "set", "key", "value").stdout.strip(), "OK")
+            self.assertEqual(container.client("redis-cli", "save").stdout.strip(), "OK")
+            self.assertIn("started", container.client("redis-cli", "bgsave").stdout)
+            container.wait_for_answer("rdb_bgsave_in_progress:0", "redis-cli", "info", "persistence")
 
         text = ("cd /var/lib/redis && exec /usr/bin/redis-server --save '' --daemonize no --dir /var/lib/redis\n")
         bundle = self.prepared()
@@ -260,7 +247,7 @@ class Learn(TestCase):
         def ask(*names):
             def drive(container):
                 for name in names:
-                    self.until(container, "the page", "curl", "-s", f"http://127.0.0.1:8000/{name}")
+                    container.wait_for_answer("the page", "curl", "-s", f"http://127.0.0.1:8000/{name}")
             return drive
         self.learn(prepared(), ask("one"), *program)
         self.learn(prepared(), ask("one"), *program)
@@ -278,8 +265,7 @@ class Learn(TestCase):
         binary = f"/usr/lib/postgresql/{versions[0]}/bin/postgres"
         user = "setpriv --reuid postgres --regid postgres --clear-groups"
         bundle = self.prepared()
-        bundle.config["mounts"].append({"destination": "/run/postgresql", "type": "tmpfs", "source": "tmpfs",
-                                        "options": ["mode=1777"]})
+        bundle.memory_at("/run/postgresql")
         bundle.config["annotations"] = {}
         made = bundle.shell("crun", "cd /tmp; mkdir -p /var/lib/postgresql/test; chown -R postgres /var/lib/postgresql\n"
                                     f"{user} {os.path.dirname(binary)}/initdb -A trust -N -D /var/lib/postgresql/test\n",
@@ -289,10 +275,10 @@ class Learn(TestCase):
 
         def drive(container):
             def ask(*queries):
-                answer = self.client(container, *client, *(word for query in queries for word in ("-c", query)))
+                answer = container.client(*client, *(word for query in queries for word in ("-c", query)))
                 self.assertEqual(answer.returncode, 0, answer)
                 return answer.stdout.split()[-1]
-            self.until(container, "1", *client, "-c", "select 1", seconds=300)
+            container.wait_for_answer("1", *client, "-c", "select 1", seconds=300)
             pid = container.pid()
             sessions = [subprocess.Popen(
                 ["nsenter", "-t", str(pid), "-n", *client,
@@ -308,8 +294,8 @@ class Learn(TestCase):
             self.assertEqual(ask("set work_mem = 64",
                                  "select count(*) from (select text from t0 order by text offset 0) s"), "3000")
             ask("checkpoint", "drop table t0, t1, t2, t3")
-            self.assertEqual(self.client(container, "kill", "-INT", str(pid)).returncode, 0)
-            await_true(lambda: container.state()["status"] == "stopped", "it is shut down", 180)
+            self.assertEqual(container.client("kill", "-INT", str(pid)).returncode, 0)
+            wait_for(lambda: container.state()["status"] == "stopped", "it is shut down", 180)
             self.assertIn("database system is shut down", container.output())
         script = bundle.script("entrypoint.sh", f"cd /tmp; exec {user} {binary} -D /var/lib/postgresql/test "
                                                 "-k /run/postgresql -c listen_addresses=127.0.0.1 -c autovacuum_naptime=1\n")
@@ -353,7 +339,7 @@ class Learn(TestCase):
             return bundle, bundle.script("entrypoint.sh", text)
 
         def drive(container):
-            await_true(lambda: container.state()["status"] == "stopped", "it is done", 180)
+            wait_for(lambda: container.state()["status"] == "stopped", "it is done", 180)
             self.assertEqual(container.output().split()[-1:], ["done"], container.output())
         bundle, script = prepared()
         self.learn(bundle, drive, script)
@@ -391,7 +377,7 @@ class Learn(TestCase):
         bundle = self.prepared()
         script = bundle.script("entrypoint.sh", "mkdir /tmp/d; for i in $(seq 80); do echo > /tmp/$i; echo > /tmp/d/$i;"
                                                 " mv /tmp/$i /tmp/x$i; done; rm /tmp/x*; ls / > /dev/null\n")
-        recording = self.learn(bundle, lambda container: await_true(
+        recording = self.learn(bundle, lambda container: wait_for(
             lambda: container.state()["status"] == "stopped", "it is done", 120), script)
         paths = {item["path"]: item for item in recording["paths"]}
         self.assertEqual([path for path in paths if path.startswith("/tmp")], ["/tmp"])
@@ -406,7 +392,7 @@ class Learn(TestCase):
         with bundle.running("crun", script) as container:
             container.wait_for("secret")
             with self.recorder(bundle.id) as recorder:
-                await_true(lambda: "recording " in recorder.said(), "it has met it")
+                wait_for(lambda: "recording " in recorder.said(), "it has met it")
                 time.sleep(2)
                 self.assertEqual(recorder.end(), 1, recorder.said())
                 self.assertIn("the program ran already", recorder.said())
@@ -416,20 +402,20 @@ class Learn(TestCase):
         """To its own children: inside. To what runs beside it: a scope would deny it."""
         inside = self.prepared()
         script = inside.script("entrypoint.sh", "sleep 100 & kill $!; wait; true\n")
-        result = self.learn(inside, lambda container: await_true(
+        result = self.learn(inside, lambda container: wait_for(
             lambda: container.state()["status"] == "stopped", "it is done"), script)
         self.assertEqual(result["scopes"], [])
         outside = self.prepared(**{"io.landlock.program": "/bin/inner"})
         shutil.copy(outside.path("bin/probe"), outside.path("bin/inner"))
         script = outside.script("entrypoint.sh", "sleep 100 & /bin/inner exec /bin/sh -c \"kill $!\"; wait; true\n")
-        result = self.learn(outside, lambda container: await_true(
+        result = self.learn(outside, lambda container: wait_for(
             lambda: container.state()["status"] == "stopped", "it is done"), script)
         self.assertEqual(result["scopes"], ["signal"])
 
     def test_refused(self):
         """What something else refuses, here a sandbox of the program's own, is asked for all the same, and counted."""
         bundle = self.prepared()
-        result = self.learn(bundle, lambda container: await_true(
+        result = self.learn(bundle, lambda container: wait_for(
             lambda: container.state()["status"] == "stopped", "it is done"),
             "/bin/probe", "only-read", "/allowed", "+", "read", "/etc/secret", "+", "read", "/allowed/file")
         self.assertEqual([run["refused"] for run in result["runs"]], [1])
@@ -440,7 +426,7 @@ class Learn(TestCase):
         """What an audited entry would deny is recorded like all else: nothing is refused, and enforced, the profile that
         is made of it denies nothing."""
         def drive(container):
-            await_true(lambda: container.state()["status"] == "stopped", "it is done", 120)
+            wait_for(lambda: container.state()["status"] == "stopped", "it is done", 120)
             self.assertEqual(container.output(), "secret\ndone\n")
 
         def prepared():
@@ -477,8 +463,8 @@ class Learn(TestCase):
                 second.wait_for("two")
                 with one.running("crun", "/entrypoint.sh") as first:
                     first.wait_for("one")
-                    await_true(lambda: f"recording {one.id}" in recorder.said(), "it has met both")
-                await_true(lambda: one.id not in oci_landlock("status").stdout, "the first is gone")
+                    wait_for(lambda: f"recording {one.id}" in recorder.said(), "it has met both")
+                wait_for(lambda: one.id not in oci_landlock("status").stdout, "the first is gone")
                 time.sleep(3)
                 two.write("opt/go", "")
                 second.wait_for("late")
@@ -575,7 +561,7 @@ class Learn(TestCase):
     def kill_recorder(self):
         pid, = recorders()
         os.kill(pid, signal.SIGKILL)
-        await_true(lambda: not os.path.exists(f"/proc/{pid}"), "it is dead", 60)
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "it is dead", 60)
 
     def reader(self):
         bundle = self.prepared()
@@ -595,7 +581,7 @@ class Learn(TestCase):
         result = bundle.run("crun", "/entrypoint.sh")
         self.assertEqual((result.returncode, result.stdout), (0, "secret\n"), result)
         # It has ended with the container, or is about to; what it has said is there.
-        await_true(lambda: not recorders(), "it has ended", 60)
+        wait_for(lambda: not recorders(), "it has ended", 60)
         said = self.stop(bundle.id)
         self.assertRegex(said, rf"\Awatching for {bundle.id}\nrecording {bundle.id}\n\d+ facts; this run has added \d+\n\Z")
         self.assertIn("/etc/secret", [item["path"] for item in self.recorded()["paths"]])
@@ -618,7 +604,7 @@ class Learn(TestCase):
         bundle = self.reader()
         self.start(bundle.id)
         self.assertEqual(bundle.run("crun", "/entrypoint.sh").returncode, 0)
-        await_true(lambda: not recorders(), "it has ended", 60)
+        wait_for(lambda: not recorders(), "it has ended", 60)
         self.assertRegex(self.start(bundle.id), f"nobody has stopped, had said:\n(.*\n)*recording {bundle.id}\n")
         self.kill_recorder()
         self.assertIn("was killed, and had said:\nwatching for", self.start(bundle.id))
@@ -628,12 +614,12 @@ class Learn(TestCase):
         # Told to end by a signal, as at the end of the machine, it writes what there is: here nothing.
         self.start(bundle.id)
         os.kill(*recorders(), signal.SIGTERM)
-        await_true(lambda: not recorders(), "it has ended", 60)
+        wait_for(lambda: not recorders(), "it has ended", 60)
         self.assertIn("was there, so that nothing is recorded", self.stop(bundle.id, code=1))
         # And without the selector.
         self.start(bundle.id)
         self.assertEqual(oci_landlock("unload").returncode, 0)
-        await_true(lambda: not recorders(), "it has ended", 60)
+        wait_for(lambda: not recorders(), "it has ended", 60)
         self.assertIn("the selector was unloaded", self.stop(bundle.id, code=1))
 
     def test_starts_that_are_refused(self):

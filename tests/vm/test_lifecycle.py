@@ -9,10 +9,10 @@ import signal
 import struct
 
 import applier
+from cases import wait_for
 from containers import (BUILD, OCI_LANDLOCK, PINS, command, entry, oci_landlock, policy, profile, program, rulesets_held,
                         status)
-from direct import (CGROUPS, CONTAINER_SIZE, FULL, PROGRAM_SIZE, DirectTestCase, await_true, fake_init, gate, hook,
-                    pinned)
+from direct import CGROUPS, CONTAINER_SIZE, FULL, PROGRAM_SIZE, DirectTestCase, fake_init, gate, hook, pinned
 
 WAIT_FOR_GO = "while ! [ -e /go ]; do sleep 0.05; done\n"
 TARGET_DENIED = "read /etc/secret: Permission denied\n"
@@ -71,7 +71,7 @@ class Life(DirectTestCase):
             script = bundle.script("run.sh", WAIT_FOR_GO + "/bin/target read /etc/secret; echo done; sleep 600")
             with bundle.running(runtime, script) as container:
                 self.assertEqual(container.code, 0, container.output())
-                await_true(lambda: ours_at_work() == [], "nothing of ours runs")
+                wait_for(lambda: ours_at_work() == [], "nothing of ours runs")
                 bundle.write("go", "")
                 container.wait_for("done")
                 self.assertEqual(container.output(), TARGET_DENIED + "done\n")
@@ -93,8 +93,8 @@ class Life(DirectTestCase):
                 def empty():
                     with open(f"{cgroup}/cgroup.events", encoding="utf-8") as events:
                         return "populated 0" in events.read()
-                await_true(empty, "the container is dead")
-                await_true(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
+                wait_for(empty, "the container is dead")
+                wait_for(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
                 self.assertEqual(rulesets_in_memory(), applier.HELD_FOR_THE_DEAD)
                 os.rmdir(cgroup)
                 self.assertMapsEmpty()
@@ -111,8 +111,8 @@ class Life(DirectTestCase):
             self.assertEqual((result.returncode, result.stdout), (0, TARGET_DENIED), result.stderr)
         self.assertMapsEmpty()
         # Half a page for each would be a leak of one object for each; the rest is noise.
-        await_true(lambda: kernel_memory()[0] < slab + 4096 + 2 * count, f"slab is near {slab} KiB again")
-        await_true(lambda: kernel_memory()[1] <= dying + 2, "no dead cgroup is held")
+        wait_for(lambda: kernel_memory()[0] < slab + 4096 + 2 * count, f"slab is near {slab} KiB again")
+        wait_for(lambda: kernel_memory()[1] <= dying + 2, "no dead cgroup is held")
 
     def test_many_at_once(self):
         """Containers that start at the same time on a node that is not loaded yet (with inject: has just been): it is

@@ -12,10 +12,10 @@ import subprocess
 
 import applier
 from applier import OCI_LANDLOCK_DYNAMIC, supervisor
-from cases import RESTRICTED, SECRET, lines
+from cases import RESTRICTED, SECRET, lines, wait_for
 from containers import (BUILD, OCI_LANDLOCK, PINS, PROBE, command, entry, node_log, oci_landlock, policy, profile, program,
                         status)
-from direct import DirectTestCase, await_true
+from direct import DirectTestCase
 from test_escape import privilege, share
 
 ALL = "reached vm mem descriptor exe trace"
@@ -62,14 +62,14 @@ class Reached(DirectTestCase):
         self.addCleanup(hook.kill)
         hook.stdin.write(b"{}")
         hook.stdin.close()
-        await_true(lambda: children(hook.pid), "the hook has its parser")
+        wait_for(lambda: children(hook.pid), "the hook has its parser")
         self.pids["hook"], self.pids["parser"] = hook.pid, children(hook.pid)[0]
         if applier.INJECT:
             bundle = self.bundle()
             bundle.annotate(profile(program("/bin/target")))
             self.enterContext(bundle.running("crun", "/bin/sleep", "1000"))
             # That of a container before may still be ending.
-            await_true(lambda: len(supervisor.tracers()) == 1, "the supervisor has this container's tracer alone")
+            wait_for(lambda: len(supervisor.tracers()) == 1, "the supervisor has this container's tracer alone")
             self.pids["supervisor"], (self.pids["tracer"],) = supervisor.process.pid, supervisor.tracers()
 
     def container(self, *capabilities, user=0):
@@ -242,7 +242,7 @@ class Parsers(DirectTestCase):
         log = len(node_log())
         running = subprocess.Popen([runtime, "run", "--bundle", bundle.directory, bundle.id], text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        await_true(lambda: hooks() or running.poll() is not None, "the hook has its parser")
+        wait_for(lambda: hooks() or running.poll() is not None, "the hook has its parser")
         self.assertIsNone(running.poll(), running.communicate() if running.poll() else "")
         (hook, (parser,)), = hooks().items()
 

@@ -15,7 +15,7 @@ import unittest
 from cases import FREE, RESTRICTED, lines, wait_for
 from containers import (HOOKS, PROGRAM, RUNTIMES, SOURCE, Bundle, TestCase, annotated, command, doctor, install, node_log,
                         problems, profile, program, status)
-from direct import FULL, await_true
+from direct import FULL
 
 SETTINGS = "/etc/containers/containers.conf"
 PROFILES = "/etc/oci-landlock/profiles"
@@ -148,7 +148,7 @@ class Podman(TestCase):
                         self.assertNothingLeft()
                         self.assertEqual(podman("start", "web").returncode, 0)
                     expected = [FREE, RESTRICTED] * number
-                    await_true(lambda: lines(podman("logs", "web")) == expected, f"it has printed {expected}", 120)
+                    wait_for(lambda: lines(podman("logs", "web")) == expected, f"it has printed {expected}", 120)
                     # A session is restricted whatever it executes.
                     self.assertLines(podman("exec", "web", "/bin/probe", "read", "/etc/secret"), RESTRICTED)
                     item, = status()["containers"]

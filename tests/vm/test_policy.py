@@ -9,8 +9,9 @@ import select
 import struct
 import threading
 
+from cases import wait_for
 from containers import entry, oci_landlock, policy, profile, program, status
-from direct import DirectTestCase, await_true, gate
+from direct import DirectTestCase, gate
 from test_errors import SETTINGS, settings
 
 DENIED = "read /etc/secret: Permission denied\n"
@@ -336,7 +337,7 @@ class Volumes(DirectTestCase):
                 result = []
                 waiting = threading.Thread(target=lambda: result.append(held.hook(timeout=100)))
                 waiting.start()
-                await_true(server.asked.is_set, "the volume was asked", 60)
+                wait_for(server.asked.is_set, "the volume was asked", 60)
                 other = self.bundle()
                 other.annotate(profile(program("/bin/target")))
                 self.assertEqual(other.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)

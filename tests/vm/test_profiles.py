@@ -5,9 +5,8 @@ protected is."""
 import contextlib
 import os
 import shutil
-import time
 
-from containers import TestCase, command, install_profiles
+from containers import TestCase, install_profiles
 
 DIRECTORY = "/etc/oci-landlock/profiles"
 
@@ -22,14 +21,8 @@ class Profiles(TestCase):
         shutil.rmtree("/etc/oci-landlock")
 
     def prepared(self, name):
-        """A bundle with Debian in it, a place for data that no profile mentions, and the profile `name`."""
-        bundle = self.bundle(base="/images/base")
+        bundle = self.debian()
         bundle.write("opt/data", "data\n")
-        os.makedirs(bundle.path("opt/open"))
-        os.chmod(bundle.path("opt/open"), 0o777)
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
         bundle.annotate(name)
         return bundle
 
@@ -38,26 +31,10 @@ class Profiles(TestCase):
         """`own`: a directory that its package makes at boot."""
         bundle = self.prepared(name)
         if own:
-            bundle.config["mounts"].append({"destination": own, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
+            bundle.memory_at(own)
         with bundle.running("crun", bundle.script("entrypoint.sh", script)) as container:
             self.assertEqual(container.code, 0, container.output())
             yield bundle, container
-
-    def client(self, container, *words):
-        """A program of the host in the container's network."""
-        return command("nsenter", "-t", str(container.pid()), "-n", *words)
-
-    def until(self, container, expected, *words, seconds=60):
-        """Repeats a client until it prints `expected`."""
-        end = time.monotonic() + seconds
-        while True:
-            answer = self.client(container, *words)
-            if expected in answer.stdout:
-                return
-            if time.monotonic() > end:
-                self.fail(f"{words}: {answer.stdout} {answer.stderr}; the server: {container.output()}")
-            time.sleep(0.2)
 
     def test_nginx(self):
         config = """
@@ -74,13 +51,13 @@ class Profiles(TestCase):
         script = bundle.script("entrypoint.sh", "exec /usr/sbin/nginx -c /etc/nginx/test.conf\n")
         with bundle.running("crun", script) as container:
             self.assertEqual(container.code, 0, container.output())
-            self.until(container, "the page", "curl", "-s", "http://127.0.0.1/")
+            container.wait_for_answer("the page", "curl", "-s", "http://127.0.0.1/")
             code = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}")
-            self.assertEqual(self.client(container, *code, "http://127.0.0.1/data").stdout, "403")
-            put = self.client(container, *code, "-X", "PUT", "-d", "x", "http://127.0.0.1/open/new")
+            self.assertEqual(container.client(*code, "http://127.0.0.1/data").stdout, "403")
+            put = container.client(*code, "-X", "PUT", "-d", "x", "http://127.0.0.1/open/new")
             self.assertNotEqual(put.stdout, "201")
             self.assertFalse(os.path.exists(bundle.path("opt/open/new")))
-            self.assertEqual(self.client(container, *code, "http://127.0.0.1/upstream").stdout, "502")
+            self.assertEqual(container.client(*code, "http://127.0.0.1/upstream").stdout, "502")
             with open(bundle.path("var/log/nginx/error.log"), encoding="utf-8") as log:
                 self.assertIn("connect() to 127.0.0.1:7777 failed (13: Permission denied)", log.read())
 
@@ -89,9 +66,9 @@ class Profiles(TestCase):
                   "--enable-protected-configs yes\n")
         with self.serving("redis", script) as (bundle, container):
             def ask(*words):
-                return self.client(container, "redis-cli", *words).stdout.strip()
+                return container.client("redis-cli", *words).stdout.strip()
 
-            self.until(container, "PONG", "redis-cli", "ping")
+            container.wait_for_answer("PONG", "redis-cli", "ping")
             self.assertEqual(ask("set", "key", "value"), "OK")
             self.assertEqual(ask("save"), "OK")
             self.assertTrue(os.path.exists(bundle.path("var/lib/redis/dump.rdb")))
@@ -110,9 +87,9 @@ class Profiles(TestCase):
         """
         with self.serving("postgresql", script, own="/run/postgresql") as (bundle, container):
             def ask(query):
-                return self.client(container, "psql", "-h", "127.0.0.1", "-U", "postgres", "-tAc", query)
+                return container.client("psql", "-h", "127.0.0.1", "-U", "postgres", "-tAc", query)
 
-            self.until(container, "1", "psql", "-h", "127.0.0.1", "-U", "postgres", "-tAc", "select 1", seconds=180)
+            container.wait_for_answer("1", "psql", "-h", "127.0.0.1", "-U", "postgres", "-tAc", "select 1", seconds=180)
             self.assertEqual(ask("create table t as select 42 as n; checkpoint; select n from t").stdout.split()[-1],
                              "42")
             self.assertIn("Permission denied", ask("copy (select 1) to '/opt/open/file'").stderr)
@@ -126,9 +103,9 @@ class Profiles(TestCase):
         os.symlink("/opt/data", bundle.path("srv/site/data"))
         with bundle.running("crun", "/usr/bin/python3", "-m", "http.server", "8000", "--directory", "/srv/site") as container:
             self.assertEqual(container.code, 0, container.output())
-            self.until(container, "the page", "curl", "-s", "http://127.0.0.1:8000/")
-            code = self.client(container, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
-                               "http://127.0.0.1:8000/data")
+            container.wait_for_answer("the page", "curl", "-s", "http://127.0.0.1:8000/")
+            code = container.client("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+                                    "http://127.0.0.1:8000/data")
             self.assertEqual(code.stdout, "404")
         other = self.prepared("python-http-server")
         refused = other.run("crun", "/usr/bin/python3", "-m", "http.server", "8001")

@@ -11,9 +11,8 @@ import tempfile
 import applier
 import prometheus_client.openmetrics.parser
 import prometheus_client.parser
-from cases import RESTRICTED, SECRET
+from cases import RESTRICTED, SECRET, wait_for
 from containers import OCI_LANDLOCK, RUNTIMES, TestCase, entry, node_log, oci_landlock, policy, profile, program, status
-from direct import await_true
 
 PROFILES = "/etc/oci-landlock/profiles"
 POLICIES = "/run/oci-landlock/policies"
@@ -140,7 +139,7 @@ class Seen(TestCase):
         other = self.bundle()
         other.annotate(entrypoint(), **{**NAMES, "io.kubernetes.cri.container-name": "db"})
         with bundle.running("crun", "/bin/sleep", "600"), other.running("crun", "/bin/sleep", "600"):
-            await_true(lambda: ask("inspect", bundle.id)["applied"], "it is restricted")
+            wait_for(lambda: ask("inspect", bundle.id)["applied"], "it is restricted")
             found = ask("inspect", bundle.id)
             for words in (bundle.id[:-1], "web", SHOWN):
                 self.assertEqual(ask("inspect", words), found)
@@ -177,7 +176,7 @@ class Seen(TestCase):
         bundle = self.container(profile(entry(name="one", sessions=False, missingPaths="skip",
                                               rules=policy(read=["/bin", "/absent"], write=["/tmp"]))))
         with bundle.running("crun", "/bin/sleep", "600"):
-            await_true(lambda: ask("inspect", "web")["applied"], "it is restricted")
+            wait_for(lambda: ask("inspect", "web")["applied"], "it is restricted")
             for words, pages in ((("status",), ("status",)), (("ps",), ("ps",)), (("doctor",), ("doctor",)),
                                  (("inspect", "web"), ("inspect", "check", "profile", "status"))):
                 with self.subTest(words=words):
@@ -202,7 +201,7 @@ class Seen(TestCase):
         bundle = self.container()
         with bundle.running("crun", "/bin/sleep", "600") as container:
             self.assertEqual(container.code, 0, container.output())
-            await_true(lambda: ask("inspect", "web")["applied"], "it is restricted")
+            wait_for(lambda: ask("inspect", "web")["applied"], "it is restricted")
             found = self.metrics(oci_landlock("metrics").stdout)
             about, = found["oci_landlock_build_info"]
             self.assertEqual(dict(about)["applier"], applier.APPLIER)
@@ -263,7 +262,7 @@ class Seen(TestCase):
         run = bundle.script("run.sh", "while :; do /bin/probe stack 16 + exec /bin/target; done")
         with bundle.running("crun", run) as container:
             self.assertEqual(container.code, 0, container.output())
-            await_true(lambda: ask("inspect", "web")["denied"] > 0, "something has failed")
+            wait_for(lambda: ask("inspect", "web")["denied"] > 0, "something has failed")
             self.assertEqual({ask("inspect", "web")["applied"] for _ in range(30)}, {0})
 
     @applier.selector_only("it knows of the init alone")
@@ -282,7 +281,7 @@ class Seen(TestCase):
                         "sleep 1004": ("init", "no", []), "sleep 1001": ("init", "yes", ["target"]),
                         "sleep 1002": ("init", "yes", ["target"]), "/bin/sleep 1005": ("session", "yes", ["guest"]),
                         "/bin/sh -c sleep 1001 & sleep 1002; true": ("init", "yes", ["target"])}
-            await_true(lambda: self.processes() == expected, "the processes are there")
+            wait_for(lambda: self.processes() == expected, "the processes are there")
             text = oci_landlock("ps").stdout
             self.assertTrue(text.startswith(f"{bundle.id} ({SHOWN})\n  PID "), text)
             self.assertRegex(text, r"\n  \d+ +session +sleep +guest\n")
@@ -338,7 +337,7 @@ class Launched(TestCase):
         bundle = self.bundle()
         bundle.annotate(entrypoint(), **NAMES)
         with bundle.running("crun", "/bin/sleep", "600") as container:
-            await_true(lambda: ask("inspect", "web")["applied"], "it is restricted")
+            wait_for(lambda: ask("inspect", "web")["applied"], "it is restricted")
             found, = ask("ps")["containers"]
             self.assertIn("knows of the init alone", found.pop("incomplete"))
             self.assertEqual(found, {"id": bundle.id, "names": status()["containers"][0]["names"],

@@ -11,9 +11,10 @@ import tempfile
 import unittest
 
 import applier
+from cases import wait_for
 from containers import (OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, install_profiles, oci_landlock, policy,
                         profile)
-from direct import FULL, KERNEL, await_true
+from direct import FULL, KERNEL
 from test_events import EXACT, watching
 
 DIRECTORY = "/etc/oci-landlock/profiles"
@@ -69,14 +70,11 @@ class Sources(TestCase):
             yield seen
 
     def nginx(self):
-        bundle = self.bundle(base="/images/base")
+        bundle = self.debian()
         bundle.write("opt/data", "data\n")
         bundle.write("etc/nginx/test.conf", NGINX)
         os.makedirs(bundle.path("var/www/html"), exist_ok=True)
         bundle.write("var/www/html/index.html", "the page\n")
-        for path in ("run", "tmp", "dev/shm"):
-            bundle.config["mounts"].append({"destination": "/" + path, "type": "tmpfs", "source": "tmpfs",
-                                            "options": ["mode=1777"]})
         with open(os.path.join(DIRECTORY, "nginx.json"), encoding="utf-8") as file:
             wanted, = json.load(file)["entries"]
         if applier.LAUNCH:
@@ -97,7 +95,7 @@ class Sources(TestCase):
                     def ask(path, *words, container=container):
                         return command("nsenter", "-t", str(container.pid()), "-n", "curl", "-s", *words,
                                        "http://127.0.0.1" + path).stdout
-                    await_true(lambda: "the page" in ask("/"), "it serves", 120)
+                    wait_for(lambda: "the page" in ask("/"), "it serves", 120)
                     codes = [ask("/data", "-o", "/dev/null", "-w", "%{http_code}") for _ in range(20)]
                     self.assertEqual(codes, ["403"] * 20)
 

@@ -6,8 +6,9 @@ import struct
 import unittest
 
 import applier
+from cases import wait_for
 from containers import command, entry, oci_landlock, policy, profile, program, rulesets_held, status
-from direct import (CGROUPS, CONTAINER_SIZE, KERNEL, PROGRAM_SIZE, SLOTS, SLOT_SIZE, STRAYS_SIZE, DirectTestCase, await_true,
+from direct import (CGROUPS, CONTAINER_SIZE, KERNEL, PROGRAM_SIZE, SLOTS, SLOT_SIZE, STRAYS_SIZE, DirectTestCase,
                     fake_init, gate, hook, next_slot, pinned)
 
 DENIED = "read /etc/secret: Permission denied\n"
@@ -64,8 +65,8 @@ class Reuse(DirectTestCase):
         with first.running("crun", *FOREVER) as dead:
             pid = dead.pid()
             command("crun", "kill", first.id, "KILL")
-            await_true(lambda: not os.path.exists(f"/proc/{pid}"), "the first init is dead")
-            await_true(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
+            wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the first init is dead")
+            wait_for(lambda: rulesets_held() == applier.HELD_FOR_THE_DEAD, "the dead container's ruleset")
             for before in range(1, 12):
                 with open("/proc/sys/kernel/ns_last_pid", "w", encoding="utf-8") as file:
                     file.write(str(pid - before))

@@ -186,10 +186,8 @@ class Events(Journal):
         self.assertEqual(lines(bundle.run("crun", "/bin/target", "read", "/etc/secret")), [RESTRICTED])
         wait_for(lambda: len(self.journal("denied")) == 2, "the journal has that, too", 120)
         self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
-        try:
-            wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 120)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {active(EVENTS)} {self.said()}") from error
+        wait_for(lambda: active(EVENTS)[0] != "active", "it has ended", 120,
+                 said=lambda: f"{active(EVENTS)} {self.said()}")
 
     def test_listens(self):
         """What the guide adds to the unit is enough for metrics of a container, and Prometheus' port is not taken."""
@@ -213,12 +211,9 @@ class Events(Journal):
         with bundle.running("crun", run):
             seen = re.compile(rf'^oci_landlock_accesses_denied_total\{{.*container_id="{bundle.id}".*right="read_file"\}} 1$',
                               re.M)
-            try:
-                wait_for(lambda: seen.search(command("curl", "--silent", "http://127.0.0.1:9464/metrics").stdout),
-                         "the denial is counted", 120)
-            except AssertionError as error:
-                raise AssertionError(f"{error}: {active(EVENTS)} {self.said()[-2000:]} "
-                                     f"{command('curl', 'http://127.0.0.1:9464/metrics')}") from error
+            wait_for(lambda: seen.search(command("curl", "--silent", "http://127.0.0.1:9464/metrics").stdout),
+                     "the denial is counted", 120, said=lambda: f"{active(EVENTS)} {self.said()[-2000:]} "
+                     f"{command('curl', 'http://127.0.0.1:9464/metrics')}")
             wait_for(lambda: self.journal("denied"), "the journal has it as well", 120)
 
 

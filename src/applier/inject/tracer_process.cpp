@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <csignal>
 #include <exception>
-#include <utility>
 #include <vector>
 
 #include "sys/error.hpp"

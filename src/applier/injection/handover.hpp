@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a stopped task gets descriptors of the tracer: it makes a pair of sockets, of which the tracer takes one end with
-// pidfd_getfd(2), sends from it, and the task receives.
+// pidfd_getfd(2), Linux 5.6, sends from it, and the task receives.
 #pragma once
 
 #include <sys/socket.h>

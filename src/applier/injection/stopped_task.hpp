@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task in a ptrace-stop, as its tracer sees and changes it.
+// A task in a ptrace-stop, as its tracer sees and changes it. PTRACE_GET_SYSCALL_INFO, Linux 5.3.
 #pragma once
 
 #include <sys/ptrace.h>

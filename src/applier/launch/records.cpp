@@ -11,15 +11,15 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/file.hpp"
+#include "sys/json.hpp"
 #include "sys/places.hpp"
 #include "sys/user.hpp"
-#include "sys/directory.hpp"
 
 namespace applier::launch {
 
@@ -140,7 +140,7 @@ sys::Fd Records::create(const Record& record) const
     content["report"] = json::parse(record.report, nullptr, false);
     content["about"] = json::parse(record.about, nullptr, false);
     content["policy"] = record.policy;  // as text: in the order that it has
-    const std::string text = content.dump(-1, ' ', true, json::error_handler_t::replace) + "\n";
+    const std::string text = sys::oneLineOf(content) + "\n";
     if (!file || flock(file.get(), LOCK_EX | LOCK_NB) != 0 || !sys::writeAll(file.get(), text) ||
         renameat(directory_.get(), draft.c_str(), directory_.get(), name.c_str()) != 0) {
         const sys::Error error = sys::errnoError("write the container's record in " + recordDirectory());
@@ -182,8 +182,8 @@ std::optional<Record> Records::find(const Identity& init) const
     }
     record.id = content["id"];
     record.created = content["created"];
-    record.report = content.value("report", json::object()).dump(-1, ' ', true, json::error_handler_t::replace);
-    record.about = content.value("about", json::object()).dump(-1, ' ', true, json::error_handler_t::replace);
+    record.report = sys::oneLineOf(content.value("report", json::object()));
+    record.about = sys::oneLineOf(content.value("about", json::object()));
     record.policy = content.value("policy", "");
     const std::string_view end = std::string_view(text).substr(line + 1);
     record.applied = end == appliedLine;

@@ -20,18 +20,17 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <set>
 
 #include "applier/injection/stopped_task.hpp"
 #include "applier/launch/records.hpp"
 #include "applier/probe.hpp"
+#include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/fd.hpp"
 #include "sys/file.hpp"
 #include "sys/log.hpp"
-#include "sys/directory.hpp"
 
 namespace applier::launch {
 

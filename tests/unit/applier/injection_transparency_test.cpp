@@ -7,7 +7,6 @@
 #include <sys/ptrace.h>
 
 #include <csignal>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <regex>

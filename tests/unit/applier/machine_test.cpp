@@ -9,7 +9,6 @@
 #include <sys/user.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cstring>
 
 #include "sys/fd.hpp"

@@ -23,7 +23,6 @@
 #include <functional>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <set>
 #include <sstream>
 #include <string>

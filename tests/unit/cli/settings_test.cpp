@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "profile/model.hpp"
 #include "temporary.hpp"
 
 namespace {

@@ -13,7 +13,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 
 namespace {
 

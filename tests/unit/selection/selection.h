@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The selector (bpf/selector.h, bpf/match.h) as an ordinary program: the same source, with tables for the maps and a
- * few structs for the kernel. What needs a kernel, such as relocations, the verifier and locking, is not tested here.
+ * The selector (bpf/selector.h, bpf/membership.h, bpf/match.h) as an ordinary program: the same source, with tables for
+ * the maps and a few structs for the kernel. What needs a kernel, such as relocations, the verifier and locking, is not
+ * tested here.
  */
 #ifndef SELECTION_H
 #define SELECTION_H

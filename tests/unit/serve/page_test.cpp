@@ -108,7 +108,7 @@ TEST(Page, AnswersWhatItWasShown)
     const std::string head = ask(page, "HEAD /metrics?now HTTP/1.0\r\n\r\n");
     EXPECT_NE(head.find("Content-Length: 6\r\n"), std::string::npos) << head;
     EXPECT_EQ(bodyOf(head), "");
-    ASSERT_TRUE(page.show("the node is on fire\n", false));
+    ASSERT_TRUE(page.showObstacle("the node is on fire\n"));
     await(page, "the node is on fire\n");
     EXPECT_EQ(statusOf(ask(page, usual)), "HTTP/1.1 503 Service Unavailable");
     ASSERT_TRUE(page.show("two 2\n"));

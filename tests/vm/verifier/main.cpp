@@ -6,7 +6,6 @@
 // bridge-tests storm behaviour.bpf.o SECONDS
 // bridge-tests held held.bpf.o /sys/fs/bpf/…/slots
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "program.hpp"

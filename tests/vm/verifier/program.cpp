@@ -53,6 +53,18 @@ int selfRestrict()
     return state();
 }
 
+// Denies to read all but what allow() allows.
+int emptyRuleset()
+{
+    landlock_ruleset_attr attributes = {};
+    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE;
+    const int ruleset = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
+    if (ruleset < 0) {
+        die("landlock_create_ruleset");
+    }
+    return ruleset;
+}
+
 }  // namespace
 
 int state()
@@ -92,17 +104,6 @@ void allow(int ruleset, const char* path)
         die("landlock_add_rule");
     }
     close(rule.parent_fd);
-}
-
-int emptyRuleset()
-{
-    landlock_ruleset_attr attributes = {};
-    attributes.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE;
-    const int ruleset = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
-    if (ruleset < 0) {
-        die("landlock_create_ruleset");
-    }
-    return ruleset;
 }
 
 int usualRuleset()

@@ -22,9 +22,6 @@ int runProgram(int argc, char** argv);
 // All that stands above.
 void makeFiles();
 
-// Denies to read all but what allow() allows.
-int emptyRuleset();
-
 // Reading `path` and what is beneath it is allowed from now on.
 void allow(int ruleset, const char* path);
 
