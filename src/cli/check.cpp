@@ -162,11 +162,14 @@ ordered_json checkComposed(const Arguments& names, const Wish& wish)
 ordered_json checkAnnotations(const Wish& wish)
 {
     return check(sys::printable(wish.bundle) + "/config.json", wish, [&] {
-        const auto request = oci::requestOf(oci::readBundle(wish.bundle));
+        oci::Bundle bundle = oci::readBundle(wish.bundle);
+        oci::keepWordOfEngine(bundle);
+        const auto request = oci::requestOf(bundle);
         if (!request) {
             throw sys::Error(
                 "no annotation asks for a profile; add io.landlock.profile, or name profile files to check");
         }
+        oci::requireExec(bundle);
         Settings settings = readSettings();
         if (!wish.profiles.empty()) {
             settings.profileDirectories = wish.profiles;

@@ -180,6 +180,7 @@ void create(confine::Parser& parser, const oci::State& state, std::string& label
     if (!request && !settings.baseline) {
         return;
     }
+    oci::requireExec(bundle);
     const std::optional<std::string> launch = reasonForLaunch(settings);
     if (!launch) {
         node::requireAccess();

@@ -25,9 +25,13 @@ constexpr std::array calls = {
     std::pair{std::string_view("RemovePodSandbox"), Event::removePod},
 };
 
-Hook hookOf(const std::string& program, const char* stage)
+// What hooks call themselves: a plugin's, and a handler's own ones.
+constexpr const char* ofPlugin = "oci-landlock-nri";
+constexpr const char* ofHandler = "oci-landlock";
+
+Hook hookOf(const std::string& program, const char* stage, const char* whose)
 {
-    return {program, {"oci-landlock", "hook", stage}};
+    return {program, {whose, "hook", stage}};
 }
 
 bool asks(const Happening& creation)
@@ -35,10 +39,15 @@ bool asks(const Happening& creation)
     return !creation.pod.annotations.empty() || !creation.container.annotations.empty();
 }
 
+bool hooked(const Container& container, const std::string& program, const char* whose)
+{
+    return std::ranges::find(container.createRuntime, hookOf(program, "createRuntime", whose)) !=
+           container.createRuntime.end();
+}
+
 bool hooked(const Container& container, const std::string& program)
 {
-    return std::ranges::find(container.createRuntime, hookOf(program, "createRuntime")) !=
-           container.createRuntime.end();
+    return hooked(container, program, ofPlugin) || hooked(container, program, ofHandler);
 }
 
 std::string nameOf(const Pod& pod)
@@ -55,25 +64,16 @@ std::string nameOf(const std::string& pod, const Container& container)
 
 std::optional<Adjustment> adjustmentFor(const Happening& creation, const std::string& program, bool everyone)
 {
-    if (!asks(creation) && !everyone) {
+    // Another plugin of ours has done it all. What two of them write makes the engine refuse the container.
+    if ((!asks(creation) && !everyone) || hooked(creation.container, program, ofPlugin)) {
         return std::nullopt;
     }
-    const Annotations& own = creation.container.annotations;
-    const bool there = hooked(creation.container, program);
-    Adjustment adjustment;
-    // containerd shows also what a client of CRI gives a container, and does not let pass. Where hooks are there
-    // already another plugin of ours may have written it, and what two write makes the engine refuse the container.
-    if (!there) {
-        adjustment.annotations = own;
-    }
-    for (const auto& [key, value] : creation.pod.annotations) {
-        if (!own.contains(key)) {
-            adjustment.annotations.emplace(key, value);
-        }
-    }
-    if (!there) {
+    // Its own too: containerd shows also what a client of CRI gives a container, and its handler does not let pass.
+    Adjustment adjustment{.annotations = creation.container.annotations};
+    adjustment.annotations.insert(creation.pod.annotations.begin(), creation.pod.annotations.end());
+    if (!hooked(creation.container, program, ofHandler)) {
         for (const char* stage : oci::hookStages) {
-            adjustment.hooks.emplace(stage, hookOf(program, stage));
+            adjustment.hooks.emplace(stage, hookOf(program, stage, ofPlugin));
         }
         adjustment.hookTimeout = oci::hookTimeout;
     }

@@ -223,9 +223,11 @@ bool addHooks(Parts& config, const json& document, const std::string& what, cons
     for (const char* stage : hookStages) {
         const json* all = there == nullptr ? nullptr : member(*there, stage, json::value_t::array, what, "/hooks");
         const json arguments{"oci-landlock", "hook", stage};
+        // Whatever it calls itself, which is the first of its words.
         if (all != nullptr && std::ranges::any_of(*all, [&](const json& hook) {
-                return hook.is_object() && hook.value("path", json()) == program &&
-                       hook.value("args", json()) == arguments;
+                const json words = hook.is_object() ? hook.value("args", json()) : json();
+                return words.is_array() && words.size() == arguments.size() && words[1] == arguments[1] &&
+                       words[2] == arguments[2] && hook.value("path", json()) == program;
             })) {
             continue;
         }

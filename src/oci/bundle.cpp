@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "oci/member.hpp"
 #include "sys/error.hpp"
@@ -35,6 +36,9 @@ constexpr std::array idKeys = {"io.kubernetes.cri.sandbox-id", "io.kubernetes.cr
 constexpr std::size_t ofContainerd = 0;
 constexpr std::size_t ofCrio = 1;
 
+// By these crun chooses a handler, which has a container without an exec of its own.
+constexpr std::array handlerKeys = {"run.oci.handler", "module.wasm.image/variant"};
+
 // podman's own, which no image can have. Before 4.4 it says of each container also what is not so.
 constexpr std::string_view podmanPrefix = "io.podman.annotations.";
 
@@ -56,7 +60,7 @@ bool isShown(std::string_view key)
 bool concernsUs(std::string_view key)
 {
     return key.starts_with(annotationPrefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) ||
-           isAmong(key, idKeys) || key.starts_with(podmanPrefix) || isShown(key);
+           isAmong(key, idKeys) || isAmong(key, handlerKeys) || key.starts_with(podmanPrefix) || isShown(key);
 }
 
 // Members of the same name in other places are kept too; they are few and small.
@@ -272,6 +276,34 @@ void keepWordOfEngine(Bundle& bundle, const std::string& id)
     }
     if (!crio) {
         bundle.annotations.erase(typeKeys[ofCrio]);
+    }
+}
+
+void keepWordOfEngine(Bundle& bundle)
+{
+    std::error_code error;
+    std::filesystem::path place = std::filesystem::weakly_canonical(bundle.directory, error);
+    if (error) {
+        throw sys::errnoError(sys::printable(bundle.directory), error.value());
+    }
+    if (!place.has_filename()) {
+        place = place.parent_path();  // named with a slash at the end
+    }
+    bundle.directory = place;
+    if (place.filename() == "userdata") {
+        place = place.parent_path();
+    }
+    keepWordOfEngine(bundle, place.filename());
+}
+
+void requireExec(const Bundle& bundle)
+{
+    for (const char* key : handlerKeys) {
+        if (bundle.annotations.contains(key)) {
+            throw sys::Error(std::string("annotation ") + key +
+                             ": crun runs such a container inside itself, and executes nothing that could be "
+                             "restricted; take this annotation away, or what asks for a sandbox");
+        }
     }
 }
 

@@ -35,6 +35,13 @@ void writeConfig(const std::string& directory, std::string_view text);
 // image's.
 void keepWordOfEngine(Bundle& bundle, const std::string& id);
 
+// The same where there is no runtime to say the id: engines name the bundle's directory after it, or the one above.
+void keepWordOfEngine(Bundle& bundle);
+
+// Throws sys::Error where the annotations have crun (1.8) run the container inside itself, by one of its handlers:
+// nothing is executed there that could be restricted.
+void requireExec(const Bundle& bundle);
+
 // What the annotations ask for (docs/annotations.md).
 struct Request {
     std::optional<std::string> profile;  // a name, or a document in JSON

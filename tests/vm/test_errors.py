@@ -112,6 +112,8 @@ class Errors(DirectTestCase):
                  ["annotation io.landlock.profil: unknown", "io.landlock.profile"]),
                 (json.dumps({**config, "annotations": {"io.landlock.program": "/bin/target"}}),
                  ["io.landlock.program", "needs io.landlock.profile"]),
+                (json.dumps({**config, "annotations": {**annotated, "run.oci.handler": "wasm"}}),
+                 ["annotation run.oci.handler: crun runs such a container inside itself"]),
                 (json.dumps({**config, "annotations": {"io.landlock.profile/app": "x"}}),
                  ["io.landlock.profile/<container>", "does not say which container"]),
                 (json.dumps({**config, "annotations": {"io.landlock.profile": "{" + " " * (300 << 10) + "}"}}),

@@ -666,8 +666,9 @@ class Learn(TestCase):
             said = self.start(name)
             self.assertRegex(said, r"\Awatching for [ -~]+\n\Z")
             self.assertIn("nothing is recorded", self.stop(name, code=1))
-        for name in ("", ".x", "a/b", "a b", "x" * 129, "a\n", "\x1b"):
+        for name in (".x", "a/b", "a b", "x" * 129, "a\n", "\x1b"):
             self.assertIn("must be 1 to 128 letters", self.start("--annotation", name, code=1))
+        self.assertIn("the word for --annotation is empty", self.start("--annotation", "", code=2))
         # A container of a name is nothing to a recording of that name.
         self.start("web")
         self.start("--annotation", "web")

@@ -226,7 +226,7 @@ nri::Adjustment hooksWith(const Annotations& annotations)
 {
     nri::Adjustment wanted{.annotations = annotations, .hookTimeout = 60};
     for (const char* stage : {"createRuntime", "poststart", "poststop"}) {
-        wanted.hooks[stage] = {nriProgram, {"oci-landlock", "hook", stage}};
+        wanted.hooks[stage] = {nriProgram, {"oci-landlock-nri", "hook", stage}};
     }
     return wanted;
 }
@@ -258,9 +258,13 @@ TEST(NriTest, HooksThatAreThereAreNotAddedAgain)
     nri::Happening one = creation({{profileKey, "web"}}, {});
     one.container.createRuntime = {{"/bin/other", {}}, {nriProgram, {"oci-landlock", "hook", "createRuntime"}}};
     EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), (nri::Adjustment{.annotations = {{profileKey, "web"}}}));
-    // What the container has by then is not written a second time.
+    // Its own counts first here, too: the handler may not let it pass.
     one.container.annotations = {{profileKey, "own"}, {"io.landlock.digest", "d"}};
-    EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), nri::Adjustment());
+    EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), (nri::Adjustment{.annotations = one.container.annotations}));
+    // Another plugin of ours has written it all, and two may not write the same.
+    one.container.createRuntime = {{nriProgram, {"oci-landlock-nri", "hook", "createRuntime"}}};
+    EXPECT_EQ(nri::adjustmentFor(one, nriProgram, false), std::nullopt);
+    EXPECT_EQ(nri::adjustmentFor(one, nriProgram, true), std::nullopt);
     one.container.annotations.clear();
     // Of another program, or for another stage, they are others.
     one.container.createRuntime = {{"/opt/oci-landlock", {"oci-landlock", "hook", "createRuntime"}}};

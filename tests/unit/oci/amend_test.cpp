@@ -101,6 +101,16 @@ TEST(Amend, StandsBehindTheHooksOfOthers)
     EXPECT_EQ(hooks["poststop"], installedHooks()["poststop"]);
 }
 
+TEST(Amend, HooksOfAPluginAreHooks)
+{
+    std::string hooks = bytesIn(std::string(SOURCE_ROOT) + "/hooks/hooks.json");
+    for (std::size_t at = 0; (at = hooks.find("[\"oci-landlock\"", at)) != std::string::npos; ++at) {
+        hooks.replace(at, 15, "[\"oci-landlock-nri\"");
+    }
+    const std::string config = std::string("{") + asking + "," + hooks.substr(hooks.find('{') + 1);
+    EXPECT_EQ(amended(config).config, config);
+}
+
 TEST(Amend, HooksThatAreNoneYet)
 {
     for (const char* hooks : {"null", "{}", "{ }", R"({"createRuntime":null})", R"({"createRuntime":[ ]})"}) {

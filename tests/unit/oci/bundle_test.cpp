@@ -334,6 +334,41 @@ TEST(Annotations, WhatTheEngineHasNotSaidDoesNotCount)
     EXPECT_EQ(oci::joined(oci::namesOf(bundle)), "");
 }
 
+// As `check` sees it, which no runtime tells an id.
+TEST(Annotations, ThePlaceOfABundleHasTheIdOfItsContainer)
+{
+    const Annotations sandbox = {{"io.landlock.profile", "p"},
+                                 {"io.kubernetes.cri.container-type", "sandbox"},
+                                 {"io.kubernetes.cri.sandbox-id", "c1"}};
+    for (const auto& [directory, annotations, expected] : std::initializer_list<std::array<std::string, 3>>{
+             {"/run/containerd/io.containerd.runtime.v2.task/k8s.io/c1", "containerd", "-"},
+             {"/run/containerd/io.containerd.runtime.v2.task/k8s.io/c1/", "containerd", "-"},
+             {"/run/containerd/io.containerd.runtime.v2.task/k8s.io/c2", "containerd", "p from io.landlock.profile"},
+             {"/var/lib/containers/storage/overlay-containers/c1/userdata", "crio", "-"},
+             {"/var/lib/containers/storage/overlay-containers/c1/userdata/", "crio", "-"},
+             {"/var/lib/containers/storage/overlay-containers/c1/userdata", "containerd",
+              "p from io.landlock.profile"}}) {
+        oci::Bundle bundle{directory, "/r", "/", sandbox};
+        if (annotations == "crio") {
+            bundle.annotations = {{"io.landlock.profile", "p"},
+                                  {"io.kubernetes.cri-o.ContainerType", "sandbox"},
+                                  {"io.kubernetes.cri-o.ContainerID", "c1"}};
+        }
+        oci::keepWordOfEngine(bundle);
+        EXPECT_EQ(request(bundle.annotations), expected) << directory;
+    }
+}
+
+TEST(Annotations, WhatCrunRunsInsideItselfIsRefused)
+{
+    EXPECT_NO_THROW(oci::requireExec({"/b", "/r", "/", {{"run.oci.keep_original_groups", "1"}}}));
+    for (const char* key : {"run.oci.handler", "module.wasm.image/variant"}) {
+        const std::string config = std::string(R"({"root":{"path":"/r"},"annotations":{")") + key + R"(":"krun"}})";
+        support::expectError([&] { oci::requireExec(oci::parseBundle(config, "/b")); },
+                             std::string("annotation ") + key + ": crun runs such a container inside itself");
+    }
+}
+
 TEST(Annotations, AskToBeRecorded)
 {
     const std::pair<Annotations, const char*> all[] = {
