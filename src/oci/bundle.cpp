@@ -57,10 +57,16 @@ bool isShown(std::string_view key)
     return isAmong(key, podKeys) || isAmong(key, namespaceKeys);
 }
 
+// As crun reads it: no further than a NUL.
+bool choosesHandler(std::string_view key)
+{
+    return isAmong(key.substr(0, key.find('\0')), handlerKeys);
+}
+
 bool concernsUs(std::string_view key)
 {
     return key.starts_with(annotationPrefix) || isAmong(key, nameKeys) || isAmong(key, typeKeys) ||
-           isAmong(key, idKeys) || isAmong(key, handlerKeys) || key.starts_with(podmanPrefix) || isShown(key);
+           isAmong(key, idKeys) || choosesHandler(key) || key.starts_with(podmanPrefix) || isShown(key);
 }
 
 // Members of the same name in other places are kept too; they are few and small.
@@ -298,9 +304,9 @@ void keepWordOfEngine(Bundle& bundle)
 
 void requireExec(const Bundle& bundle)
 {
-    for (const char* key : handlerKeys) {
-        if (bundle.annotations.contains(key)) {
-            throw sys::Error(std::string("annotation ") + key +
+    for (const auto& [key, value] : bundle.annotations) {
+        if (choosesHandler(key)) {
+            throw sys::Error("annotation " + sys::printable(key) +
                              ": crun runs such a container inside itself, and executes nothing that could be "
                              "restricted; take this annotation away, or what asks for a sandbox");
         }
