@@ -118,9 +118,6 @@ vm_main() {
     echo "vm: command starts" >/dev/kmsg
     read -r release </proc/sys/kernel/osrelease
     echo "started $release" >&3
-    # A sign of life, but where each instruction is counted.
-    # shellcheck disable=SC2154 # set by `run`
-    [ -z "$vm_pulse" ] || while $b sleep "$vm_pulse"; do echo "alive" >&3; done &
     (
         exec 3>&-
         echo 0 >/sys/fs/cgroup/host/cgroup.procs
