@@ -11,35 +11,52 @@
 
 #include "names.h"
 
+/*
+ * Room for names that is there already, one a processor: a program stays on the one that it began on, and another that
+ * begins there before it is done finds the room in use.
+ */
+struct room {
+	struct names names;
+	__u32 in_use;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
 struct match {
 	__u64 generation;
 	struct oll_file_id file;
 	__u32 named; /* bit i: entry i lists the program, by any of its names or by the file */
 	__u32 surely; /* bit i: entry i lists it by name from the root *and* by the file, which nobody has changed */
+	bool own; /* the names are in the task's own room */
 	int error;
 };
 
 static __always_inline struct oll_file_id file_id(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = bpf_rdonly_cast(BPF_CORE_READ(file, f_inode), bpf_core_type_id_kernel(struct inode));
 	struct oll_file_id id = {
-		.inode = BPF_CORE_READ(inode, i_ino),
-		.device = BPF_CORE_READ(inode, i_sb, s_dev),
-		.inode_generation = BPF_CORE_READ(inode, i_generation),
-		.size = BPF_CORE_READ(inode, i_size),
+		.inode = inode->i_ino,
+		.device = inode->i_sb->s_dev,
+		.inode_generation = inode->i_generation,
+		.size = inode->i_size,
 	};
 
 	if (bpf_core_field_exists(struct inode___with_parts, i_ctime_sec)) {
 		struct inode___with_parts *parts = (void *)inode;
 
-		id.changed = BPF_CORE_READ(parts, i_ctime_sec);
+		id.changed = parts->i_ctime_sec;
 		/* The top bit is the kernel's own mark (Linux 6.13). */
-		id.changed_nsec = BPF_CORE_READ(parts, i_ctime_nsec) & 0x7fffffff;
+		id.changed_nsec = parts->i_ctime_nsec & 0x7fffffff;
 	} else {
 		struct inode___with_whole *whole = (void *)inode;
 
-		id.changed = BPF_CORE_READ(whole, __i_ctime.tv_sec);
-		id.changed_nsec = BPF_CORE_READ(whole, __i_ctime.tv_nsec);
+		id.changed = whole->__i_ctime.tv_sec;
+		id.changed_nsec = whole->__i_ctime.tv_nsec;
 	}
 	return id;
 }
@@ -56,25 +73,46 @@ static __always_inline bool unchanged(const struct oll_file_id *left, const stru
 	       left->size == right->size;
 }
 
-/* Not static: the verifier looks at a global function once, not at each call. */
-__noinline int same_name(const struct name *left, const struct name *right)
+/* In a word. */
+#define EACH_BYTE(value) (0x0101010101010101ULL * (value))
+
+/*
+ * `listed` is NUL-padded; of the other, what follows its NUL does not count. Not static: the verifier looks at a global
+ * function once, not at each call.
+ */
+__noinline int same_name(const struct name *listed, const struct name *name)
 {
 	int i;
 
-	if (!left || !right)
+	if (!listed || !name)
 		return 0;
 	for (i = 0; i < PATH_WORDS; i++) {
-		if (((const __u64 *)left)[i] != ((const __u64 *)right)[i])
+		__u64 word = ((const __u64 *)listed)[i];
+		__u64 differs = word ^ ((const __u64 *)name)[i];
+		__u64 zeros = (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80); /* the lowest bit is right */
+
+		/* It ends here: what is compared is up to the first zero and with it. */
+		if (zeros)
+			return !(differs & (((zeros & -zeros) << 1) - 1));
+		if (differs)
 			return 0;
 	}
-	return 1;
+	return 0;
+}
+
+static __always_inline struct room *room_of_processor(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rooms, &zero);
 }
 
 static long match_program(__u64 index, struct match *match)
 {
 	struct oll_program_key key = { .generation = match->generation, .index = index };
 	struct oll_program *program = bpf_map_lookup_elem(&programs, &key);
-	struct names *names = own_names();
+	struct room *room = room_of_processor();
+	struct names *names = match->own || !room ? own_names() : &room->names;
 	const struct name *listed;
 	bool by_file, from_root;
 
@@ -96,17 +134,26 @@ static long match_program(__u64 index, struct match *match)
 
 /*
  * Takes down the names of a file that the current task executes, for match_programs(); release_names() must follow. 0,
- * or -ENOMEM.
+ * or -ENOMEM. In the processor's room, which costs nothing; in one of the task's own where another task, which was
+ * interrupted here, has names in there.
  */
-static __always_inline int take_names(struct file *file, const char *given)
+static __always_inline int take_names(struct file *file, const char *given, struct match *match)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct room *room = room_of_processor();
 	struct names *names;
 
-	bpf_task_storage_delete(&scratch, task);
-	names = bpf_task_storage_get(&scratch, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	match->own = !room || __sync_lock_test_and_set(&room->in_use, 1);
+	if (!match->own)
+		names = &room->names;
+	else
+		names = bpf_task_storage_get(&scratch, bpf_get_current_task_btf(), NULL,
+					     BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!names)
 		return -ENOMEM;
+	/* No name is that of a listed program. */
+	names->of[NAME_GIVEN].text[0] = 0;
+	names->of[NAME_SEEN].text[0] = 0;
+	names->of[NAME_FROM_ROOT].text[0] = 0;
 	bpf_probe_read_kernel_str(&names->of[NAME_GIVEN], OLL_PATH_SIZE, given);
 	if (bpf_d_path(&file->f_path, names->raw, OLL_PATH_SIZE) > 0)
 		bpf_probe_read_kernel_str(&names->of[NAME_SEEN], OLL_PATH_SIZE, names->raw);
@@ -114,9 +161,14 @@ static __always_inline int take_names(struct file *file, const char *given)
 	return 0;
 }
 
-static __always_inline void release_names(void)
+static __always_inline void release_names(const struct match *match)
 {
-	bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
+	struct room *room = room_of_processor();
+
+	if (match->own)
+		bpf_task_storage_delete(&scratch, bpf_get_current_task_btf());
+	else if (room)
+		__sync_lock_test_and_set(&room->in_use, 0);
 }
 
 /* Which of the container's entries list the file whose names were taken. 0, or -ENOENT: a listed program is missing. */

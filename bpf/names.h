@@ -18,12 +18,12 @@ enum {
 	NAME_COUNT,
 };
 
-/* NUL-padded. */
+/* What follows its NUL may be anything. */
 struct name {
 	char text[OLL_PATH_SIZE];
 };
 
-/* Too big for the stack, and a sleepable program must not keep them per CPU. */
+/* Too big for the stack. */
 struct names {
 	struct name of[NAME_COUNT];
 	char raw[OLL_PATH_SIZE + MAX_NAME + 1];
@@ -52,17 +52,17 @@ struct walk {
 
 static long step_up(__u64 i, struct walk *walk)
 {
-	struct dentry *dentry = walk->dentry;
-	struct mount *mount = walk->mount;
-	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct dentry *dentry = bpf_rdonly_cast(walk->dentry, bpf_core_type_id_kernel(struct dentry));
+	struct mount *mount = bpf_rdonly_cast(walk->mount, bpf_core_type_id_kernel(struct mount));
+	struct dentry *parent = dentry->d_parent;
 	struct names *names = walk->names;
 	__u32 start = walk->start;
 	__u32 length, after;
 
 	walk->error = -ENOENT;
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-		walk->mount = BPF_CORE_READ(mount, mnt_parent);
-		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+	if (dentry == mount->mnt.mnt_root) {
+		walk->mount = mount->mnt_parent;
+		walk->dentry = mount->mnt_mountpoint;
 		if (walk->mount != mount)
 			return 0;
 		walk->error = 0; /* the top of the namespace */
@@ -70,7 +70,7 @@ static long step_up(__u64 i, struct walk *walk)
 	}
 	if (parent == dentry) /* outside of any mount */
 		return 1;
-	length = BPF_CORE_READ(dentry, d_name.len);
+	length = dentry->d_name.len;
 	if (length > MAX_NAME || start > OLL_PATH_SIZE - 1 || length + 1 > start)
 		return 1;
 	start -= length + 1;
@@ -81,7 +81,7 @@ static long step_up(__u64 i, struct walk *walk)
 	after = start + 1;
 	asm volatile("" : "+r"(after));
 	after &= OLL_PATH_SIZE - 1;
-	if (bpf_probe_read_kernel(&names->raw[after], length, BPF_CORE_READ(dentry, d_name.name)))
+	if (bpf_probe_read_kernel(&names->raw[after], length, dentry->d_name.name))
 		return 1;
 	walk->start = start;
 	walk->dentry = parent;

@@ -42,6 +42,7 @@ static __always_inline bool check_only(struct linux_binprm *bprm)
  */
 static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task *own, bool again)
 {
+	struct match match = {};
 	bool named = false;
 	int error = 0;
 	__u32 i;
@@ -49,7 +50,6 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 	for (i = 0; i < OLL_MAX_MEMBERSHIPS && !error; i++) {
 		struct oll_membership *member = &own->of[i];
 		struct oll_container *container;
-		struct match match = {};
 		__u32 program, except, enforced;
 
 		if (!member->generation || member->staged_origin != OLL_ORIGIN_INIT)
@@ -67,7 +67,7 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 			program = 0;
 		if (!(program | except))
 			continue;
-		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp))) {
+		if (!named && take_names(bprm->file, BPF_CORE_READ(bprm, interp), &match)) {
 			member->staged |= program | except;
 			enforced = (program | except) & ~member->audited;
 			if (!enforced)
@@ -87,7 +87,7 @@ static __always_inline int judge_file(struct linux_binprm *bprm, struct oll_task
 		member->staged |= (program & match.named) | (except & ~match.surely);
 	}
 	if (named)
-		release_names();
+		release_names(&match);
 	return error;
 }
 

@@ -28,7 +28,7 @@ int BPF_PROG(guard_map, struct bpf_map *map, unsigned int mode, int ret)
 	if (ret || may_administer())
 		return ret;
 	if (IS_MAP(map, node) || IS_MAP(map, containers) || IS_MAP(map, namespaces) || IS_MAP(map, programs) ||
-	    IS_MAP(map, strays) || IS_MAP(map, tasks) || IS_MAP(map, scratch) || is_own_map(map))
+	    IS_MAP(map, strays) || IS_MAP(map, tasks) || IS_MAP(map, scratch) || IS_MAP(map, rooms) || is_own_map(map))
 		return -EPERM;
 	return 0;
 }

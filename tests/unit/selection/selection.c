@@ -31,6 +31,8 @@ static struct {
 	struct names value;
 } scratch_storage[SELECTION_TASKS];
 
+static struct room room;
+
 static struct oll_denials stray_denials;
 
 /* ---- The kernel */
@@ -84,6 +86,12 @@ __u64 bpf_ktime_get_boot_ns(void)
 	return 1;
 }
 
+void *bpf_rdonly_cast(const void *object, __u32 type)
+{
+	(void)type;
+	return (void *)object;
+}
+
 void bpf_rcu_read_lock(void)
 {
 }
@@ -122,6 +130,8 @@ void *bpf_map_lookup_elem(void *map, const void *key)
 
 	if (map == &strays)
 		return &stray_denials;
+	if (map == &rooms)
+		return &room;
 	if (map == &programs) {
 		for (i = 0; i < program_count; i++) {
 			if (!memcmp(&program_table[i].key, key, sizeof(struct oll_program_key)))
@@ -299,6 +309,8 @@ void selection_reset(void)
 	memset(namespace_table, 0, sizeof(namespace_table));
 	memset(storage, 0, sizeof(storage));
 	memset(scratch_storage, 0, sizeof(scratch_storage));
+	memset(&room.names, '/', sizeof(room.names)); /* as whoever was there before has left it */
+	room.in_use = 0;
 	memset(machine, 0, sizeof(machine));
 	program_count = 0;
 	for (i = 0; i < SELECTION_TASKS; i++)
@@ -402,6 +414,22 @@ int selection_run(int task, const struct selection_exec *exec)
 	else
 		commit_exec(&bprm);
 	return error;
+}
+
+void selection_interrupt(int in_use)
+{
+	room.in_use = in_use;
+}
+
+int selection_room_is_left(int in_use)
+{
+	int i;
+
+	for (i = 0; i < SELECTION_TASKS; i++) {
+		if (scratch_storage[i].used)
+			return 0;
+	}
+	return room.in_use == (__u32)in_use;
 }
 
 __u32 selection_applied(__u64 generation)

@@ -55,6 +55,11 @@ struct selection_exec {
 /* 0, or why it is denied. */
 int selection_run(int task, const struct selection_exec *exec);
 
+/* Another task has been interrupted with names in the processor's room, or goes on. */
+void selection_interrupt(int in_use);
+/* Whether what execs took room in is as it was before them. */
+int selection_room_is_left(int in_use);
+
 /* What a task is in a container; of none, if it does not belong to it. */
 struct oll_membership selection_member(int task, __u64 generation);
 

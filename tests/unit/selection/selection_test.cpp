@@ -467,6 +467,46 @@ TEST_F(Selection, NamesOfAnyLength)
     EXPECT_FALSE(found(path(97, 1), path(97, 1))) << "deeper than is looked";
 }
 
+TEST_F(Selection, NamesThatAreLeftFromOthersDoNotCount)
+{
+    oll_container& entry = running();
+    entry.selected_by[OLL_SELECT_PROGRAM] = 1;
+    entry.selected_by[OLL_SELECT_EXCEPT] = 2;
+    list(entry, {{.path = "/sbin/target", .entries = 1}, {.path = "/sbin/tini", .entries = 2, .inode = 70}});
+    std::string deep;  // than is looked
+    for (int i = 0; i < 97; ++i) {
+        deep += "/d";
+    }
+    const std::string tooLong(OLL_PATH_SIZE, 's');
+    const auto entries = [&](const selection_file& file, const char* given = nullptr) {
+        EXPECT_EQ(selection_fork(0, 1), 0);
+        EXPECT_EQ(exec(1, {file}, given), 0);
+        EXPECT_TRUE(selection_room_is_left(0));
+        return applied();
+    };
+    EXPECT_EQ(entries({"/sbin/target", nullptr, 60, 0}), 3U);
+    EXPECT_EQ(entries({deep.c_str(), tooLong.c_str(), 61, 0}, "x"), 2U);
+    EXPECT_EQ(entries({"/sbin/tini", nullptr, 70, 0}), 0U);
+    EXPECT_EQ(entries({deep.c_str(), tooLong.c_str(), 70, 0}, "x"), 2U) << "that file, and no name";
+    EXPECT_EQ(entries({"/sbin/tini-static", nullptr, 71, 0}), 2U);
+    EXPECT_EQ(entries({"/sbin/tin", nullptr, 70, 0}), 2U);
+    EXPECT_EQ(entries({"/sbin/target\x80", nullptr, 60, 0}), 2U);
+}
+
+TEST_F(Selection, RoomThatIsInUseStaysAsItIs)
+{
+    oll_container& entry = running();
+    entry.selected_by[OLL_SELECT_PROGRAM] = 1;
+    list(entry, {{.path = "/sbin/target"}});
+    selection_interrupt(1);
+    for (const bool target : {true, false}) {
+        ASSERT_EQ(selection_fork(0, 1), 0);
+        EXPECT_EQ(exec(1, target ? "/sbin/target" : "/bin/sh"), 0);
+        EXPECT_EQ(applied(), target ? 1U : 0U);
+        EXPECT_TRUE(selection_room_is_left(1));
+    }
+}
+
 // Thousands of them against what the documents say, in a few words.
 TEST_F(Selection, AnyEntriesAndAnyExecs)
 {
@@ -520,7 +560,10 @@ TEST_F(Selection, AnyEntriesAndAnyExecs)
                            (entry.selected_by[OLL_SELECT_EXCEPT] & ~surely);
             }
             const bool fails = !first && any(4) == 0;
+            const int interrupted = static_cast<int>(any(2));
+            selection_interrupt(interrupted);
             ASSERT_EQ(exec(task, files, nullptr, fails), fails ? -ENOEXEC : 0);
+            ASSERT_TRUE(selection_room_is_left(interrupted));
             if (fails) {
                 continue;
             }

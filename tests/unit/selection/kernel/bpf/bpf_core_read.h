@@ -11,6 +11,7 @@
 	SELECTION_CHOOSE(__VA_ARGS__, SELECTION_READ3, SELECTION_READ2, SELECTION_READ1, )(from, __VA_ARGS__)
 #define BPF_CORE_READ_BITFIELD_PROBED(from, field) ((from)->field)
 #define bpf_core_field_offset(type, field) offsetof(type, field)
+#define bpf_core_type_id_kernel(...) 0
 /* The newest kernel has all fields that anything looks for. */
 #define bpf_core_field_exists(...) 1
 
