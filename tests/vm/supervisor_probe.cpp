@@ -83,8 +83,8 @@ void offer(const std::string& name)
     offered.label = name;
     offered.cgroup = cgroup.get();
     offered.layers.push_back({ruleset.fd(), 0, 0});
-    inject::Handover handover(offered);
-    handover.confirm();
+    inject::SupervisedContainer supervised(offered);
+    supervised.confirm();
     std::printf("%d\n", init);
 }
 

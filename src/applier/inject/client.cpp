@@ -123,7 +123,7 @@ void expect(const Answer& answer, Reply reply)
 
 }  // namespace
 
-Handover::Handover(const Offer& offer, const std::string& socket, milliseconds timeout)
+SupervisedContainer::SupervisedContainer(const Offer& offer, const std::string& socket, milliseconds timeout)
     : timeout_(timeout),
       layerCount_(offer.layers.size())
 {
@@ -151,7 +151,7 @@ Handover::Handover(const Offer& offer, const std::string& socket, milliseconds t
     expect(ask(socket_.get(), request, descriptors, deadline, timeout), Reply::ready);
 }
 
-void Handover::confirm()
+void SupervisedContainer::confirm()
 {
     Request request;
     request.word = Word::keep;

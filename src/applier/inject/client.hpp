@@ -21,12 +21,12 @@ inline constexpr std::chrono::milliseconds answerTimeout = std::chrono::seconds(
 
 // A container that the supervisor holds. It drops the container when this ends, however it ends, before confirm() has
 // returned.
-class Handover : public Kept {
+class SupervisedContainer : public Kept {
 public:
     // When this returns, the container's tracer attends to its execs. Throws sys::Error: no supervisor, it does not
     // answer, or it refuses.
-    explicit Handover(const Offer& offer, const std::string& socket = supervisorSocket(),
-                      std::chrono::milliseconds timeout = answerTimeout);
+    explicit SupervisedContainer(const Offer& offer, const std::string& socket = supervisorSocket(),
+                                 std::chrono::milliseconds timeout = answerTimeout);
 
     // There are no slots here: zeros.
     std::vector<std::uint32_t> place() override { return std::vector<std::uint32_t>(layerCount_); }

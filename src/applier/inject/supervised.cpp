@@ -7,7 +7,7 @@ namespace applier::inject {
 
 std::unique_ptr<Kept> Supervised::keep(const Offer& offer) const
 {
-    return std::make_unique<Handover>(offer);
+    return std::make_unique<SupervisedContainer>(offer);
 }
 
 }  // namespace applier::inject

@@ -18,7 +18,7 @@
 namespace {
 
 using namespace support;
-using inject::Handover;
+using inject::SupervisedContainer;
 
 int rawClient(const std::string& path)
 {
@@ -363,7 +363,7 @@ TEST_F(Supervisor, OfAnybodyElseIsNoSupervisor)
     std::string why;
     EXPECT_TRUE(within([&] {
         try {
-            const Handover handover(box.offer(), path, 100ms);
+            const SupervisedContainer supervised(box.offer(), path, 100ms);
         } catch (const sys::Error& error) {
             why = error.what();
         }

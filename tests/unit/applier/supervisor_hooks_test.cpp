@@ -7,7 +7,7 @@
 namespace {
 
 using namespace support;
-using inject::Handover;
+using inject::SupervisedContainer;
 
 TEST_F(Supervisor, HoldsWhatIsKeptUntilItsCgroupIsEmpty)
 {
@@ -35,7 +35,7 @@ TEST_F(Supervisor, DropsWhatItsHookDidNotKeep)
     const std::size_t before = daemon.descriptors();
     const Box box("good:" + pids());
     {
-        const Handover handover = daemon.offer(box);
+        const SupervisedContainer supervised = daemon.offer(box);
         EXPECT_TRUE(daemon.holds(1));
     }
     EXPECT_TRUE(daemon.holds(0));
@@ -44,14 +44,14 @@ TEST_F(Supervisor, DropsWhatItsHookDidNotKeep)
     // The hook is killed.
     const pid_t hook = fork();
     if (hook == 0) {
-        const Handover handover = daemon.offer(box);
+        const SupervisedContainer supervised = daemon.offer(box);
         raise(SIGKILL);
     }
     waitpid(hook, nullptr, 0);
     EXPECT_TRUE(daemon.holds(0));
     EXPECT_EQ(started(), 2U);
     // It takes too long.
-    Handover late = daemon.offer(box);
+    SupervisedContainer late = daemon.offer(box);
     EXPECT_TRUE(daemon.holds(0));
     expectError([&] { late.confirm(); }, "took too long");
     EXPECT_TRUE(daemon.comesBackTo(before));
@@ -82,7 +82,7 @@ TEST_F(Supervisor, RefusesWhatIsNotAContainer)
     const auto refused = [&](const char* part, const std::function<void(applier::Offer&)>& change) {
         applier::Offer offer = box.offer();
         change(offer);
-        expectError([&] { const Handover handover(offer, daemon.socket()); }, part);
+        expectError([&] { const SupervisedContainer supervised(offer, daemon.socket()); }, part);
     };
     refused("not the directory", [](applier::Offer& offer) { offer.cgroup = STDERR_FILENO; });
     refused("not the directory", [](applier::Offer& offer) { ++offer.cgroupId; });
@@ -188,8 +188,8 @@ TEST_F(Supervisor, ANewContainerReplacesALeftoverWithItsGeneration)
     const Box box("good:" + pids());
     applier::Offer offer = box.offer();
     offer.generation = old.generation();
-    Handover handover(offer, daemon.socket());
-    handover.confirm();
+    SupervisedContainer supervised(offer, daemon.socket());
+    supervised.confirm();
     EXPECT_TRUE(daemon.holds(1));
     EXPECT_TRUE(within([&] { return isGone(tracer); }));
     EXPECT_FALSE(isGone(lastTracer()));

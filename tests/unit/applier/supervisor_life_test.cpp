@@ -12,19 +12,20 @@
 namespace {
 
 using namespace support;
-using inject::Handover;
+using inject::SupervisedContainer;
 
 TEST_F(Supervisor, AbsentOrHungIsSaidWithAdvice)
 {
     const Box box("good");
     const std::string nowhere = directory_.path("run/supervisor.sock");
-    expectError([&] { const Handover handover(box.offer(), nowhere); }, "oci-landlock supervise");
+    expectError([&] { const SupervisedContainer supervised(box.offer(), nowhere); }, "oci-landlock supervise");
     EXPECT_FALSE(inject::askSupervisor(nowhere));
     EXPECT_FALSE(inject::release(1, nowhere));
     Daemon daemon(options_);
     ASSERT_TRUE(daemon.answers());
     daemon.freeze();
-    expectError([&] { const Handover handover(box.offer(), daemon.socket(), 1000ms); }, "does not answer within 1 s");
+    expectError([&] { const SupervisedContainer supervised(box.offer(), daemon.socket(), 1000ms); },
+                "does not answer within 1 s");
     expectError([&] { inject::askSupervisor(daemon.socket()); }, "systemctl restart oci-landlock-supervisor");
     EXPECT_FALSE(inject::release(1, daemon.socket()));
     kill(daemon.pid(), SIGCONT);
@@ -33,7 +34,7 @@ TEST_F(Supervisor, AbsentOrHungIsSaidWithAdvice)
     // Its socket is there still; a child of it that has not gone yet may have it open for a moment.
     EXPECT_TRUE(within([&] {
         try {
-            const Handover handover(box.offer(), daemon.socket());
+            const SupervisedContainer supervised(box.offer(), daemon.socket());
         } catch (const sys::Error& error) {
             return std::string_view(error.what()).contains("no supervisor is running");
         }
@@ -51,7 +52,7 @@ TEST_F(Supervisor, AHookWaitsForOneThatIsBeingRestarted)
     std::string why = "nothing";
     std::thread hook([&] {
         try {
-            Handover(box.offer(), options_.paths.socket, 60s).confirm();
+            SupervisedContainer(box.offer(), options_.paths.socket, 60s).confirm();
             why = "";
         } catch (const sys::Error& error) {
             why = error.what();
@@ -112,7 +113,7 @@ TEST_F(Supervisor, StopsInOrder)
         const Box stuck("stuck:" + stuckPid);
         daemon.keep(stuck);
         const Box offered("good");
-        const Handover handover = daemon.offer(offered);
+        const SupervisedContainer supervised = daemon.offer(offered);
         kill(daemon.pid(), SIGHUP);
         EXPECT_TRUE(daemon.holds(3));
         EXPECT_EQ(daemon.end(signal), 0);

@@ -323,9 +323,9 @@ public:
         });
     }
 
-    inject::Handover offer(const Box& box, std::chrono::milliseconds timeout = 60s) const
+    inject::SupervisedContainer offer(const Box& box, std::chrono::milliseconds timeout = 60s) const
     {
-        return inject::Handover(box.offer(), socket(), timeout);
+        return inject::SupervisedContainer(box.offer(), socket(), timeout);
     }
 
     void keep(const Box& box) const { offer(box).confirm(); }

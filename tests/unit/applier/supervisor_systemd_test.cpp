@@ -18,7 +18,7 @@
 namespace {
 
 using namespace support;
-using inject::Handover;
+using inject::SupervisedContainer;
 
 // Plays the part of systemd that matters here: takes notifications, keeps descriptors by name. No check of who sends.
 class Systemd {
@@ -230,7 +230,7 @@ TEST_F(SupervisorUnderSystemd, TakesBackWhatItHeldBeforeItWasKilled)
     std::unique_ptr<Daemon> daemon = start();
     ASSERT_TRUE(isReady());
     const Box offered("good");
-    const Handover handover = daemon->offer(offered);
+    const SupervisedContainer supervised = daemon->offer(offered);
     Box box("good:" + pids(), 3);
     daemon->keep(box);
     const std::set<std::string> names = systemd_.names();
@@ -256,10 +256,10 @@ TEST_F(SupervisorUnderSystemd, KeepsAreAnsweredWhenSystemdHasThem)
     const std::unique_ptr<Daemon> daemon = start();
     ASSERT_TRUE(isReady());
     const Box box("good");
-    Handover handover = daemon->offer(box);
+    SupervisedContainer supervised = daemon->offer(box);
     systemd_.stalled = true;
     // The others go on meanwhile, and in time the hook hears that it failed.
-    expectError([&] { handover.confirm(); }, "took too long");
+    expectError([&] { supervised.confirm(); }, "took too long");
     EXPECT_TRUE(daemon->holds(0));
     systemd_.stalled = false;
     EXPECT_TRUE(within([&] { return systemd_.names().empty(); }));
@@ -286,8 +286,8 @@ TEST_F(SupervisorUnderSystemd, GoesOnWhenSystemdReadsNothing)
     }));
     // What would be lost at the next restart does not start.
     const Box box("good");
-    Handover handover = daemon->offer(box);
-    expectError([&] { handover.confirm(); }, "give a descriptor to systemd");
+    SupervisedContainer supervised = daemon->offer(box);
+    expectError([&] { supervised.confirm(); }, "give a descriptor to systemd");
     EXPECT_TRUE(daemon->holds(1));
     EXPECT_FALSE(isGone(lastTracer()));
     systemd_.deaf = false;
