@@ -16,6 +16,7 @@
 #include "container/process.hpp"
 #include "sys/file.hpp"
 #include "sys/json.hpp"
+#include "sys/user.hpp"
 
 namespace cli {
 
@@ -113,7 +114,7 @@ void addSelected(ordered_json& out, const Known& known, const node::Node& node)
         out["incomplete"] = "its cgroup is gone, and its init has left it";
         return;
     }
-    const container::Members members = container::membersOf(cgroup.get());
+    const container::Members members = container::membersOf(cgroup.get(), sys::inInitialPidNamespace());
     for (const pid_t pid : members.pids) {
         if (auto item = describeProcess(known, node, members, pid)) {
             out["processes"].push_back(std::move(*item));

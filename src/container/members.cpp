@@ -27,6 +27,8 @@ constexpr std::size_t maxListBytes = 1024 * 1024;
 
 class Walk {
 public:
+    explicit Walk(bool allHaveNumbers) : allHaveNumbers_(allHaveNumbers) {}
+
     void look(int cgroup, unsigned depth)
     {
         struct stat st {};
@@ -76,6 +78,9 @@ private:
             text.remove_prefix(std::min(line.size() + 1, text.size()));
             pid_t pid = 0;
             std::from_chars(line.data(), line.data() + line.size(), pid);
+            if (pid <= 0 && allHaveNumbers_) {
+                continue;
+            }
             if (pid <= 0) {
                 missed("some of its processes have no number in this pid namespace; look from the host's");
             } else if (members_.pids.size() >= maxPids) {
@@ -110,14 +115,15 @@ private:
         }
     }
 
+    bool allHaveNumbers_;
     Members members_;
 };
 
 }  // namespace
 
-Members membersOf(int cgroup)
+Members membersOf(int cgroup, bool allHaveNumbers)
 {
-    Walk walk;
+    Walk walk(allHaveNumbers);
     walk.look(cgroup, 0);
     return walk.take();
 }

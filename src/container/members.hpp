@@ -17,7 +17,8 @@ struct Members {
 };
 
 // Who is in this cgroup (its directory) or beneath it. The container may make cgroups there, and move processes: what
-// cannot be looked at, or is too much, makes it incomplete.
-Members membersOf(int cgroup);
+// cannot be looked at, or is too much, makes it incomplete. So does a process without a number, unless `allHaveNumbers`
+// (sys::inInitialPidNamespace()): then it was reaped while the kernel was listing it.
+Members membersOf(int cgroup, bool allHaveNumbers);
 
 }  // namespace container

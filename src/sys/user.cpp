@@ -2,6 +2,7 @@
 #include "sys/user.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -38,6 +39,16 @@ bool inInitialUserNamespace()
     unsigned count = 0;
     return std::sscanf(readMap().c_str(), "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 && outside == 0 &&
            count == 4294967295U;
+}
+
+bool inInitialPidNamespace()
+{
+    constexpr ino_t initial = 0xEFFFFFFC;  // the kernel's own constant, include/linux/proc_ns.h
+    struct stat st {};
+    if (stat("/proc/self/ns/pid", &st) != 0) {
+        throw errnoError("/proc/self/ns/pid");
+    }
+    return st.st_ino == initial;
 }
 
 uid_t outerUser()

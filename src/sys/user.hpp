@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who we are, in this user namespace and outside of it.
+// Who we are, and where: in which namespaces, and who outside of them.
 #pragma once
 
 #include <sys/types.h>
@@ -10,6 +10,9 @@ namespace sys {
 
 // Throws Error when that cannot be told.
 bool inInitialUserNamespace();
+
+// From there each process has a number. Throws Error when it cannot be told.
+bool inInitialPidNamespace();
 
 // The user outside of this user namespace who stands behind our effective one, one level up. Throws Error.
 uid_t outerUser();

@@ -9,10 +9,10 @@
 
 namespace {
 
-container::Members walk(const support::Temporary& base)
+container::Members walk(const support::Temporary& base, bool allHaveNumbers = false)
 {
     const sys::Fd directory(open(base.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return container::membersOf(directory.get());
+    return container::membersOf(directory.get(), allHaveNumbers);
 }
 
 TEST(Members, AreInTheCgroupAndBeneath)
@@ -35,6 +35,8 @@ TEST(Members, SayWhatTheyCannotSee)
     base.file("cgroup.procs", "0\n5\n");
     EXPECT_EQ(walk(base).pids, (std::set<pid_t>{5}));
     EXPECT_NE(walk(base).incomplete.find("no number in this pid namespace"), std::string::npos);
+    EXPECT_EQ(walk(base, true).pids, (std::set<pid_t>{5}));
+    EXPECT_EQ(walk(base, true).incomplete, "") << "it was reaped meanwhile";
 }
 
 TEST(Members, HaveBounds)
