@@ -22,7 +22,7 @@
 #define S_PRIVATE (1 << 9)
 #define MNT_INTERNAL 0x4000
 
-/* asm-generic/fcntl.h, ioctls.h; linux/fs.h, net.h, in.h */
+/* asm-generic/fcntl.h, ioctls.h; linux/fs.h */
 #define O_TMPFILE_ALONE 020000000
 #define O_TRUNC 01000
 #define FIONBIO 0x5421
@@ -30,8 +30,6 @@
 #define FIOCLEX 0x5451
 #define FIOASYNC 0x5452
 #define RENAME_EXCHANGE (1 << 1)
-#define SOCK_STREAM 1
-#define IPPROTO_TCP 6
 
 /* The same access of the same container has the same. */
 struct use {
@@ -91,15 +89,6 @@ struct vfsmount___with_flags {
 
 struct task_struct___with_creds {
 	const struct cred *real_cred;
-};
-
-struct sock {
-	unsigned short sk_protocol;
-};
-
-struct socket {
-	short type;
-	struct sock *sk;
 };
 
 struct sockaddr_un {

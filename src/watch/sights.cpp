@@ -21,6 +21,7 @@ struct Hook {
     const char* program;
     const char* function;
     const char* sees;
+    bool later = false;  // of a newer Landlock: where the kernel does not name it, there is nothing to be seen
 };
 
 constexpr std::array hooks = {
@@ -35,8 +36,10 @@ constexpr std::array hooks = {
     Hook{"path_rmdir", "hook_path_rmdir", "remove_dir"},
     Hook{"path_link", "hook_path_link", "links"},
     Hook{"path_rename", "hook_path_rename", "renames"},
-    Hook{"socket_bind", "hook_socket_bind", "bind_tcp"},
-    Hook{"socket_connect", "hook_socket_connect", "connect_tcp"},
+    Hook{"socket_bind", "hook_socket_bind", "bind_tcp, bind_udp"},
+    Hook{"socket_connect", "hook_socket_connect", "connect_tcp, connect_send_udp"},
+    Hook{"socket_sendmsg", "hook_socket_sendmsg", "connect_send_udp", true},
+    Hook{"unix_find", "hook_unix_find", "resolve_unix", true},
     Hook{"unix_stream_connect", "hook_unix_stream_connect", "abstract_unix_socket"},
     Hook{"unix_may_send", "hook_unix_may_send", "abstract_unix_socket"},
     Hook{"task_kill", "hook_task_kill", "signal"},
@@ -166,7 +169,7 @@ std::optional<Sights> denialsByHooks(const KernelTypes& types)
             sights.programs.emplace_back(hook.program);
         } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
             std::ranges::copy(probes, std::back_inserter(sights.programs));
-        } else {
+        } else if (!hook.later || kernelNames(hook.function)) {
             sights.blind.emplace_back(hook.sees);
         }
     }

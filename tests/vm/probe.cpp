@@ -2,10 +2,12 @@
 // The program that containers in the tests run: says what it may do, and reaches other programs in unusual ways.
 // Static, so that it is the only file it needs. Many commands can follow each other, separated by "+". A "++" among the
 // words for another program reaches it as "+", and so on.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/auxv.h>
@@ -14,9 +16,11 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +83,36 @@ int tryMakeDirectory(const Words& words)
 {
     const bool made = mkdir(words.at(1).c_str(), 0755) == 0;
     std::printf("mkdir %s: %s\n", words[1].c_str(), made ? "allowed" : std::strerror(errno));
+    return 0;
+}
+
+// "udp bind|connect|send PORT", of the loopback address, with a socket of its own.
+int tryUdp(const Words& words)
+{
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(words.at(2))));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const auto* to = reinterpret_cast<const sockaddr*>(&address);
+    const bool worked = words[1] == "bind"      ? bind(fd, to, sizeof address) == 0
+                        : words[1] == "connect" ? connect(fd, to, sizeof address) == 0
+                                                : sendto(fd, "x", 1, 0, to, sizeof address) == 1;
+    std::printf("udp %s %s: %s\n", words[1].c_str(), words[2].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "unix PATH": connects to who listens there.
+int tryUnix(const Words& words)
+{
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    words.at(1).copy(address.sun_path, sizeof address.sun_path - 1);
+    const bool worked = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    std::printf("unix %s: %s\n", words[1].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
     return 0;
 }
 
@@ -685,6 +719,8 @@ constexpr Command commands[] = {
     {"write", tryWrite},
     {"mkdir", tryMakeDirectory},
     {"flood", flood},
+    {"udp", tryUdp},
+    {"unix", tryUnix},
     {"groups", setGroups},
     {"nnp", printNoNewPrivileges},
     {"ids", printIds},
