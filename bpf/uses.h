@@ -16,7 +16,6 @@
 #define USES_KNOWN 65536 /* what was forgotten is told again */
 
 /* include/linux/fs.h, linux/mount.h */
-#define FMODE_BACKING 0x2000000
 #define FMODE_CREATED 0x100000
 #define SB_NOUSER (1UL << 31)
 #define S_PRIVATE (1 << 9)
@@ -73,6 +72,10 @@ struct dentry___with_place {
 	struct super_block *d_sb;
 	struct inode *d_inode;
 	struct qstr___with_hash d_name;
+};
+
+struct file___with_cred {
+	const struct cred *f_cred;
 };
 
 struct super_block___with_flags {
@@ -265,7 +268,8 @@ static __always_inline void at_file_open(const __u64 *arguments, int result)
 	__u32 flags = BPF_CORE_READ((struct file___with_flags *)file, f_flags);
 	__u64 rights = open_rights(file);
 
-	if (mode & FMODE_BACKING)
+	/* Landlock looks at whose the file is: one that a file system has opened behind its own is somebody else's. */
+	if (BPF_CORE_READ((struct file___with_cred *)file, f_cred) != BPF_CORE_READ(bpf_get_current_task_btf(), cred))
 		return;
 	/* Nobody is asked for a file that was just made: but the next run may find it there. */
 	if (learning && (mode & FMODE_CREATED) && (flags & O_TRUNC))

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <spawn.h>
 #include <sys/auxv.h>
+#include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -113,6 +114,23 @@ int tryUnix(const Words& words)
     const bool worked = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     std::printf("unix %s: %s\n", words[1].c_str(), worked ? "allowed" : std::strerror(errno));
     close(fd);
+    return 0;
+}
+
+// "notified PATH": is told by fanotify that it has written there, with a descriptor that the kernel opens for it.
+int beNotified(const Words& words)
+{
+    const int group = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+    const int file = open(words.at(1).c_str(), O_WRONLY | O_CLOEXEC);
+    fanotify_event_metadata event{};
+    if (fanotify_mark(group, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, words[1].c_str()) != 0 || write(file, "x", 1) != 1 ||
+        read(group, &event, sizeof event) != sizeof event) {
+        return failed(words);
+    }
+    std::printf("notified %s: %s\n", words[1].c_str(), event.fd >= 0 ? "opened" : "not opened");
+    close(event.fd);
+    close(file);
+    close(group);
     return 0;
 }
 
@@ -719,6 +737,7 @@ constexpr Command commands[] = {
     {"write", tryWrite},
     {"mkdir", tryMakeDirectory},
     {"flood", flood},
+    {"notified", beNotified},
     {"udp", tryUdp},
     {"unix", tryUnix},
     {"groups", setGroups},
