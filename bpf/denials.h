@@ -277,6 +277,14 @@ int BPF_PROG(file_ioctl, struct file *file, unsigned int command, unsigned long 
 	return 0;
 }
 
+SEC("?fexit/hook_file_ioctl_compat")
+int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int command, unsigned long argument, int result)
+{
+	if (refused(result))
+		denied_file(file, FS_IOCTL_DEV);
+	return 0;
+}
+
 SEC("?fexit/hook_path_mkdir")
 int BPF_PROG(path_mkdir, const struct path *directory, struct dentry *dentry, unsigned short mode, int result)
 {

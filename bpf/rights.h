@@ -82,6 +82,7 @@ struct socket {
 
 struct msghdr {
 	void *msg_name;
+	unsigned int msg_flags;
 };
 
 #pragma clang attribute pop

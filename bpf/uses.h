@@ -21,7 +21,7 @@
 #define S_PRIVATE (1 << 9)
 #define MNT_INTERNAL 0x4000
 
-/* asm-generic/fcntl.h, ioctls.h; linux/fs.h */
+/* asm-generic/fcntl.h, ioctls.h; linux/fs.h, socket.h */
 #define O_TMPFILE_ALONE 020000000
 #define O_TRUNC 01000
 #define FIONBIO 0x5421
@@ -29,6 +29,7 @@
 #define FIOCLEX 0x5451
 #define FIOASYNC 0x5452
 #define RENAME_EXCHANGE (1 << 1)
+#define MSG_FASTOPEN 0x20000000
 
 /* The same access of the same container has the same. */
 struct use {
@@ -466,6 +467,19 @@ static __always_inline void at_socket_connect(const __u64 *arguments, int result
 }
 
 USE(socket_connect, 3)
+
+/* A message that also connects. */
+static __always_inline void at_socket_sendmsg(const __u64 *arguments, int result)
+{
+	struct socket *socket = (void *)arguments[0];
+	struct msghdr *message = (void *)arguments[1];
+	void *address = BPF_CORE_READ(message, msg_name);
+
+	if (address && (BPF_CORE_READ(message, msg_flags) & MSG_FASTOPEN))
+		used_port(socket, address, NET_CONNECT_TCP, result);
+}
+
+USE(socket_sendmsg, 3)
 
 static __always_inline void used_scope(__u64 scope, int result)
 {

@@ -12,6 +12,7 @@
 #include <spawn.h>
 #include <sys/auxv.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -87,19 +88,59 @@ int tryMakeDirectory(const Words& words)
     return 0;
 }
 
+sockaddr_in loopback(const std::string& port)
+{
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(port)));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
 // "udp bind|connect|send PORT", of the loopback address, with a socket of its own.
 int tryUdp(const Words& words)
 {
     const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(words.at(2))));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const sockaddr_in address = loopback(words.at(2));
     const auto* to = reinterpret_cast<const sockaddr*>(&address);
     const bool worked = words[1] == "bind"      ? bind(fd, to, sizeof address) == 0
                         : words[1] == "connect" ? connect(fd, to, sizeof address) == 0
                                                 : sendto(fd, "x", 1, 0, to, sizeof address) == 1;
     std::printf("udp %s %s: %s\n", words[1].c_str(), words[2].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "fastopen PORT": sends over TCP without having connected.
+int tryFastOpen(const Words& words)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(words.at(1));
+    const bool worked =
+        sendto(fd, "x", 1, MSG_FASTOPEN, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 1;
+    std::printf("fastopen %s: %s\n", words[1].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "ioctl PATH", of a device, and as programs of 32 bits do where there are such: "ioctl32 PATH".
+int tryIoctl(const Words& words)
+{
+    const int fd = open(words.at(1).c_str(), O_RDONLY | O_CLOEXEC);
+    int error = 0;
+    if (words[0] == "ioctl") {
+        int number = 0;
+        error = ioctl(fd, TCGETS, &number) == 0 ? 0 : errno;
+    } else {
+#ifdef __x86_64__
+        long result = 54;  // __NR_ioctl
+        asm volatile("int $0x80" : "+a"(result) : "b"(fd), "c"(TCGETS), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+        error = static_cast<int>(-result);
+#else
+        error = ENOSYS;
+#endif
+    }
+    std::printf("%s %s: %s\n", words[0].c_str(), words[1].c_str(), error == 0 ? "allowed" : std::strerror(error));
     close(fd);
     return 0;
 }
@@ -739,6 +780,9 @@ constexpr Command commands[] = {
     {"flood", flood},
     {"notified", beNotified},
     {"udp", tryUdp},
+    {"fastopen", tryFastOpen},
+    {"ioctl", tryIoctl},
+    {"ioctl32", tryIoctl},
     {"unix", tryUnix},
     {"groups", setGroups},
     {"nnp", printNoNewPrivileges},

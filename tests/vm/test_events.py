@@ -181,6 +181,24 @@ class Events(TestCase):
         signals, = [event for event in found if event["rights"] == ["signal"]][:1]
         self.assertNotIn("allow", signals)
 
+    @unittest.skipIf(KERNEL < (6, 12), "Landlock asks nobody, or not each of them")
+    def test_other_ways(self):
+        """To a device as programs of 32 bits, and to a port by sending."""
+        rules = policy(read=["/bin"])
+        rules["ruleset"][0].update(handledAccessNet=["bind_tcp", "connect_tcp"])
+        rules["pathBeneath"].append({"allowedAccess": ["read_file", "write_file"], "parent": ["/dev/null"]})
+        bundle = self.container(profile(entry(name="one", rules=rules, sessions=False)))
+        widths = ["ioctl", "ioctl32"] if os.uname().machine == "x86_64" else ["ioctl"]
+        words = [word for width in widths for word in (width, "/dev/null", "+")]
+        with watching("--json", "--kind", "denied") as seen:
+            result = bundle.run("crun", "/bin/probe", *words, "fastopen", "7781", "+", "read", "/etc/secret")
+            self.assertEqual(result.stdout.count("Permission denied"), len(widths) + 2, result)
+            seen.wait_for("the last one",
+                          lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")))
+            found = [(event["rights"], event.get("path", event.get("port"))) for event in seen.events("denied")]
+        self.assertEqual(found, [*[(["ioctl_dev"], "/dev/null")] * len(widths), (["connect_tcp"], 7781),
+                                 (["read_file"], "/etc/secret")])
+
     @unittest.skipIf(KERNEL < (7, 2), "Landlock knows UDP from Linux 7.2 on")
     def test_rights_of_newer_kernels(self):
         """UDP, and sockets that have a name: denials of these are no others'."""

@@ -399,6 +399,13 @@ class Learn(TestCase):
         paths = {item["path"]: item["rights"] for item in recording["paths"]}
         self.assertCountEqual(paths["/etc/watched"], ["read_file", "write_file"])
 
+    def test_sent_before_connected(self):
+        """TCP's fast open: a message that also connects."""
+        bundle = self.bundle()
+        bundle.annotate("learn")
+        recording = self.learn(bundle, lambda container: container.wait_for("fastopen"), "/bin/probe", "fastopen", "7779")
+        self.assertEqual(recording["ports"], [{"port": 7779, "rights": ["connect_tcp"]}])
+
     def test_late(self):
         """What began before is not whole, and says so."""
         bundle = self.prepared()
