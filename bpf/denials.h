@@ -277,6 +277,14 @@ int BPF_PROG(file_ioctl, struct file *file, unsigned int command, unsigned long 
 	return 0;
 }
 
+SEC("?fexit/hook_file_ioctl_compat")
+int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int command, unsigned long argument, int result)
+{
+	if (refused(result))
+		denied_file(file, FS_IOCTL_DEV);
+	return 0;
+}
+
 SEC("?fexit/hook_path_mkdir")
 int BPF_PROG(path_mkdir, const struct path *directory, struct dentry *dentry, unsigned short mode, int result)
 {
@@ -342,29 +350,69 @@ int BPF_PROG(path_rename, const struct path *from, struct dentry *old, const str
 	return 0;
 }
 
-static __always_inline void denied_port(const void *address, __u64 rights)
+static __always_inline void denied_port(__u32 port, __u64 rights)
 {
 	struct oll_seen *event = begin_denied(OLL_ABOUT_NET, rights);
 
 	if (!event)
 		return;
-	event->port = port_of(address);
+	event->port = port;
 	end(event);
 }
 
+/*
+ * Both what it is sent to and, as long as the socket has no port of its own, that it is given any one, for which the
+ * right to bind to port 0 is asked.
+ */
+static __always_inline void denied_udp(struct socket *socket, const void *address)
+{
+	if (address)
+		denied_port(port_of(address), NET_CONNECT_SEND_UDP);
+	if (!BPF_CORE_READ(socket, sk, __sk_common.skc_num))
+		denied_port(0, NET_BIND_UDP);
+}
+
 SEC("?fexit/hook_socket_bind")
-int BPF_PROG(socket_bind, void *socket, void *address, int length, int result)
+int BPF_PROG(socket_bind, struct socket *socket, void *address, int length, int result)
 {
 	if (refused(result))
-		denied_port(address, NET_BIND_TCP);
+		denied_port(port_of(address), is_udp(socket) ? NET_BIND_UDP : NET_BIND_TCP);
 	return 0;
 }
 
 SEC("?fexit/hook_socket_connect")
-int BPF_PROG(socket_connect, void *socket, void *address, int length, int result)
+int BPF_PROG(socket_connect, struct socket *socket, void *address, int length, int result)
+{
+	if (!refused(result))
+		return 0;
+	if (is_udp(socket))
+		denied_udp(socket, address);
+	else
+		denied_port(port_of(address), NET_CONNECT_TCP);
+	return 0;
+}
+
+/* Of TCP, a message that also connects. */
+SEC("?fexit/hook_socket_sendmsg")
+int BPF_PROG(socket_sendmsg, struct socket *socket, struct msghdr *message, int size, int result)
+{
+	void *address;
+
+	if (!refused(result))
+		return 0;
+	address = BPF_CORE_READ(message, msg_name);
+	if (is_udp(socket))
+		denied_udp(socket, address);
+	else
+		denied_port(port_of(address), NET_CONNECT_TCP);
+	return 0;
+}
+
+SEC("?fexit/hook_unix_find")
+int BPF_PROG(unix_find, const struct path *path, void *other, int flags, int result)
 {
 	if (refused(result))
-		denied_port(address, NET_CONNECT_TCP);
+		denied_path(path, FS_RESOLVE_UNIX);
 	return 0;
 }
 

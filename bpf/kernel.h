@@ -184,9 +184,10 @@ struct task_struct {
 #define CLONE_THREAD 0x00010000
 #define PFA_NO_NEW_PRIVS_BIT (1UL << 0) /* in atomic_flags */
 
-/* arch: asm/thread_info.h */
+/* arch: asm/thread_info.h; on x86 it is another bit from Linux 6.18 on. */
 #if defined(__TARGET_ARCH_x86)
-#define TIF_SIGPENDING (1UL << 2)
+extern int LINUX_KERNEL_VERSION __kconfig; /* libbpf's, of the running kernel; nothing is read for it */
+#define TIF_SIGPENDING (LINUX_KERNEL_VERSION < (6 << 16 | 18 << 8) ? 1UL << 2 : 1UL << 1)
 #elif defined(__TARGET_ARCH_arm64)
 #define TIF_SIGPENDING (1UL << 0)
 #endif

@@ -38,9 +38,16 @@
 #define FS_RESOLVE_UNIX (1ULL << 16)
 #define NET_BIND_TCP (1ULL << 0)
 #define NET_CONNECT_TCP (1ULL << 1)
+#define NET_BIND_UDP (1ULL << 2)
+#define NET_CONNECT_SEND_UDP (1ULL << 3)
 #define SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
 #define SCOPE_SIGNAL (1ULL << 1)
 
+/* linux/net.h, linux/in.h, linux/socket.h */
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define AF_INET 2
 #define AF_INET6 10
 
@@ -57,6 +64,25 @@ struct dentry___with_inode {
 struct file___with_flags {
 	unsigned int f_mode;
 	unsigned int f_flags;
+};
+
+struct sock_common {
+	unsigned short skc_num; /* the port that it is bound to, or 0 */
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	unsigned short sk_protocol;
+};
+
+struct socket {
+	short type;
+	struct sock *sk;
+};
+
+struct msghdr {
+	void *msg_name;
+	unsigned int msg_flags;
 };
 
 #pragma clang attribute pop
@@ -108,6 +134,11 @@ static __always_inline __u64 open_rights(struct file *file)
 	if (flags & FMODE_EXEC)
 		rights |= FS_EXECUTE;
 	return rights;
+}
+
+static __always_inline bool is_udp(struct socket *socket)
+{
+	return BPF_CORE_READ(socket, type) == SOCK_DGRAM && BPF_CORE_READ(socket, sk, sk_protocol) == IPPROTO_UDP;
 }
 
 struct address {

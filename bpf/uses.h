@@ -16,13 +16,12 @@
 #define USES_KNOWN 65536 /* what was forgotten is told again */
 
 /* include/linux/fs.h, linux/mount.h */
-#define FMODE_BACKING 0x2000000
 #define FMODE_CREATED 0x100000
 #define SB_NOUSER (1UL << 31)
 #define S_PRIVATE (1 << 9)
 #define MNT_INTERNAL 0x4000
 
-/* asm-generic/fcntl.h, ioctls.h; linux/fs.h, net.h, in.h */
+/* asm-generic/fcntl.h, ioctls.h; linux/fs.h, socket.h */
 #define O_TMPFILE_ALONE 020000000
 #define O_TRUNC 01000
 #define FIONBIO 0x5421
@@ -30,8 +29,7 @@
 #define FIOCLEX 0x5451
 #define FIOASYNC 0x5452
 #define RENAME_EXCHANGE (1 << 1)
-#define SOCK_STREAM 1
-#define IPPROTO_TCP 6
+#define MSG_FASTOPEN 0x20000000
 
 /* The same access of the same container has the same. */
 struct use {
@@ -77,6 +75,10 @@ struct dentry___with_place {
 	struct qstr___with_hash d_name;
 };
 
+struct file___with_cred {
+	const struct cred *f_cred;
+};
+
 struct super_block___with_flags {
 	unsigned long s_flags;
 };
@@ -91,15 +93,6 @@ struct vfsmount___with_flags {
 
 struct task_struct___with_creds {
 	const struct cred *real_cred;
-};
-
-struct sock {
-	unsigned short sk_protocol;
-};
-
-struct socket {
-	short type;
-	struct sock *sk;
 };
 
 struct sockaddr_un {
@@ -276,7 +269,8 @@ static __always_inline void at_file_open(const __u64 *arguments, int result)
 	__u32 flags = BPF_CORE_READ((struct file___with_flags *)file, f_flags);
 	__u64 rights = open_rights(file);
 
-	if (mode & FMODE_BACKING)
+	/* Landlock looks at whose the file is: one that a file system has opened behind its own is somebody else's. */
+	if (BPF_CORE_READ((struct file___with_cred *)file, f_cred) != BPF_CORE_READ(bpf_get_current_task_btf(), cred))
 		return;
 	/* Nobody is asked for a file that was just made: but the next run may find it there. */
 	if (learning && (mode & FMODE_CREATED) && (flags & O_TRUNC))
@@ -473,6 +467,19 @@ static __always_inline void at_socket_connect(const __u64 *arguments, int result
 }
 
 USE(socket_connect, 3)
+
+/* A message that also connects. */
+static __always_inline void at_socket_sendmsg(const __u64 *arguments, int result)
+{
+	struct socket *socket = (void *)arguments[0];
+	struct msghdr *message = (void *)arguments[1];
+	void *address = BPF_CORE_READ(message, msg_name);
+
+	if (address && (BPF_CORE_READ(message, msg_flags) & MSG_FASTOPEN))
+		used_port(socket, address, NET_CONNECT_TCP, result);
+}
+
+USE(socket_sendmsg, 3)
 
 static __always_inline void used_scope(__u64 scope, int result)
 {

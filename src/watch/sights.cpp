@@ -21,6 +21,7 @@ struct Hook {
     const char* program;
     const char* function;
     const char* sees;
+    bool later = false;  // of a newer Landlock: where the kernel does not name it, there is nothing to be seen
 };
 
 constexpr std::array hooks = {
@@ -28,6 +29,7 @@ constexpr std::array hooks = {
     Hook{"path_truncate", "hook_path_truncate", "truncate"},
     Hook{"file_truncate", "hook_file_truncate", "truncate"},
     Hook{"file_ioctl", "hook_file_ioctl", "ioctl_dev"},
+    Hook{"file_ioctl_compat", "hook_file_ioctl_compat", "ioctl_dev", true},
     Hook{"path_mkdir", "hook_path_mkdir", "make_dir"},
     Hook{"path_mknod", "hook_path_mknod", "make_reg and other make_*"},
     Hook{"path_symlink", "hook_path_symlink", "make_sym"},
@@ -35,8 +37,10 @@ constexpr std::array hooks = {
     Hook{"path_rmdir", "hook_path_rmdir", "remove_dir"},
     Hook{"path_link", "hook_path_link", "links"},
     Hook{"path_rename", "hook_path_rename", "renames"},
-    Hook{"socket_bind", "hook_socket_bind", "bind_tcp"},
-    Hook{"socket_connect", "hook_socket_connect", "connect_tcp"},
+    Hook{"socket_bind", "hook_socket_bind", "bind_tcp, bind_udp"},
+    Hook{"socket_connect", "hook_socket_connect", "connect_tcp, connect_send_udp"},
+    Hook{"socket_sendmsg", "hook_socket_sendmsg", "connect_tcp, connect_send_udp", true},
+    Hook{"unix_find", "hook_unix_find", "resolve_unix", true},
     Hook{"unix_stream_connect", "hook_unix_stream_connect", "abstract_unix_socket"},
     Hook{"unix_may_send", "hook_unix_may_send", "abstract_unix_socket"},
     Hook{"task_kill", "hook_task_kill", "signal"},
@@ -69,6 +73,7 @@ constexpr std::array uses = {
     Use{"path_rename", "renames"},
     Use{"socket_bind", "bind_tcp"},
     Use{"socket_connect", "connect_tcp"},
+    Use{"socket_sendmsg", "connect_tcp"},
     Use{"unix_stream_connect", "abstract_unix_socket, resolve_unix"},
     Use{"unix_may_send", "abstract_unix_socket, resolve_unix"},
     Use{"task_kill", "signal"},
@@ -166,7 +171,7 @@ std::optional<Sights> denialsByHooks(const KernelTypes& types)
             sights.programs.emplace_back(hook.program);
         } else if (hook.program == std::string_view("file_open") && kernelNames(hook.function)) {
             std::ranges::copy(probes, std::back_inserter(sights.programs));
-        } else {
+        } else if (!hook.later || kernelNames(hook.function)) {
             sights.blind.emplace_back(hook.sees);
         }
     }

@@ -2,21 +2,27 @@
 // The program that containers in the tests run: says what it may do, and reaches other programs in unusual ways.
 // Static, so that it is the only file it needs. Many commands can follow each other, separated by "+". A "++" among the
 // words for another program reaches it as "+", and so on.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/auxv.h>
+#include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +85,93 @@ int tryMakeDirectory(const Words& words)
 {
     const bool made = mkdir(words.at(1).c_str(), 0755) == 0;
     std::printf("mkdir %s: %s\n", words[1].c_str(), made ? "allowed" : std::strerror(errno));
+    return 0;
+}
+
+sockaddr_in loopback(const std::string& port)
+{
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(port)));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+// "udp bind|connect|send PORT", of the loopback address, with a socket of its own.
+int tryUdp(const Words& words)
+{
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(words.at(2));
+    const auto* to = reinterpret_cast<const sockaddr*>(&address);
+    const bool worked = words[1] == "bind"      ? bind(fd, to, sizeof address) == 0
+                        : words[1] == "connect" ? connect(fd, to, sizeof address) == 0
+                                                : sendto(fd, "x", 1, 0, to, sizeof address) == 1;
+    std::printf("udp %s %s: %s\n", words[1].c_str(), words[2].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "fastopen PORT": sends over TCP without having connected.
+int tryFastOpen(const Words& words)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(words.at(1));
+    const bool worked =
+        sendto(fd, "x", 1, MSG_FASTOPEN, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 1;
+    std::printf("fastopen %s: %s\n", words[1].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "ioctl PATH", of a device, and as programs of 32 bits do where there are such: "ioctl32 PATH".
+int tryIoctl(const Words& words)
+{
+    const int fd = open(words.at(1).c_str(), O_RDONLY | O_CLOEXEC);
+    int error = 0;
+    if (words[0] == "ioctl") {
+        int number = 0;
+        error = ioctl(fd, TCGETS, &number) == 0 ? 0 : errno;
+    } else {
+#ifdef __x86_64__
+        long result = 54;  // __NR_ioctl
+        asm volatile("int $0x80" : "+a"(result) : "b"(fd), "c"(TCGETS), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+        error = static_cast<int>(-result);
+#else
+        error = ENOSYS;
+#endif
+    }
+    std::printf("%s %s: %s\n", words[0].c_str(), words[1].c_str(), error == 0 ? "allowed" : std::strerror(error));
+    close(fd);
+    return 0;
+}
+
+// "unix PATH": connects to who listens there.
+int tryUnix(const Words& words)
+{
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    words.at(1).copy(address.sun_path, sizeof address.sun_path - 1);
+    const bool worked = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    std::printf("unix %s: %s\n", words[1].c_str(), worked ? "allowed" : std::strerror(errno));
+    close(fd);
+    return 0;
+}
+
+// "notified PATH": is told by fanotify that it has written there, with a descriptor that the kernel opens for it.
+int beNotified(const Words& words)
+{
+    const int group = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+    const int file = open(words.at(1).c_str(), O_WRONLY | O_CLOEXEC);
+    fanotify_event_metadata event{};
+    if (fanotify_mark(group, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, words[1].c_str()) != 0 || write(file, "x", 1) != 1 ||
+        read(group, &event, sizeof event) != sizeof event) {
+        return failed(words);
+    }
+    std::printf("notified %s: %s\n", words[1].c_str(), event.fd >= 0 ? "opened" : "not opened");
+    close(event.fd);
+    close(file);
+    close(group);
     return 0;
 }
 
@@ -685,6 +778,12 @@ constexpr Command commands[] = {
     {"write", tryWrite},
     {"mkdir", tryMakeDirectory},
     {"flood", flood},
+    {"notified", beNotified},
+    {"udp", tryUdp},
+    {"fastopen", tryFastOpen},
+    {"ioctl", tryIoctl},
+    {"ioctl32", tryIoctl},
+    {"unix", tryUnix},
     {"groups", setGroups},
     {"nnp", printNoNewPrivileges},
     {"ids", printIds},

@@ -20,7 +20,7 @@ import applier
 import prometheus_client.openmetrics.parser
 from cases import wait_for
 from containers import OCI_LANDLOCK, Bundle, TestCase, entry, follow, oci_landlock, policy, profile, program
-from direct import FULL
+from direct import FULL, KERNEL
 
 NAMES = {"io.kubernetes.cri.container-name": "web", "io.kubernetes.cri.sandbox-name": "shop\x1b[2J/x y",
          "io.kubernetes.cri.sandbox-namespace": "default"}
@@ -180,6 +180,48 @@ class Events(TestCase):
         self.assertEqual(ports, {(("bind_tcp",), 7777), (("connect_tcp",), 7778)})
         signals, = [event for event in found if event["rights"] == ["signal"]][:1]
         self.assertNotIn("allow", signals)
+
+    @unittest.skipIf(KERNEL < (6, 12), "Landlock asks nobody, or not each of them")
+    def test_other_ways(self):
+        """To a device as programs of 32 bits, and to a port by sending."""
+        rules = policy(read=["/bin"])
+        rules["ruleset"][0].update(handledAccessNet=["bind_tcp", "connect_tcp"])
+        rules["pathBeneath"].append({"allowedAccess": ["read_file", "write_file"], "parent": ["/dev/null"]})
+        bundle = self.container(profile(entry(name="one", rules=rules, sessions=False)))
+        widths = ["ioctl", "ioctl32"] if os.uname().machine == "x86_64" else ["ioctl"]
+        words = [word for width in widths for word in (width, "/dev/null", "+")]
+        with watching("--json", "--kind", "denied") as seen:
+            result = bundle.run("crun", "/bin/probe", *words, "fastopen", "7781", "+", "read", "/etc/secret")
+            self.assertEqual(result.stdout.count("Permission denied"), len(widths) + 2, result)
+            seen.wait_for("the last one",
+                          lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")))
+            found = [(event["rights"], event.get("path", event.get("port"))) for event in seen.events("denied")]
+        self.assertEqual(found, [*[(["ioctl_dev"], "/dev/null")] * len(widths), (["connect_tcp"], 7781),
+                                 (["read_file"], "/etc/secret")])
+
+    @unittest.skipIf(KERNEL < (7, 2), "Landlock knows UDP from Linux 7.2 on")
+    def test_rights_of_newer_kernels(self):
+        """UDP, and sockets that have a name: denials of these are no others'."""
+        rules = policy(read=["/bin"], write=["/dev"], abi=10,
+                       netPort=[{"allowedAccess": ["connect_send_udp"], "port": [7780]}])
+        rules["ruleset"][0].update(handledAccessNet=["bind_tcp", "connect_tcp", "bind_udp", "connect_send_udp"])
+        bundle = self.container(profile(entry(name="one", rules=rules, sessions=False)))
+        words = ("udp", "bind", "7777", "+", "udp", "connect", "7778", "+", "udp", "send", "7779", "+",
+                 "udp", "send", "7780", "+", "unix", "/etc/socket", "+", "read", "/etc/secret")
+        with socket.socket(socket.AF_UNIX) as server, watching("--json", "--kind", "denied") as seen:
+            server.bind(bundle.path("etc/socket"))
+            server.listen()
+            result = bundle.run("crun", "/bin/probe", *words)
+            self.assertEqual(result.stdout.count("Permission denied"), 6, result)
+            seen.wait_for("the last one",
+                          lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")))
+            found = seen.events("denied")
+        ports = {(tuple(event["rights"]), event.get("port")) for event in found if "path" not in event}
+        # By hooks all is told that a send needs.
+        self.assertEqual(ports, {(("bind_udp",), 7777), (("connect_send_udp",), 7778), (("connect_send_udp",), 7779),
+                                 (("bind_udp",), 0)} | (set() if EXACT else {(("connect_send_udp",), 7780)}))
+        self.assertEqual([(event["rights"], event["path"]) for event in found if "path" in event],
+                         [(["resolve_unix"], "/etc/socket"), (["read_file"], "/etc/secret")])
 
     def test_text(self):
         """The same for people; whatever is in a name, a line stays one line."""

@@ -5,6 +5,7 @@ so; and what has nothing to do with it goes on."""
 import contextlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -310,6 +311,36 @@ class Tracers(Failing):
             container.wait_for(f"round {container.round}\n")
             self.assertEqual(container.output().splitlines()[begin:-1], DONE)
             self.assertEqual(self.tracer(container), tracer)
+
+    def test_target_is_stopped(self):
+        """SIGSTOP of a target that waits for its tracer: it stops, whenever that comes, and goes on where it was."""
+        container = self.rounds()
+        self.assertEqual(self.one_round(container), DONE)
+        tracer = self.tracer(container)
+        os.kill(tracer, signal.SIGSTOP)
+        container.round += 1
+        begin = len(container.output().splitlines())
+        container.bundle.write(f"tmp/go{container.round}", "")
+
+        def stat(pid):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                    return re.fullmatch(r"\d+ \((.*)\) (.) .*\n", file.read()).groups()
+            except OSError:
+                return "", ""
+
+        def waiting():
+            with open("/proc/{0}/task/{0}/children".format(container.pid()), encoding="ascii") as file:
+                return [int(pid) for pid in file.read().split() if stat(pid)[0] == "probe"]
+        wait_for(waiting, "the target waits")
+        target, = waiting()
+        for _ in range(20):
+            os.kill(target, signal.SIGSTOP)
+            wait_for(lambda: stat(target)[1] == "T", "it is stopped", 3, said=lambda: stat(target))
+            os.kill(target, signal.SIGCONT)
+        os.kill(tracer, signal.SIGCONT)
+        container.wait_for(f"round {container.round}\n")
+        self.assertEqual(container.output().splitlines()[begin:-1], DONE)
 
     def test_no_descriptor(self):
         """A tracer that may open nothing more: its targets are killed, with an event each, until it may again."""

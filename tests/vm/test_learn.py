@@ -385,6 +385,27 @@ class Learn(TestCase):
         self.assertEqual(set(paths["/tmp"]["rights"]), {"make_reg", "make_dir", "remove_file", "read_dir"})
         self.assertEqual(set(paths["/tmp"]["beneath"]), {"write_file", "make_reg", "truncate"})
 
+    def test_opened_by_the_kernel(self):
+        """What the kernel opens for a program that it tells of events needs the right as well."""
+        bundle = self.bundle()
+        bundle.annotate("learn")
+        for kind in ("bounding", "effective", "permitted"):
+            bundle.config["process"]["capabilities"][kind].append("CAP_SYS_ADMIN")
+        bundle.write("etc/watched", "")
+
+        def drive(container):
+            container.wait_for("notified /etc/watched: opened")
+        recording = self.learn(bundle, drive, "/bin/probe", "notified", "/etc/watched")
+        paths = {item["path"]: item["rights"] for item in recording["paths"]}
+        self.assertCountEqual(paths["/etc/watched"], ["read_file", "write_file"])
+
+    def test_sent_before_connected(self):
+        """TCP's fast open: a message that also connects."""
+        bundle = self.bundle()
+        bundle.annotate("learn")
+        recording = self.learn(bundle, lambda container: container.wait_for("fastopen"), "/bin/probe", "fastopen", "7779")
+        self.assertEqual(recording["ports"], [{"port": 7779, "rights": ["connect_tcp"]}])
+
     def test_late(self):
         """What began before is not whole, and says so."""
         bundle = self.prepared()
