@@ -8,11 +8,13 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 namespace {
 
@@ -134,6 +136,11 @@ TEST(Confine, AServerAcceptsAndNothingElse)
     expectSystemCallKilled(serving([] { kill(getppid(), 0); }));
     expectSystemCallKilled(serving([] { fork(); }));
     EXPECT_EQ(WEXITSTATUS(serving([] { _exit(close(0) < 0 && errno == EBADF ? 3 : 4); })), 3);
+    const auto asksForTheTime = [] {
+        timespec now{};
+        _exit(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now) == 0 ? 3 : 4);
+    };
+    EXPECT_EQ(WEXITSTATUS(serving(asksForTheTime)), 3);
     close(listener);
     close(channel[0]);
     close(channel[1]);
