@@ -269,7 +269,7 @@ private:
                 watcher_.name(id, record.init.pid, allEntries(container));
                 introduce(id, std::move(container), record.created, 0);
                 if (!one.ownCgroup && watcher_.source() < watch::Source::audit) {
-                    ++unjudged_[id]["a container without a cgroup of its own, of which no denials are seen"];
+                    ++unjudged_[id]["a container that stays in no cgroup of its own, of which no denials are seen"];
                 }
             }
             if ((record.applied || !record.failure.empty()) && concluded_.insert(id).second) {

@@ -53,14 +53,19 @@ bool Launched::changed() const
     return !notify_ || poll(&told, 1, 0) != 0;
 }
 
-// Throws sys::Error, also when the init ends meanwhile.
+// Others are to be told of whatever a container does: its init may go from cgroup to cgroup, or end, while one looks.
 std::uint64_t Launched::keyOf(const Record& record) const
 {
-    const container::Process init(record.init.pid);
-    const container::Cgroup cgroup = container::Cgroup::of(init);
-    // What is told of a cgroup that it shares could be anybody's.
-    const bool shared = cgroup.level == 0 || cgroup.id == own_ || containers_.contains(cgroup.id);
-    return shared ? noCgroup | static_cast<std::uint64_t>(record.init.pid) : cgroup.id;
+    const std::uint64_t none = noCgroup | static_cast<std::uint64_t>(record.init.pid);
+    try {
+        const container::Process init(record.init.pid);
+        const container::Cgroup cgroup = container::Cgroup::of(init);
+        // What is told of a cgroup that it shares could be anybody's.
+        const bool shared = cgroup.level == 0 || cgroup.id == own_ || containers_.contains(cgroup.id);
+        return shared ? none : cgroup.id;
+    } catch (const sys::Error&) {
+        return none;
+    }
 }
 
 const std::map<std::uint64_t, Launched::Container>& Launched::look()
@@ -81,17 +86,11 @@ const std::map<std::uint64_t, Launched::Container>& Launched::look()
             known->second.record = std::move(record);
             continue;
         }
-        try {
-            const std::uint64_t key = keyOf(record);
-            const applier::launch::Identity init = record.init;
-            // Who had that cgroup was it.
-            if (init.alive()) {
-                containers_.emplace(key, Container{std::move(record), (key & noCgroup) == 0});
-            }
-        } catch (const sys::Error&) {
-            if (record.init.alive()) {
-                throw;
-            }
+        const std::uint64_t key = keyOf(record);
+        const applier::launch::Identity init = record.init;
+        // Who had that cgroup was it.
+        if (init.alive()) {
+            containers_.emplace(key, Container{std::move(record), (key & noCgroup) == 0});
         }
     }
     return containers_;

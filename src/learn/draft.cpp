@@ -11,6 +11,7 @@
 #include "profile/toml.hpp"
 #include "profile/variable.hpp"
 #include "sys/error.hpp"
+#include "sys/json.hpp"
 
 namespace learn {
 
@@ -105,7 +106,7 @@ public:
                                     {"missingPaths", "skip"},
                                     {"policy", policy}};
         const ordered_json document = {{"description", description()}, {"entries", ordered_json::array({entry})}};
-        out_.profile = style_.toml ? profile::tomlOf(document) : document.dump(2) + "\n";
+        out_.profile = style_.toml ? profile::tomlOf(document) : sys::visibleJson(document.dump(2)) + "\n";
         if (out_.profile.size() > profile::maxDocumentBytes) {
             throw sys::Error("the profile would be larger than " + std::to_string(profile::maxDocumentBytes) +
                              " bytes; let fewer files stand for their directory with --collapse");

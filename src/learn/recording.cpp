@@ -363,7 +363,7 @@ ordered_json toJson(const Recording& recording)
 
 std::string textOf(const Recording& recording)
 {
-    std::string text = toJson(recording).dump(1) + "\n";
+    std::string text = sys::visibleJson(toJson(recording).dump(1)) + "\n";
     if (text.size() > maxRecordingBytes) {
         throw sys::Error("the recording would be larger than " + std::to_string(maxRecordingBytes) +
                          " bytes; record into another file");

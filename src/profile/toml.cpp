@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/toml.hpp"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "profile/document.hpp"
 #include "profile/problems.hpp"
+#include "sys/error.hpp"
 #include "sys/toml.hpp"
 
 namespace profile {
@@ -67,12 +69,21 @@ bool isTables(const nlohmann::ordered_json& value)
     return value.is_array() && !value.empty() && value.front().is_object();
 }
 
-// Strings are as in JSON, but for one character that TOML wants escaped.
+// Strings are as in JSON, with what people would not see escaped, for which TOML has a form of its own.
 std::string tomlValue(const nlohmann::ordered_json& value)
 {
+    const std::string text = value.dump();
     std::string out;
-    for (const char c : value.dump()) {
-        out += c == '\x7f' ? "\\u007f" : std::string(1, c);
+    for (std::size_t i = 0; i < text.size();) {
+        const sys::Character character = sys::characterAt(text, i);  // valid, or dump() had thrown
+        if (character.shown) {
+            out += text.substr(i, character.length);
+        } else {
+            char escaped[16];
+            std::snprintf(escaped, sizeof escaped, "\\U%08x", static_cast<unsigned>(character.code));
+            out += escaped;
+        }
+        i += character.length;
     }
     return out;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/error.hpp"
 
-#include <cstdint>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace sys {
 
@@ -15,13 +16,23 @@ Error errnoError(std::string_view what, int code)
 
 namespace {
 
-bool isControl(std::uint32_t character)
+// Those that a terminal acts upon, and those that it does not show, or shows others by in another order or on another
+// line.
+constexpr std::pair<std::uint32_t, std::uint32_t> unseen[] =
+    {{0, 0x1f},        {0x7f, 0x9f},      {0xad, 0xad},      // controls; a hyphen that may be there or not
+     {0x61c, 0x61c},   {0x180e, 0x180e},  {0x200b, 0x200f},  // marks of direction, of no width
+     {0x2028, 0x202e}, {0x2060, 0x206f},  {0xfeff, 0xfeff},  // ends of lines; directions
+     {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};                  // what is between lines; tags
+
+bool isShown(std::uint32_t code)
 {
-    return character < 0x20 || (character >= 0x7f && character < 0xa0);
+    return std::ranges::none_of(unseen,
+                                [code](const auto& range) { return range.first <= code && code <= range.second; });
 }
 
-// Length of the valid UTF-8 sequence at text[i], 0 if there is none or if it is a control character.
-std::size_t utf8Length(std::string_view text, std::size_t i)
+}  // namespace
+
+Character characterAt(std::string_view text, std::size_t i)
 {
     const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
     const unsigned char first = byte(i);
@@ -31,21 +42,22 @@ std::size_t utf8Length(std::string_view text, std::size_t i)
                                : first >= 0xf0 && first < 0xf5 ? 4
                                                                : 0;
     if (length == 0 || i + length > text.size()) {
-        return 0;
+        return {};
     }
-    std::uint32_t character = length == 1 ? first : first & (0x7fU >> length);
+    std::uint32_t code = length == 1 ? first : first & (0x7fU >> length);
     for (std::size_t k = 1; k < length; ++k) {
         if ((byte(i + k) & 0xc0) != 0x80) {
-            return 0;
+            return {};
         }
-        character = character << 6 | (byte(i + k) & 0x3fU);
+        code = code << 6 | (byte(i + k) & 0x3fU);
     }
-    const bool tooLong = (length == 3 && character < 0x800) || (length == 4 && character < 0x10000);
-    const bool surrogate = character >= 0xd800 && character < 0xe000;
-    return tooLong || surrogate || character > 0x10ffff || isControl(character) ? 0 : length;
+    const bool tooLong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+    const bool surrogate = code >= 0xd800 && code < 0xe000;
+    if (tooLong || surrogate || code > 0x10ffff) {
+        return {};
+    }
+    return {.length = length, .code = code, .shown = isShown(code)};
 }
-
-}  // namespace
 
 std::string messageOf(const std::exception_ptr& thrown)
 {
@@ -69,16 +81,15 @@ std::string printable(std::string_view text, std::size_t limit)
         if (out.size() >= limit) {
             return out + "...";
         }
-        const std::size_t length = utf8Length(text, i);
-        const auto byte = static_cast<unsigned char>(text[i]);
-        if (length == 0) {
+        const Character character = characterAt(text, i);
+        if (character.shown) {
+            out += text.substr(i, character.length);
+            i += character.length;
+        } else {
             char escaped[8];
-            std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+            std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(text[i]));
             out += escaped;
             ++i;
-        } else {
-            out += text.substr(i, length);
-            i += length;
         }
     }
     return out;

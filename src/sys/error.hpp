@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -23,7 +25,16 @@ Error errnoError(std::string_view what, int code = errno);
 // What any exception says, in one line: ours as they are, the libraries' made printable.
 std::string messageOf(const std::exception_ptr& thrown);
 
-// `text` with control bytes and invalid UTF-8 escaped, cut to `limit` bytes: for messages about hostile input.
+// The character that begins at text[i]; of length 0: that is no valid UTF-8. `shown`: as itself, where it stands.
+struct Character {
+    std::size_t length = 0;
+    std::uint32_t code = 0;
+    bool shown = false;
+};
+Character characterAt(std::string_view text, std::size_t i);
+
+// `text` with all escaped that is not shown, and what is no valid UTF-8, cut to `limit` bytes: for messages about
+// hostile input.
 std::string printable(std::string_view text, std::size_t limit = 200);
 
 }  // namespace sys

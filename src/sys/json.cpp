@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/json.hpp"
 
+#include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "sys/error.hpp"
@@ -212,6 +214,33 @@ json readJsonObject(std::string_view text, std::string_view what,
         fail("not a JSON object");
     }
     return document;
+}
+
+std::string visibleJson(std::string_view text)
+{
+    std::string out;
+    for (std::size_t i = 0; i < text.size();) {
+        const Character character = characterAt(text, i);
+        const std::size_t length = std::max<std::size_t>(character.length, 1);
+        // What is between the strings, and ends lines, is the writer's.
+        if (character.shown || character.length == 0 || character.code < ' ') {
+            out += text.substr(i, length);
+        } else {
+            std::u16string units;
+            if (character.code > 0xffff) {
+                units += static_cast<char16_t>(0xd800 + ((character.code - 0x10000) >> 10));
+            }
+            units +=
+                static_cast<char16_t>(character.code > 0xffff ? 0xdc00 + (character.code & 0x3ff) : character.code);
+            for (const char16_t unit : units) {
+                char escaped[8];
+                std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(unit));
+                out += escaped;
+            }
+        }
+        i += length;
+    }
+    return out;
 }
 
 }  // namespace sys

@@ -53,6 +53,9 @@ std::string stringIn(const Json& object, const char* member)
     return found == object.end() || !found->is_string() ? std::string() : found->template get<std::string>();
 }
 
+// The same document, with what is in its strings escaped where people would not see what it is.
+std::string visibleJson(std::string_view text);
+
 // JSON on one line, in ASCII, and JSON as `--json` prints it. What is no valid UTF-8 is replaced: others have chosen
 // it.
 template <typename Json>
@@ -63,7 +66,7 @@ std::string oneLineOf(const Json& value)
 template <typename Json>
 std::string prettyOf(const Json& value)
 {
-    return value.dump(2, ' ', false, Json::error_handler_t::replace);
+    return visibleJson(value.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace sys

@@ -244,6 +244,26 @@ class Launched(Sources):
             self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
                              [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
 
+    def test_a_cgroup_that_cannot_be_found(self):
+        """As of an init that goes from one cgroup to another without end: others are told of nevertheless."""
+        hidden, other = self.container(), self.container()
+        with hidden.running("crun", "/bin/sleep", "1000") as container:
+            with open(f"/proc/{container.pid()}/cgroup", encoding="ascii") as file:
+                path, = (line[3:-1] for line in file if line.startswith("0::"))
+            mount, = (base + path for base in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+                      if os.path.exists(base + path + "/cgroup.procs"))
+            command("mount", "-t", "tmpfs", "tmpfs", mount, check=True)
+            with contextlib.ExitStack() as hiding, watching("--json") as seen:
+                hiding.callback(command, "umount", mount)
+                other.run("crun", "/bin/probe", "read", "/etc/secret")
+                seen.wait_for("the other one is told of",
+                              lambda: other.id in [event["container"] for event in seen.events("removed")])
+                self.assertIn(hidden.id, [event["container"] for event in seen.events("created")])
+                if seen.events()[0]["source"] != "none":
+                    self.assertEqual([event["container"] for event in seen.events("denied")], [other.id])
+                    why, = (event["why"] for event in seen.events("lost") if event.get("container") == hidden.id)
+                    self.assertIn("stays in no cgroup of its own", why)
+
     def test_strangers_from_many_cgroups(self):
         """Who is no container of ours is not looked for anew in each of his cgroups, for others wait meanwhile."""
         count = 200

@@ -17,6 +17,7 @@ from containers import (BUILD, OCI_LANDLOCK, Bundle, command, doctor, entry, oci
 UNIT = "oci-landlock-supervisor.service"
 LOADER = "oci-landlock.service"
 EVENTS = "oci-landlock-events.service"
+COREDUMP = "fc2e22bc6ee647b6b90729ab34a250b1"  # what systemd calls the message of a dumped core
 NRI = "oci-landlock-nri.service"
 SOCKET = "/run/nri/nri.sock"
 PROBE = os.path.join(BUILD, "tests", "vm", "supervisor-probe")
@@ -178,6 +179,14 @@ class Events(Journal):
         self.assertEqual(json.loads(oci_landlock("events", "--since=-1h", "--json", "--container", bundle.id,
                                                  "--kind", "denied", check=True).stdout.splitlines()[-1]), denied)
         self.assertEqual(oci_landlock("events", "--since=-1h", "--count=1", check=True).stdout.count("\n"), 1)
+        # Root of a container that the journal's socket is mounted in can have its lines shown with the unit's.
+        forged = {"time": "2026-01-01T00:00:00.000000Z", "event": "removed", "container": "forged"}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(f"MESSAGE={json.dumps(forged)}\nMESSAGE_ID={COREDUMP}\nCOREDUMP_UNIT={EVENTS}\n".encode(),
+                          "/run/systemd/journal/socket")
+        wait_for(lambda: "forged" in command("journalctl", "--unit", EVENTS, "--output", "cat").stdout,
+                 "journalctl takes it for the unit's", 60)
+        self.assertEqual(oci_landlock("events", "--since=-1h", "--container", "forged", check=True).stdout, "")
         wrong = oci_landlock("events", "--since", "soon")
         self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
         self.assertRegex(wrong.stderr, r"^oci-landlock: journalctl has failed: .*soon\n$")

@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 namespace {
 
@@ -134,6 +137,23 @@ TEST(Confine, AServerAcceptsAndNothingElse)
     expectSystemCallKilled(serving([] { kill(getppid(), 0); }));
     expectSystemCallKilled(serving([] { fork(); }));
     EXPECT_EQ(WEXITSTATUS(serving([] { _exit(close(0) < 0 && errno == EBADF ? 3 : 4); })), 3);
+    const auto asksForTheTime = [] {
+        timespec now{};
+        _exit(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now) == 0 ? 3 : 4);
+    };
+    EXPECT_EQ(WEXITSTATUS(serving(asksForTheTime)), 3);
+    const auto stopsOnItsWay = [&] {
+        const pid_t server = getpid();
+        if (fork() == 0) {
+            for (const int number : {SIGSTOP, SIGCONT}) {
+                usleep(200'000);
+                kill(server, number);
+            }
+            _exit(0);
+        }
+        confine::confineServer(listener, channel[1]);
+    };
+    EXPECT_EQ(WEXITSTATUS(inChild(stopsOnItsWay, [] { _exit(poll(nullptr, 0, 1000) == 0 ? 3 : 4); })), 3);
     close(listener);
     close(channel[0]);
     close(channel[1]);

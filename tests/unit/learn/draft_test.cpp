@@ -350,6 +350,29 @@ TEST(Draft, WhatIsToBeCopiedIsOneWordOfAShell)
     EXPECT_EQ(option("/home/a\nb"), "--into '/home/a\\x0ab'");
 }
 
+// A person is to read it, on a terminal.
+TEST(Draft, WhatPeopleWouldNotSeeIsEscaped)
+{
+    const std::string path =
+        "/opt/\x7f\xc2\x9b"
+        "2J\xe2\x80\xaegpj\xf3\xa0\x80\x81\xc3\xbc";
+    for (const bool toml : {false, true}) {
+        const std::string text = learn::draft(recording({{path, {"read_file"}}}), {.toml = toml}).profile;
+        EXPECT_NE(text.find(toml ? R"(/opt/\U0000007f\U0000009b2J\U0000202egpj\U000e0001)"
+                                   "\xc3\xbc"
+                                 : R"(/opt/\u007f\u009b2J\u202egpj\udb40\udc01)"
+                                   "\xc3\xbc"),
+                  std::string::npos)
+            << text;
+        const profile::Profile made =
+            profile::loadFile(text, toml ? "made.toml" : "made.json", profile::Origin::nodeFile, landlock::latestAbi);
+        EXPECT_EQ(made.entries.at(0).layers.at(0).paths.at(0).path, path);
+    }
+    const std::string recorded = learn::textOf(recording({{path, {"read_file"}}}));
+    EXPECT_NE(recorded.find(R"(/opt/\u007f\u009b2J\u202egpj)"), std::string::npos);
+    EXPECT_TRUE(learn::read(recorded, "recording").paths.contains(path));
+}
+
 TEST(Draft, NothingStandsForWhatIsAboveSomethingProtected)
 {
     std::map<std::string, std::vector<std::string>> top;

@@ -38,6 +38,10 @@ TEST(Printable, EscapesTheRest)
         {"\xc2\x80\xc2\x9b"
          "2J\xc2\x9f",
          R"(\xc2\x80\xc2\x9b2J\xc2\x9f)"},
+        // Others by which a line is not what it looks like: the end of one, another direction, nothing at all, a tag.
+        {"\xe2\x80\xa8\xe2\x80\xae\xe2\x80\x8b\xf3\xa0\x80\x81",
+         R"(\xe2\x80\xa8\xe2\x80\xae\xe2\x80\x8b\xf3\xa0\x80\x81)"},
+        {"\xe2\x81\xa6\xef\xbb\xbf\xd8\x9c\xc2\xad", R"(\xe2\x81\xa6\xef\xbb\xbf\xd8\x9c\xc2\xad)"},
     };
     for (const auto& [text, expected] : all) {
         EXPECT_EQ(sys::printable(text), expected);

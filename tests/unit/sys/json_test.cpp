@@ -88,4 +88,27 @@ TEST(Json, DepthCountsInWhatIsDropped)
     support::expectError([&] { sys::readJsonObject("[]", "it"); }, "it: not a JSON object");
 }
 
+TEST(Json, WhatPeopleWouldNotSeeIsEscapedAndMeansTheSame)
+{
+    const std::string text =
+        "\x1b[31m\n\x7f\xc2\x9b"
+        "2J gr\xc3\xbc\xc3\x9f \xe2\x80\xaegpj \xe2\x80\xa8 \xf3\xa0\x80\x81\xf0\x9f\x98\x80";
+    const nlohmann::json document = {{"path", text}, {"list", {1, "\xef\xbb\xbf"}}};
+    const std::string pretty = sys::prettyOf(document);
+    EXPECT_EQ(nlohmann::json::parse(pretty), document);
+    EXPECT_EQ(pretty, R"({
+  "list": [
+    1,
+    "\ufeff"
+  ],
+  "path": "\u001b[31m\n\u007f\u009b2J gr)"
+                      "\xc3\xbc\xc3\x9f"
+                      R"( \u202egpj \u2028 \udb40\udc01)"
+                      "\xf0\x9f\x98\x80"
+                      R"("
+})");
+    // What is no valid UTF-8 is as it was.
+    EXPECT_EQ(sys::visibleJson("\"\xff\""), "\"\xff\"");
+}
+
 }  // namespace
