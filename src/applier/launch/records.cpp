@@ -180,8 +180,8 @@ std::optional<Record> Records::find(const Identity& init) const
         throw sys::Error("the container's record " + name + " cannot be understood; remove it from " +
                          recordDirectory());
     }
-    record.id = content["id"];
-    record.created = content["created"];
+    record.id = content["id"].get<std::string>();
+    record.created = content["created"].get<std::uint64_t>();
     record.report = sys::oneLineOf(content.value("report", json::object()));
     record.about = sys::oneLineOf(content.value("about", json::object()));
     record.policy = content.value("policy", "");

@@ -47,7 +47,7 @@ Rules rulesOf(const Draft& draft)
     for (const auto& rule : policy.value("pathBeneath", nlohmann::ordered_json::array())) {
         for (const auto& path : rule["parent"]) {
             for (const auto& right : rule["allowedAccess"]) {
-                rules[path].insert(right);
+                rules[path.get<std::string>()].insert(right.get<std::string>());
             }
         }
     }
