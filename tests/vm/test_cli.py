@@ -66,6 +66,19 @@ class Loading(DirectTestCase):
         self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertTrue(status()["loaded"])
 
+    def test_unload_without_bpffs(self):
+        """Where no bpffs is mounted there is nothing to take away, unless the kernel has a selector all the same."""
+        def hidden(*words):
+            return command("unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf; exec "$@"', "sh", OCI_LANDLOCK, *words)
+
+        applier.unload("--force")
+        wait_for(lambda: hidden("unload").returncode == 0, "the programs are gone", 60)
+        gone = hidden("unload")
+        self.assertEqual((gone.returncode, gone.stdout, gone.stderr), (0, "", "oci-landlock: nothing was loaded\n"))
+        applier.start()
+        self.assertRefused(hidden("unload", "--force"), "no bpffs", "runs a program select_exec", "boot again")
+        self.assertTrue(status()["loaded"])
+
     def test_unload_with_a_container(self):
         """While a container depends on it, `unload` refuses. Forced, what is restricted stays so."""
         bundle = self.restricted("/bin/target", "exec", "/bin/sh", "/run.sh")

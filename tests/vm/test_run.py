@@ -514,6 +514,14 @@ class Words(unittest.TestCase):
                 result = self.do(*words)
                 self.assertTold(result, 125 if words[0] == "run" else 2, "unrecognised option")
 
+    @unittest.skipIf(os.geteuid(), "wants root")
+    def test_unload_that_cannot_look(self):
+        """Without bpffs it says what it could not look at, and not that there is nothing."""
+        blind = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/bpf && exec "$@"', "sh",
+                 "setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertTold(result, 1, "list the kernel's BPF programs: Operation not permitted")
+
     def test_wrong_words(self):
         long = "--" + "x" * 100000
         for words, text in ((["status", "more"], "status: too many words; it takes options alone"),
