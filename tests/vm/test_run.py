@@ -522,6 +522,13 @@ class Words(unittest.TestCase):
         result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60, check=False)
         self.assertTold(result, 1, "list the kernel's BPF programs: Operation not permitted")
 
+    def test_a_node_without_a_pod(self):
+        """Who calls what is for pods learns that, and what to do."""
+        for words in (["install"], ["remove"], ["install", "--root", "/nowhere"]):
+            with self.subTest(words=words):
+                root = words[2] if words[2:] else "/host"
+                self.assertTold(self.do("node", *words), 1, f"no root of a node at {root}, where the pods of the DaemonSet")
+
     def test_wrong_words(self):
         long = "--" + "x" * 100000
         for words, text in ((["status", "more"], "status: too many words; it takes options alone"),
