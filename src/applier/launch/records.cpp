@@ -129,6 +129,15 @@ Records::Records()
     }
 }
 
+std::vector<Record> livingRecords()
+{
+    struct stat st {};
+    if (lstat(recordDirectory().c_str(), &st) != 0 && errno == ENOENT) {
+        return {};
+    }
+    return Records().all();
+}
+
 // Renamed when it is locked and complete: whoever sees it unlocked may take it for one whose tracer has ended.
 sys::Fd Records::create(const Record& record) const
 {

@@ -57,6 +57,9 @@ private:
     sys::Fd directory_;
 };
 
+// Of living containers, for who only looks: what is not there is not made. Throws sys::Error.
+std::vector<Record> livingRecords();
+
 // The end of the tracer's work; "": applied. False: it could not be written.
 bool conclude(int record, const std::string& failure);
 
