@@ -129,6 +129,16 @@ Records::Records()
     }
 }
 
+std::optional<Identity> initOfRecord(std::string_view name)
+{
+    const char* const end = name.data() + name.size();
+    Identity init;
+    const auto pid = std::from_chars(name.data(), end, init.pid);
+    const bool good = pid.ec == std::errc() && pid.ptr != end && *pid.ptr == '-' &&
+                      std::from_chars(pid.ptr + 1, end, init.startTime).ptr == end;
+    return good ? std::optional(init) : std::nullopt;
+}
+
 std::vector<Record> livingRecords()
 {
     struct stat st {};
@@ -209,13 +219,8 @@ std::map<std::string, Identity> Records::names() const
     std::map<std::string, Identity> found;
     while (const dirent* entry = files.next()) {
         const std::string name = entry->d_name;
-        const std::string_view number = std::string_view(name).substr(name.starts_with('.') ? 1 : 0);
-        const char* const end = number.data() + number.size();
-        Identity init;
-        const auto pid = std::from_chars(number.data(), end, init.pid);
-        if (pid.ec == std::errc() && pid.ptr != end && *pid.ptr == '-' &&
-            std::from_chars(pid.ptr + 1, end, init.startTime).ptr == end) {
-            found.emplace(name, init);
+        if (const auto init = initOfRecord(std::string_view(name).substr(name.starts_with('.') ? 1 : 0))) {
+            found.emplace(name, *init);
         }
     }
     return found;
