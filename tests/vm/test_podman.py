@@ -383,6 +383,9 @@ class Quadlet(TestCase):
         self.assertEqual([item["id"] for item in found],
                          [run("podman", "inspect", "--format", "{{.Id}}", "systemd-web").stdout.strip()])
 
+        # At boot no container with a profile starts before it is there.
+        self.assertIn("oci-landlock-supervisor.service", shows("web", "After").split())
+
         self.assertEqual(systemctl("restart", "web").returncode, 0)
         wait_for(lambda: said("web") == self.said, "it is restricted after a restart as well", 300)
 
