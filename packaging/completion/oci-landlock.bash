@@ -4,12 +4,24 @@ _oci_landlock()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
+    # To bash the sign between an option and its value is a word of its own.
+    if [ "$current" = = ]; then
+        current=
+    elif [ "$previous" = = ]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     if [ "$COMP_CWORD" -eq 1 ]; then
         words='hook check run schema load unload status inspect ps events learn metrics doctor node nri supervise'
         words+=' --help --version'
     else
         case ${COMP_WORDS[1]}:$previous in
-        check:--abi | check:--can | check:--port) return ;;
+        check:--abi | check:--port) return ;;
+        check:--can)
+            words='execute write_file read_file read_dir remove_dir remove_file make_char make_dir make_reg'
+            words+=' make_sock make_fifo make_block make_sym truncate ioctl_dev resolve_unix bind_tcp connect_tcp'
+            words+=' bind_udp connect_send_udp abstract_unix_socket signal'
+            mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") && return
+            ;;
         learn:--annotation | learn:--collapse) return ;;
         learn:--into) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
         learn:--output | learn:--program) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;

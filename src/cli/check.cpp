@@ -202,12 +202,12 @@ std::string bundleText(const ordered_json& entry)
 
 void print(const ordered_json& result)
 {
-    const std::string source = result["source"];
+    const auto source = result["source"].get<std::string>();
     std::string out;
     for (const ordered_json& problem : result.value("problems", ordered_json::array())) {
         const std::string line = problem.contains("line") ? ":" + problem["line"].dump() : "";
-        const std::string pointer = problem["pointer"];
-        const std::string message = problem["message"];
+        const auto pointer = problem["pointer"].get<std::string>();
+        const auto message = problem["message"].get<std::string>();
         // What is said of a file that cannot be read names it already.
         const bool named = pointer.empty() && line.empty() && message.starts_with(source + ": ");
         out += (named ? "" : source + line + ": ") + (pointer.empty() ? "" : sys::printable(pointer, 8192) + ": ") +

@@ -58,7 +58,7 @@ AllKnown knownContainers()
     AllKnown all;
     if (reasonForLaunch(readSettings())) {
         all.applier = "launch";
-        for (applier::launch::Record& record : applier::launch::Records().all()) {
+        for (applier::launch::Record& record : applier::launch::livingRecords()) {
             all.containers.push_back(knownFrom(std::move(record)));
         }
         return all;

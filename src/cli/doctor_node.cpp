@@ -256,6 +256,9 @@ Findings nodeFindings(const Settings& settings, const std::optional<std::string>
     try {
         const json status = collectStatus(settings);
         if (launch) {
+            if (status.contains("obstacle")) {
+                throw sys::Error("cannot look at containers: " + status["obstacle"].get<std::string>());
+            }
             lookAtLaunched(status["containers"], found);
         } else {
             inject = status.contains("applier") ? status["applier"] == "inject" : status["kernel"]["bridge"] == false;

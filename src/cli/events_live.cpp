@@ -276,6 +276,10 @@ private:
                 conclude(id, record);
             }
         }
+        if (const std::uint64_t missed = launched_->missed(); missed != 0) {
+            unjudged_[0]["containers that had ended before they were looked at, with all that happened to them"] +=
+                missed;
+        }
         return there;
     }
 
@@ -384,7 +388,7 @@ private:
         tellUnjudged();
     }
 
-    // Accesses of audited programs of which nobody knows whether they would be denied.
+    // Accesses of audited programs of which nobody knows whether they would be denied; with launch, what is not seen.
     void tellUnjudged()
     {
         for (const auto& [id, reasons] : std::exchange(unjudged_, {})) {

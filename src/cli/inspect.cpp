@@ -108,8 +108,8 @@ std::string privilegesText(const ordered_json& entries)
 
 std::string policyText(const ordered_json& found, const std::string& name)
 {
-    const bool recorded = found["policyRecorded"];
-    std::string out = line("container", found["id"]) + line("name", name) +
+    const bool recorded = found["policyRecorded"].get<bool>();
+    std::string out = line("container", found["id"].get<std::string>()) + line("name", name) +
                       line("applier", found["applier"].get<std::string>() +
                                           (recorded ? ", Landlock ABI " + found["landlockAbi"].dump() : "")) +
                       line("profile", sys::printable(found["profile"].get<std::string>(), 4096)) +

@@ -70,9 +70,9 @@ std::uint64_t Launched::keyOf(const Record& record) const
 
 const std::map<std::uint64_t, Launched::Container>& Launched::look()
 {
-    alignas(inotify_event) std::array<char, 4096> changes{};
-    while (notify_ && read(notify_.get(), changes.data(), changes.size()) > 0) {
-    }
+    std::vector<applier::launch::Identity> arrived = arrivals();
+    // One may have been seen the last time before it was heard of.
+    std::erase_if(arrived, [this](const auto& init) { return knows(init); });
     std::vector<Record> there = records_.all();
     const auto isOf = [](const Record& record) {
         return [&record](const auto& one) { return one.second.record.init == record.init; };
@@ -93,7 +93,36 @@ const std::map<std::uint64_t, Launched::Container>& Launched::look()
             containers_.emplace(key, Container{std::move(record), (key & noCgroup) == 0});
         }
     }
+    missed_ +=
+        static_cast<std::uint64_t>(std::ranges::count_if(arrived, [this](const auto& init) { return !knows(init); }));
     return containers_;
+}
+
+// Since the last time.
+std::vector<applier::launch::Identity> Launched::arrivals()
+{
+    std::vector<applier::launch::Identity> found;
+    alignas(inotify_event) std::array<char, 4096> changes{};
+    ssize_t length = 0;
+    while (notify_ && (length = read(notify_.get(), changes.data(), changes.size())) > 0) {
+        for (ssize_t at = 0; at < length;) {
+            const auto* const change = reinterpret_cast<const inotify_event*>(&changes[static_cast<std::size_t>(at)]);
+            const auto init =
+                (change->mask & IN_MOVED_TO) != 0 ? applier::launch::initOfRecord(change->name) : std::nullopt;
+            if (init) {
+                found.push_back(*init);
+            }
+            // The system had no room for more: one at least is not told.
+            missed_ += (change->mask & IN_Q_OVERFLOW) != 0 ? 1 : 0;
+            at += static_cast<ssize_t>(sizeof *change + change->len);
+        }
+    }
+    return found;
+}
+
+bool Launched::knows(const applier::launch::Identity& init) const
+{
+    return std::ranges::any_of(containers_, [&init](const auto& one) { return one.second.record.init == init; });
 }
 
 }  // namespace cli

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "applier/launch/records.hpp"
 #include "sys/fd.hpp"
@@ -32,13 +34,19 @@ public:
     // has. What could be read from changes() is read. Throws sys::Error.
     const std::map<std::uint64_t, Container>& look();
 
+    // Of how many containers the records have come and gone without having been looked at, since it was last asked for.
+    std::uint64_t missed() { return std::exchange(missed_, 0); }
+
 private:
+    std::vector<applier::launch::Identity> arrivals();
+    bool knows(const applier::launch::Identity& init) const;
     std::uint64_t keyOf(const applier::launch::Record& record) const;
 
     applier::launch::Records records_;
     sys::Fd notify_;
     std::uint64_t own_ = 0;  // the cgroup of this process
     std::map<std::uint64_t, Container> containers_;
+    std::uint64_t missed_ = 0;
 };
 
 }  // namespace cli

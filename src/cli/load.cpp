@@ -74,9 +74,15 @@ int runUnload(const Arguments& arguments)
     if (!given) {
         return exitOk;
     }
-    node::requireAccess();
-    const node::Lock lock;
-    if (!node::unload(lock, given->contains("force"))) {
+    node::requireRoot();
+    bool was = false;
+    if (node::hasBpffs()) {
+        const node::Lock lock;
+        was = node::unload(lock, given->contains("force"));
+    } else {
+        node::requireNoSelector();
+    }
+    if (!was) {
         std::fputs("oci-landlock: nothing was loaded\n", stderr);
     }
     return exitOk;

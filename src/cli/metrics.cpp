@@ -103,6 +103,10 @@ void addContainers(Exposition& out, const json& containers)
 
 std::string metricsOf(const json& status, const EventCounts* counts)
 {
+    // Of how many there are nothing is said that is not so.
+    if (status.contains("obstacle")) {
+        throw sys::Error(status["obstacle"].get<std::string>());
+    }
     Exposition out;
     out.family("build", "info", "This program, and what it found.");
     out.sample({{"version", sys::stringIn(status, "version")},

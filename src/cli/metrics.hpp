@@ -8,7 +8,8 @@
 
 namespace cli {
 
-// What `status --json` prints (collectStatus) as OpenMetrics 1.0 text; with what `events` has counted.
+// What `status --json` prints (collectStatus) as OpenMetrics 1.0 text; with what `events` has counted. Throws
+// sys::Error when it does not say which containers there are.
 std::string metricsOf(const nlohmann::json& status, const EventCounts* counts = nullptr);
 
 }  // namespace cli

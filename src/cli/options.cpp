@@ -50,7 +50,9 @@ std::optional<po::variables_map> parseOptions(const std::string& command, const 
     }
     po::variables_map given;
     try {
-        po::store(po::command_line_parser(arguments).options(accepted).positional(words).run(), given);
+        // Each by its whole name: what is short for one alone may be short for two with the next version.
+        constexpr int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+        po::store(po::command_line_parser(arguments).style(style).options(accepted).positional(words).run(), given);
         po::notify(given);
     } catch (const po::too_many_positional_options_error&) {
         throw UsageError(command + ": too many words; it takes " +

@@ -19,6 +19,7 @@
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/pins.hpp"
+#include "sys/file.hpp"
 #include "sys/json.hpp"
 #include "sys/lsm.hpp"
 #include "version.hpp"
@@ -91,7 +92,7 @@ json describeSupervisor()
 json describeLaunched()
 {
     json containers = json::array();
-    for (const applier::launch::Record& record : applier::launch::Records().all()) {
+    for (const applier::launch::Record& record : applier::launch::livingRecords()) {
         const json report = json::parse(record.report, nullptr, false);
         json item = {{"id", sys::printable(record.id, OLL_ID_SIZE)},
                      {"pid", record.init.pid},
@@ -128,7 +129,11 @@ json collectStatus(const Settings& settings, const Again& again)
     if (launch) {
         status["applier"] = "launch";
         status["reason"] = *launch;
-        status["containers"] = describeLaunched();
+        try {
+            status["containers"] = describeLaunched();
+        } catch (const sys::Error& error) {
+            status["obstacle"] = error.what();
+        }
         return status;
     }
     if (!status["loaded"]) {
@@ -241,7 +246,11 @@ std::string launchText(const json& status)
     std::string out =
         "applier     launch: covers the entrypoint of a container; not exec sessions, nor programs by name\n"
         "            " +
-        word(status["reason"]) + "\n" + "containers  " + std::to_string(status["containers"].size()) + "\n";
+        word(status["reason"]) + "\n" + "containers  " +
+        (status.contains("obstacle") ? "not known" : std::to_string(status["containers"].size())) + "\n";
+    if (status.contains("obstacle")) {
+        return out;
+    }
     for (const json& item : status["containers"]) {
         out += "\n" + word(item["id"]) + "\n" + nameLine(item) + "  profile  " + word(item["profile"]) + "\n" +
                entriesText(item["entries"]) + "  state    " +
@@ -347,6 +356,11 @@ int runStatus(const Arguments& arguments)
         std::puts(sys::prettyOf(status).c_str());
     } else {
         print(status);
+    }
+    if (status.contains("obstacle")) {
+        sys::flushOutput();
+        std::fprintf(stderr, "oci-landlock: cannot look at containers: %s\n", word(status["obstacle"]).c_str());
+        return exitFailed;
     }
     return status["loaded"] || status.contains("applier") ? exitOk : exitFailed;
 }

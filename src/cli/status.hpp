@@ -25,7 +25,8 @@ struct Again {
     std::chrono::seconds patience;  // with the node's lock
 };
 
-// What `status --json` prints. Takes away what belongs to no living container. Throws sys::Error.
+// What `status --json` prints; with launch "obstacle" in the place of "containers" where these cannot be looked at.
+// Takes away what belongs to no living container. Throws sys::Error.
 nlohmann::json collectStatus(const Settings& settings, const Again& again = {nullptr, std::chrono::seconds(10)});
 
 }  // namespace cli

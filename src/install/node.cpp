@@ -140,11 +140,23 @@ void requirePlain(const std::string& path, const char* option)
     }
 }
 
+// Whoever calls it by hand has to hear what it is for.
+void requireRoot(const Place& place)
+{
+    std::error_code error;
+    if (!fs::is_directory(place.root, error)) {
+        throw sys::Error("no root of a node at " + sys::printable(place.root) +
+                         ", where the pods of the DaemonSet and of the Helm chart have it; on the node itself install "
+                         "the package, or say where the root is with --root");
+    }
+}
+
 // From here on all paths are the node's.
 void enter(const Place& place)
 {
     requirePlain(place.directory, "--directory");
     requirePlain(place.containerd, "--containerd");
+    requireRoot(place);
     if (chroot(place.root.c_str()) != 0 || chdir("/") != 0) {
         throw sys::errnoError("go into " + sys::printable(place.root));
     }
@@ -337,6 +349,7 @@ void putProfiles(const std::string& list, const Contents& profiles)
 
 void install(const Place& place, const std::string& profiles)
 {
+    requireRoot(place);
     const fs::path own = fs::read_symlink("/proc/self/exe").parent_path();
     Contents files;
     for (const char* program : programs) {

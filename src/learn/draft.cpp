@@ -29,8 +29,9 @@ const std::uint64_t executing = landlock::maskOf(Kind::fs, "execute") | reading;
 
 // Which libraries a program loads changes with each update: they are allowed as a whole. To execute something there,
 // as the kernel does with the loader of a program, is allowed where something was.
-constexpr std::array<std::string_view, 7> libraries = {"/lib",       "/lib32",     "/lib64",        "/usr/lib",
-                                                       "/usr/lib32", "/usr/lib64", "/usr/local/lib"};
+constexpr std::array<std::string_view, 9> libraries = {"/lib",       "/lib32",      "/lib64",
+                                                       "/libx32",    "/usr/lib",    "/usr/lib32",
+                                                       "/usr/lib64", "/usr/libx32", "/usr/local/lib"};
 
 // One rule that is written elsewhere is no shorter than the rule.
 constexpr std::size_t worthAUse = 2;
@@ -42,6 +43,19 @@ std::string listed(const ordered_json& names)
         out += (out.empty() ? "" : ", ") + name.get<std::string>();
     }
     return out;
+}
+
+std::uint64_t commonIn(const Protected& directory)
+{
+    switch (directory.common) {
+        case Protected::Common::nothing:
+            return 0;
+        case Protected::Common::read:
+            return reading;
+        case Protected::Common::execute:
+            return executing;
+    }
+    return 0;
 }
 
 struct Rule {
@@ -123,7 +137,7 @@ private:
     void add(const std::string& path, std::uint64_t rights, const std::string& why)
     {
         const Protected* guard = protection(path);
-        const std::uint64_t held = guard == nullptr ? 0 : rights & ~(guard->read ? reading : 0);
+        const std::uint64_t held = guard == nullptr ? 0 : rights & ~commonIn(*guard);
         if (held != 0) {
             withhold(path, held, std::string(guard->why));
         }
@@ -333,7 +347,7 @@ private:
     bool opensNoMore(const profile::Layer& layer, const std::string& path) const
     {
         const Protected* guard = protection(path);
-        return guard == nullptr || (grantedBy(layer, path) & ~effective(path) & ~(guard->read ? reading : 0)) == 0;
+        return guard == nullptr || (grantedBy(layer, path) & ~effective(path) & ~commonIn(*guard)) == 0;
     }
 
     ordered_json ruleset()

@@ -11,6 +11,7 @@ namespace learn {
 namespace {
 
 constexpr std::string_view programsOfAll = "every program in it could be run or replaced";
+constexpr std::string_view librariesOfAll = "what is in it becomes part of every program that loads it";
 constexpr std::string_view everybodys = "it holds what belongs to others";
 constexpr std::string_view secrets = "it holds configuration and secrets of others";
 constexpr std::string_view homes = "it holds keys and data of users";
@@ -25,11 +26,15 @@ constexpr std::array protectedPaths = {
     Protected{"/etc/ssl", secrets},
     Protected{"/etc/ssl/private", secrets},
     Protected{"/home", homes},
+    Protected{"/lib", librariesOfAll, Protected::Common::execute},
+    Protected{"/lib32", librariesOfAll, Protected::Common::execute},
+    Protected{"/lib64", librariesOfAll, Protected::Common::execute},
+    Protected{"/libx32", librariesOfAll, Protected::Common::execute},
     Protected{"/media", everybodys},
     Protected{"/mnt", everybodys},
     Protected{"/opt", everybodys},
-    Protected{"/proc", "it holds settings of the kernel and the memory of processes", true},
-    Protected{"/proc/sys", "it holds settings of the kernel", true},
+    Protected{"/proc", "it holds settings of the kernel and the memory of processes", Protected::Common::read},
+    Protected{"/proc/sys", "it holds settings of the kernel", Protected::Common::read},
     Protected{"/root", homes},
     Protected{"/run", sockets},
     Protected{"/run/containerd", sockets},
@@ -43,8 +48,14 @@ constexpr std::array protectedPaths = {
     Protected{"/sys", "it holds settings of the kernel"},
     Protected{"/usr", "it holds programs and libraries of all"},
     Protected{"/usr/bin", programsOfAll},
+    Protected{"/usr/lib", librariesOfAll, Protected::Common::execute},
+    Protected{"/usr/lib32", librariesOfAll, Protected::Common::execute},
+    Protected{"/usr/lib64", librariesOfAll, Protected::Common::execute},
+    Protected{"/usr/libexec", programsOfAll},
+    Protected{"/usr/libx32", librariesOfAll, Protected::Common::execute},
     Protected{"/usr/local", "it holds programs and libraries of all"},
     Protected{"/usr/local/bin", programsOfAll},
+    Protected{"/usr/local/lib", librariesOfAll, Protected::Common::execute},
     Protected{"/usr/local/sbin", programsOfAll},
     Protected{"/usr/sbin", programsOfAll},
     Protected{"/var", everybodys},
@@ -76,11 +87,15 @@ const Protected* protectedAt(const std::string& path)
 {
     static constexpr Protected home{"", homes};
     static constexpr Protected ofUser{"", sockets};
+    static constexpr Protected ofArchitecture{"", librariesOfAll, Protected::Common::execute};
     const auto found = std::ranges::find(protectedPaths, path, &Protected::path);
     if (found != protectedPaths.end()) {
         return &*found;
     }
     const std::string above = profile::parentOf(path);
+    if ((above == "/lib" || above == "/usr/lib") && path.find("-linux-", above.size()) != std::string::npos) {
+        return &ofArchitecture;  // as Debian has them: x86_64-linux-gnu
+    }
     return above == "/home" ? &home : above == "/run/user" ? &ofUser : nullptr;
 }
 

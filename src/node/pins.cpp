@@ -29,6 +29,8 @@ namespace node {
 
 namespace {
 
+constexpr const char* selectorProgram = "select_exec";
+
 // Where it is made ready, to be renamed when complete, and where it goes to be removed. Only the holder of the lock
 // touches it.
 std::string stagingDirectory()
@@ -111,17 +113,51 @@ void requireInject(const Capabilities& found)
 
 }  // namespace
 
-void requireAccess()
+void requireRoot()
 {
     if (geteuid() != 0 || !sys::inInitialUserNamespace()) {
         throw sys::Error("needs root in the initial user namespace; rootless containers cannot be restricted this way");
     }
+}
+
+bool hasBpffs()
+{
     struct statfs fs {};
     if (statfs(sys::bpffs, &fs) != 0 && errno != ENOENT) {
         throw sys::errnoError(std::string("look at ") + sys::bpffs);
     }
-    if (fs.f_type != BPF_FS_MAGIC) {
+    return fs.f_type == BPF_FS_MAGIC;
+}
+
+void requireAccess()
+{
+    requireRoot();
+    if (!hasBpffs()) {
         throw sys::Error("no bpffs at /sys/fs/bpf; run `mount -t bpf bpf /sys/fs/bpf`");
+    }
+}
+
+void requireNoSelector()
+{
+    std::uint32_t id = 0;
+    while (bpf_prog_get_next_id(id, &id) == 0) {
+        const sys::Fd program(bpf_prog_get_fd_by_id(id));
+        if (!program && errno == ENOENT) {
+            continue;  // gone meanwhile
+        }
+        bpf_prog_info info{};
+        std::uint32_t size = sizeof info;
+        if (!program || bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) {
+            throw sys::errnoError("look at the kernel's BPF programs");
+        }
+        if (std::string_view(info.name, strnlen(info.name, sizeof info.name)) == selectorProgram) {
+            throw sys::Error(std::string("no bpffs at /sys/fs/bpf, but the kernel runs a program ") + selectorProgram +
+                             "; run this where the bpffs is mounted in which it is pinned, or boot again");
+        }
+    }
+    // A kernel without bpf(2) has no program.
+    if (errno != ENOENT && errno != ENOSYS) {
+        throw sys::errnoError("list the kernel's BPF programs");
     }
 }
 

@@ -10,8 +10,14 @@
 
 namespace node {
 
-// Throws sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
+// Throw sys::Error when this process cannot work on the node: not root in the initial user namespace, no bpffs.
+void requireRoot();
 void requireAccess();
+
+// Without bpffs nothing is pinned here. It may be where somebody else sees one, and the selector be at work.
+bool hasBpffs();
+// Throws sys::Error when the kernel has a program of the selector's name, or does not say what it has.
+void requireNoSelector();
 
 // This kernel, or how the node was loaded, is the obstacle: it is no use to try again.
 class Unfit : public sys::Error {

@@ -139,12 +139,13 @@ public:
             entry.name = "entry-0";
             entry.origin = origin_;
             readLayers(document, "", entry);
-            return std::move(profile_);
+        } else {
+            const json& entries = document.at("entries");
+            for (std::size_t i = 0; i < entries.size(); ++i) {
+                readEntry(entries[i], i);
+            }
         }
-        const json& entries = document.at("entries");
-        for (std::size_t i = 0; i < entries.size(); ++i) {
-            readEntry(entries[i], i);
-        }
+        requireBudget();
         return std::move(profile_);
     }
 
@@ -281,14 +282,40 @@ private:
         Problems found;
         Layer layer = resolve(std::move(policy), at, abi_, budget_, entry.dropped, found);
         for (const Problem& problem : found.found()) {
-            // A fragment does not say whose entry it is in.
-            const bool elsewhere = problem.pointer.find('#') != std::string::npos;
-            problems_.add(problem.pointer,
-                          problem.message + (elsewhere ? "; used by entry " + sys::printable(entry.name) : ""));
+            problems_.add(problem.pointer, problem.message + usedBy(problem.pointer, entry.name));
+        }
+        for (Allowance* const one : {&budget_.paths, &budget_.pathBytes, &budget_.ports}) {
+            if (!one->over.empty() && one->entry.empty()) {
+                one->entry = entry.name;
+            }
         }
         if (found.empty()) {
             entry.layers.push_back(std::move(layer));
         }
+    }
+
+    // A fragment does not say whose entry it is in.
+    static std::string usedBy(const std::string& pointer, const std::string& entry)
+    {
+        return pointer.find('#') != std::string::npos ? "; used by entry " + sys::printable(entry) : "";
+    }
+
+    void requireBudget()
+    {
+        const auto require = [this](const Allowance& one, const std::string& what, bool counted) {
+            if (!one.over.empty()) {
+                problems_.add(one.over,
+                              what + (counted && one.asked != SIZE_MAX ? "; it has " + std::to_string(one.asked) : "") +
+                                  usedBy(one.over, one.entry));
+            }
+        };
+        require(budget_.paths, "more than " + std::to_string(maxPaths) + " paths in the profile, after variables",
+                true);
+        require(budget_.pathBytes,
+                "the paths of the profile are longer than " + std::to_string(maxExpandedBytes) +
+                    " bytes together, after variables",
+                false);
+        require(budget_.ports, "more than " + std::to_string(maxPorts) + " ports in the profile", true);
     }
 
     // A policy composed with all that it uses. What has variables alone brings these, and has no say in what is

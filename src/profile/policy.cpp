@@ -327,13 +327,7 @@ private:
     // Whether there is anything to add.
     bool spendPaths(std::size_t count, const Policy::Rule& rule)
     {
-        if (count > budget_.paths) {
-            problems_.add(rule.pointer,
-                          "more than " + std::to_string(maxPaths) + " paths in the profile, after variables");
-            return false;
-        }
-        budget_.paths -= count;
-        return rule.access != 0 || rule.quiet;
+        return budget_.paths.spend(count, rule.pointer) && (rule.access != 0 || rule.quiet);
     }
 
     bool addPath(const std::string& expanded, const Policy::Rule& from, std::string pointer)
@@ -344,12 +338,9 @@ private:
                                                 : "the path is longer than " + std::to_string(maxPathBytes) + " bytes");
             return false;
         }
-        if (path.size() > budget_.pathBytes) {
-            problems_.add(pointer, "the paths of the profile are longer than " + std::to_string(maxExpandedBytes) +
-                                       " bytes together, after variables");
+        if (!budget_.pathBytes.spend(path.size(), pointer)) {
             return false;
         }
-        budget_.pathBytes -= path.size();
         layer_.paths.push_back({std::move(path), from.access, std::move(pointer), from.quiet, from.optional});
         return true;
     }
@@ -379,11 +370,9 @@ private:
 
     void resolvePort(std::uint64_t port, const Policy::Rule& rule)
     {
-        if (budget_.ports == 0) {
-            problems_.add(rule.pointer, "more than " + std::to_string(maxPorts) + " ports in the profile");
+        if (!budget_.ports.spend(1, rule.pointer)) {
             return;
         }
-        --budget_.ports;
         const std::uint64_t access = rule.access & layer_.handledNet;
         const bool quiet = rule.quiet && layer_.quietNet != 0;
         if (access != 0 || quiet) {
@@ -441,6 +430,15 @@ private:
 };
 
 }  // namespace
+
+bool Allowance::spend(std::size_t count, const std::string& pointer)
+{
+    asked = count > SIZE_MAX - asked ? SIZE_MAX : asked + count;
+    if (asked > most && over.empty()) {
+        over = pointer;
+    }
+    return asked <= most;
+}
 
 Policy readPolicy(const json& document, const std::string& pointer, Problems& problems)
 {

@@ -52,11 +52,22 @@ struct Policy {
     std::map<std::pair<Kind, std::uint64_t>, std::string> asked;  // right -> where the document asks for it first
 };
 
-// What one profile may still spend; shared by all its layers.
+// What one profile may spend of something. More is counted, and said once, however many rules ask for it.
+struct Allowance {
+    std::size_t most = 0;
+    std::size_t asked = 0;
+    std::string over = {};   // the rule that was the first too many
+    std::string entry = {};  // which has it
+
+    // False: it is too much. Beyond counting, it is SIZE_MAX.
+    bool spend(std::size_t count, const std::string& pointer);
+};
+
+// Shared by all layers of a profile.
 struct Budget {
-    std::size_t paths = maxPaths;
-    std::size_t pathBytes = maxExpandedBytes;
-    std::size_t ports = maxPorts;
+    Allowance paths{maxPaths};
+    Allowance pathBytes{maxExpandedBytes};
+    Allowance ports{maxPorts};
 };
 
 // `document` matches the schema of a policy; what the schema cannot say is checked here.
@@ -69,7 +80,8 @@ void addVariables(Policy& policy, const Policy& other);
 // Idempotent and commutative, like landlockconfig's.
 void compose(Policy& policy, const Policy& other);
 
-// Expands variables and takes out what `abi` lacks, noting it in `dropped`.
+// Expands variables and takes out what `abi` lacks, noting it in `dropped`. What the budget has no room for is left
+// out.
 Layer resolve(Policy policy, const std::string& pointer, unsigned abi, Budget& budget, std::vector<Dropped>& dropped,
               Problems& problems);
 

@@ -3,9 +3,11 @@
 // help. To get a validator of the whole language ready took longer than all the rest; the tests hold this one equal to
 // it.
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "landlock/access.hpp"
 #include "profile/schema.hpp"
 
 namespace profile {
@@ -97,6 +99,30 @@ struct Place {
     }
 };
 
+// Where a right belongs that was found in a list of rights of another kind; "": it is none, or that is no such list.
+std::string placeOfRight(std::string_view name, const Place& at)
+{
+    const std::string_view list = at.above == nullptr ? "" : at.above->name;
+    const auto right = std::ranges::find(landlock::rights, name, &landlock::Right::name);
+    if (right == std::end(landlock::rights)) {
+        return "";
+    }
+    const auto of = static_cast<std::size_t>(right->kind);
+    constexpr std::array<std::string_view, 3> handled = {"handledAccessFs", "handledAccessNet", "scoped"};
+    constexpr std::array<std::string_view, 3> quiet = {"quietAccessFs", "quietAccessNet", "quietScoped"};
+    if (list == "allowedAccess") {
+        return right->kind == landlock::Kind::fs    ? "it is a right on paths, for a rule of \"pathBeneath\""
+               : right->kind == landlock::Kind::net ? "it is a right on ports, for a rule of \"netPort\""
+                                                    : "it is a scope, for \"scoped\" of \"ruleset\"; no rule allows it";
+    }
+    for (const auto& lists : {handled, quiet}) {
+        if (std::ranges::find(lists, list) != lists.end()) {
+            return "it belongs in " + inQuotes(lists[of]);
+        }
+    }
+    return "";
+}
+
 class Validator {
 public:
     // `problems`: null when it is only asked whether there are any.
@@ -161,6 +187,10 @@ private:
             return;
         }
         add(at, [&] {
+            const std::string right = value.is_string() ? placeOfRight(value.get_ref<const std::string&>(), at) : "";
+            if (!right.empty()) {
+                return "found " + found(value) + "; " + right;
+            }
             const std::string hint =
                 value.is_string() ? suggestion(value.get_ref<const std::string&>(), {allowed.begin(), allowed.end()})
                                   : "";

@@ -66,6 +66,19 @@ class Loading(DirectTestCase):
         self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertTrue(status()["loaded"])
 
+    def test_unload_without_bpffs(self):
+        """Where no bpffs is mounted there is nothing to take away, unless the kernel has a selector all the same."""
+        def hidden(*words):
+            return command("unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf; exec "$@"', "sh", OCI_LANDLOCK, *words)
+
+        applier.unload("--force")
+        wait_for(lambda: hidden("unload").returncode == 0, "the programs are gone", 60)
+        gone = hidden("unload")
+        self.assertEqual((gone.returncode, gone.stdout, gone.stderr), (0, "", "oci-landlock: nothing was loaded\n"))
+        applier.start()
+        self.assertRefused(hidden("unload", "--force"), "no bpffs", "runs a program select_exec", "boot again")
+        self.assertTrue(status()["loaded"])
+
     def test_unload_with_a_container(self):
         """While a container depends on it, `unload` refuses. Forced, what is restricted stays so."""
         bundle = self.restricted("/bin/target", "exec", "/bin/sh", "/run.sh")
@@ -226,11 +239,15 @@ class Words(DirectTestCase):
         """Without privileges nothing is changed, and the answer says what is needed."""
         environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
         for words, needed in ((["load"], "needs root"), (["unload"], "needs root"), (["supervise"], "needs root"),
-                              (["status"], "XDG_RUNTIME_DIR"), (["inspect", "web"], "XDG_RUNTIME_DIR"),
+                              (["status"], "cannot look at containers: no directory for the state of this session"),
+                              (["inspect", "web"], "XDG_RUNTIME_DIR"),
                               (["ps"], "XDG_RUNTIME_DIR"), (["events"], "needs root"),
                               (["learn", "record", "web", "--output", "/tmp/recording"], "needs root"),
                               (["learn", "start", "web", "--output", "/tmp/recording"], "needs root"),
                               (["learn", "stop", "web"], "needs root")):
             result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", OCI_LANDLOCK, *words],
                                     capture_output=True, text=True, check=False, env=environment)
+            if words == ["status"]:
+                self.assertRegex(result.stdout, r"(?m)^containers  not known$")
+                result.stdout = ""
             self.assertRefused(result, needed)

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
 
 from cases import lines, wait_for
-from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile, settings
+from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile, settings, status
 from rootless import User
 
 RUNTIME = os.path.join(BUILD, "src", "oci-landlock-runtime")
@@ -57,11 +58,7 @@ class Docker(TestCase):
         cls.serve("containerd", "--config", containerd + ".toml", "--address", containerd + ".sock", "--root",
                   containerd + "/root", "--state", containerd + "/state")
         wait_for(lambda: os.path.exists(containerd + ".sock"), "containerd is there", 120)
-        cls.serve("dockerd", "--config-file", cls.directory + "/daemon.json", "--data-root", cls.directory + "/data",
-                  "--exec-root", cls.directory + "/exec", "--pidfile", cls.directory + "/pid", "--host",
-                  os.environ["DOCKER_HOST"], "--containerd", containerd + ".sock", "--iptables=false", "--bridge=none",
-                  "--storage-driver=vfs")
-        wait_for(lambda: docker("version").returncode == 0, "the daemon answers", 120)
+        cls.serve_docker()
         write(PROFILES + "/web.json", json.dumps(WEB))
         directory = tempfile.mkdtemp(prefix="image-", dir="/tmp")
         cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
@@ -76,6 +73,20 @@ class Docker(TestCase):
     def serve(cls, *words):
         with open(cls.directory + "/log", "a", encoding="utf-8") as log:
             cls.daemons.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    @classmethod
+    def serve_docker(cls, *more):
+        cls.serve("dockerd", "--config-file", cls.directory + "/daemon.json", "--data-root", cls.directory + "/data",
+                  "--exec-root", cls.directory + "/exec", "--pidfile", cls.directory + "/pid", "--host",
+                  os.environ["DOCKER_HOST"], "--containerd", cls.directory + "/containerd.sock", "--iptables=false",
+                  "--bridge=none", "--storage-driver=vfs", *more)
+        wait_for(lambda: docker("version").returncode == 0, "the daemon answers", 120)
+
+    @classmethod
+    def end_docker(cls, how=signal.SIGTERM):
+        daemon = cls.daemons.pop()
+        daemon.send_signal(how)
+        daemon.wait(60)
 
     @classmethod
     def end(cls):
@@ -168,6 +179,27 @@ class Docker(TestCase):
             self.assertEqual(docker("exec", "web", "/bin/sh", "-c", "exit 5").returncode, 5)
         self.assertEqual(docker("kill", "web").returncode, 0)
         self.assertEqual(docker("wait", "web").stdout, "137\n")
+
+    def test_the_daemon_comes_back(self):
+        """With live-restore a container goes on while the daemon is away, however that ended, and is restricted as
+        before; so is what the daemon that comes back starts of it."""
+        self.end_docker()
+        self.serve_docker("--live-restore")
+        started = docker("run", "--detach", "--name=web", "--network=none", "--env", "OCI_LANDLOCK_PROFILE=web", "probe",
+                         "/bin/sh", "-c", "while sleep 1; do /bin/probe read /etc/secret; done")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        pid = docker("inspect", "--format={{.State.Pid}}", "web").stdout
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            self.end_docker(how)
+            self.assertEqual(len(status()["containers"]), 1)
+            self.serve_docker("--live-restore")
+            self.assertEqual(docker("inspect", "--format={{.State.Pid}}", "web").stdout, pid)
+            before = len(lines(docker("logs", "web")))
+            wait_for(lambda n=before: len(lines(docker("logs", "web"))) > n + 1, "it goes on", 120)
+        self.assertEqual(docker("restart", "--time=0", "web").returncode, 0)
+        before = len(lines(docker("logs", "web")))
+        wait_for(lambda: len(lines(docker("logs", "web"))) > before + 1, "it goes on", 120)
+        self.assertEqual(set(lines(docker("logs", "web"))), {RESTRICTED})
 
     def test_exit_status(self):
         self.assertEqual(self.run_(words=("/bin/sh", "-c", "exit 7")).returncode, 7)

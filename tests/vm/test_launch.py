@@ -19,6 +19,7 @@ from containers import BUILD, OCI_LANDLOCK, TestCase, command, entry, node_log, 
 
 FULL = os.environ.get("FULL") == "1"
 NATIVE = os.environ.get("OCI_LANDLOCK_NATIVE") == "1"
+RECORDS = "/run/oci-landlock/launch"
 RESTRICTED = "read /etc/secret: Permission denied"
 READS = ("/bin/probe", "read", "/etc/secret")
 
@@ -123,6 +124,32 @@ class Launch(TestCase):
                 self.assertIn("applier     launch", text.stdout)
                 self.assertIn(bundle.id, text.stdout)
                 self.assertIn("state    restricted", text.stdout)
+
+    def test_status_says_what_it_could_not_look_at(self):
+        """A /run that nothing can be made in has no containers; one of which nobody can tell is not said to have none."""
+        read_only = command("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none /run && exec "$@"', "sh",
+                            OCI_LANDLOCK, "status")
+        self.assertEqual((read_only.returncode, read_only.stderr), (0, ""))
+        self.assertRegex(read_only.stdout, r"(?m)^applier     launch\b(.|\n)*^containers  0$")
+        bundle = self.annotated()
+        self.assertEqual(bundle.run("crun", *READS).stdout, RESTRICTED + "\n")
+        os.chmod(RECORDS, 0o777)
+        try:
+            shown, found, measured = oci_landlock("status"), oci_landlock("status", "--json"), oci_landlock("metrics")
+            checked = oci_landlock("doctor")
+        finally:
+            os.chmod(RECORDS, 0o700)
+        why = f"{RECORDS}: others may write to it"
+        self.assertEqual(shown.returncode, 1)
+        self.assertRegex(shown.stdout, r"(?m)^kernel      .*\n(.|\n)*^containers  not known$")
+        self.assertRegex(shown.stderr, rf"\Aoci-landlock: cannot look at containers: {why}[^\n]*\n\Z")
+        self.assertEqual(found.returncode, 1)
+        answer = json.loads(found.stdout)
+        self.assertNotIn("containers", answer)
+        self.assertTrue(answer["obstacle"].startswith(why), answer)
+        self.assertEqual((measured.returncode, measured.stdout), (1, ""))
+        for told in (measured.stderr, checked.stdout):
+            self.assertIn(why, told)
 
     def test_sessions_are_not_covered_and_that_is_said(self):
         for runtime in self.each_runtime():

@@ -133,6 +133,32 @@ class Podman(TestCase):
                                  RESTRICTED, FREE)
         self.assertNothingLeft()
 
+    def test_what_podman_leaves_out(self):
+        """docs/hooks.md: a clone has no annotations, those that are written for Kubernetes have the container's name, and
+        a build has the hooks that it is given itself, and no others."""
+        made = podman("create", "--name", "web", "--annotation", "io.landlock.profile=web", IMAGE, "/bin/true")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(podman("container", "clone", "web", "clone").returncode, 0)
+        for name, has in (("web", True), ("clone", False)):
+            shown = podman("inspect", "--format", "{{.Config.Annotations}}", name).stdout
+            self.assertEqual("io.landlock.profile:web" in shown, has, shown)
+        self.assertIn("\n    io.landlock.profile/web: web\n", podman("generate", "kube", "web").stdout)
+
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        write(directory + "/Containerfile", f"FROM {IMAGE}\nRUN {BOTH}\n")
+        with open(os.path.join(HOOKS, "oci-landlock.json"), encoding="utf-8") as file:
+            hook = json.load(file)
+        hook["when"] = {"always": True}
+        write(directory + "/hooks/always.json", json.dumps(hook))
+        with (instead("/etc/oci-landlock/config.json", '{"baseline": "web"}'),
+              instead(SETTINGS, CONF + f'hooks_dir = ["{directory}/hooks"]\n')):
+            self.assertLines(self.run_(wanted=None), FREE, RESTRICTED)
+            for own, expected in (((), [FREE, FREE]), (("--hooks-dir", directory + "/hooks"), [FREE, RESTRICTED])):
+                built = podman("build", "--no-cache", "--network=none", *own, directory)
+                self.assertEqual(built.returncode, 0, built.stderr)
+                self.assertEqual([line for line in lines(built) if line in (FREE, RESTRICTED)], expected, built)
+
     def test_life(self):
         """exec, restart, stop and start of one container."""
         for runtime in RUNTIMES if FULL else ("crun",):
@@ -356,6 +382,9 @@ class Quadlet(TestCase):
         found = json.loads(run(PROGRAM, "status", "--json").stdout)["containers"]
         self.assertEqual([item["id"] for item in found],
                          [run("podman", "inspect", "--format", "{{.Id}}", "systemd-web").stdout.strip()])
+
+        # At boot no container with a profile starts before it is there.
+        self.assertIn("oci-landlock-supervisor.service", shows("web", "After").split())
 
         self.assertEqual(systemctl("restart", "web").returncode, 0)
         wait_for(lambda: said("web") == self.said, "it is restricted after a restart as well", 300)

@@ -505,6 +505,30 @@ class Words(unittest.TestCase):
             with self.subTest(words=words):
                 self.assertTold(self.do(*words), 2, f": the word for {name} is empty" if name else "--applier")
 
+    def test_options_have_one_name(self):
+        """What is short for one option today may be short for two with the next version."""
+        for words in (["status", "--js"], ["check", "--bun", "/"], ["check", "--ap=launch", self.profile],
+                      ["run", "--prof", self.profile, "--", "true"], ["events", "--co", "1"], ["unload", "--f"],
+                      ["node", "install", "--ro", "/nowhere"], ["learn", "profile", "--explai", self.recording]):
+            with self.subTest(words=words):
+                result = self.do(*words)
+                self.assertTold(result, 125 if words[0] == "run" else 2, "unrecognised option")
+
+    @unittest.skipIf(os.geteuid(), "wants root")
+    def test_unload_that_cannot_look(self):
+        """Without bpffs it says what it could not look at, and not that there is nothing."""
+        blind = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/bpf && exec "$@"', "sh",
+                 "setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertTold(result, 1, "list the kernel's BPF programs: Operation not permitted")
+
+    def test_a_node_without_a_pod(self):
+        """Who calls what is for pods learns that, and what to do."""
+        for words in (["install"], ["remove"], ["install", "--root", "/nowhere"]):
+            with self.subTest(words=words):
+                root = words[2] if words[2:] else "/host"
+                self.assertTold(self.do("node", *words), 1, f"no root of a node at {root}, where the pods of the DaemonSet")
+
     def test_wrong_words(self):
         long = "--" + "x" * 100000
         for words, text in ((["status", "more"], "status: too many words; it takes options alone"),

@@ -7,15 +7,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 import unittest
+import urllib.request
 
 import applier
 from cases import wait_for
 from containers import (OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, install_profiles, oci_landlock, policy,
                         profile)
 from direct import FULL, KERNEL
-from test_events import EXACT, watching
+from test_events import ADDRESS, EXACT, watching
 
 DIRECTORY = "/etc/oci-landlock/profiles"
 NGINX = """
@@ -29,6 +31,11 @@ def lost(seen, source):
     was skipped for, which may be an access of anybody's that was not denied."""
     return [event for event in seen.events("lost")
             if "audit says" not in event["why"] and (source != "hooks" or "container" in event)]
+
+
+def served():
+    with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
+        return answer.read().decode()
 
 
 def audited():
@@ -302,6 +309,27 @@ class Launched(Sources):
             self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
                              ["created", "applied", "removed"])
             self.assertIn("looked for once a second", seen.text(seen.errors))
+
+    def test_one_that_ends_before_it_is_looked_at(self):
+        """What nobody was there for is counted: while `events` is behind, a container comes and goes, and its record."""
+        with watching("--json", "--listen", ADDRESS) as seen:
+            short = [self.container(), self.container()]
+            seen.process.send_signal(signal.SIGSTOP)
+            for bundle in short:
+                self.assertIn("Permission denied", bundle.run("crun", "/bin/probe", "read", "/etc/secret").stdout)
+            seen.process.send_signal(signal.SIGCONT)
+            seen.wait_for("it is counted", lambda: seen.events("lost"))
+            missed, = seen.events("lost")
+            self.assertEqual((missed["count"], missed.get("container")), (2, None))
+            self.assertIn("had ended before they were looked at", missed["why"])
+            # One that was looked at is none of them, however late the system tells of it.
+            last = self.container()
+            with last.running("crun", "/bin/sh", "-c", "sleep 1000; :"):
+                seen.wait_for("it is applied", lambda: seen.events("applied"))
+            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for("the metrics have it", lambda: "oci_landlock_events_lost_total 2\n" in served())
+            self.assertEqual([event["container"] for event in seen.events("created")], [last.id])
+            self.assertEqual(len(seen.events("lost")), 1)
 
     def test_from_start_to_end(self):
         """What launch leaves of a container, also where nothing shows denials: that is said."""

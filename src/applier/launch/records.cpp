@@ -129,6 +129,25 @@ Records::Records()
     }
 }
 
+std::optional<Identity> initOfRecord(std::string_view name)
+{
+    const char* const end = name.data() + name.size();
+    Identity init;
+    const auto pid = std::from_chars(name.data(), end, init.pid);
+    const bool good = pid.ec == std::errc() && pid.ptr != end && *pid.ptr == '-' &&
+                      std::from_chars(pid.ptr + 1, end, init.startTime).ptr == end;
+    return good ? std::optional(init) : std::nullopt;
+}
+
+std::vector<Record> livingRecords()
+{
+    struct stat st {};
+    if (lstat(recordDirectory().c_str(), &st) != 0 && errno == ENOENT) {
+        return {};
+    }
+    return Records().all();
+}
+
 // Renamed when it is locked and complete: whoever sees it unlocked may take it for one whose tracer has ended.
 sys::Fd Records::create(const Record& record) const
 {
@@ -180,8 +199,8 @@ std::optional<Record> Records::find(const Identity& init) const
         throw sys::Error("the container's record " + name + " cannot be understood; remove it from " +
                          recordDirectory());
     }
-    record.id = content["id"];
-    record.created = content["created"];
+    record.id = content["id"].get<std::string>();
+    record.created = content["created"].get<std::uint64_t>();
     record.report = sys::oneLineOf(content.value("report", json::object()));
     record.about = sys::oneLineOf(content.value("about", json::object()));
     record.policy = content.value("policy", "");
@@ -200,13 +219,8 @@ std::map<std::string, Identity> Records::names() const
     std::map<std::string, Identity> found;
     while (const dirent* entry = files.next()) {
         const std::string name = entry->d_name;
-        const std::string_view number = std::string_view(name).substr(name.starts_with('.') ? 1 : 0);
-        const char* const end = number.data() + number.size();
-        Identity init;
-        const auto pid = std::from_chars(number.data(), end, init.pid);
-        if (pid.ec == std::errc() && pid.ptr != end && *pid.ptr == '-' &&
-            std::from_chars(pid.ptr + 1, end, init.startTime).ptr == end) {
-            found.emplace(name, init);
+        if (const auto init = initOfRecord(std::string_view(name).substr(name.starts_with('.') ? 1 : 0))) {
+            found.emplace(name, *init);
         }
     }
     return found;

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sys/fd.hpp"
@@ -56,6 +57,12 @@ private:
 
     sys::Fd directory_;
 };
+
+// Of living containers, for who only looks: what is not there is not made. Throws sys::Error.
+std::vector<Record> livingRecords();
+
+// Whose record has this name. std::nullopt: it is none's, or a draft's.
+std::optional<Identity> initOfRecord(std::string_view name);
 
 // The end of the tracer's work; "": applied. False: it could not be written.
 bool conclude(int record, const std::string& failure);

@@ -47,7 +47,7 @@ Rules rulesOf(const Draft& draft)
     for (const auto& rule : policy.value("pathBeneath", nlohmann::ordered_json::array())) {
         for (const auto& path : rule["parent"]) {
             for (const auto& right : rule["allowedAccess"]) {
-                rules[path].insert(right);
+                rules[path.get<std::string>()].insert(right.get<std::string>());
             }
         }
     }
@@ -215,6 +215,28 @@ TEST(Draft, ProtectedDirectoriesAreForAPersonToDecide)
     EXPECT_EQ(rulesOf(draft), (Rules{{"/proc", {"read_file"}}}));
     EXPECT_FALSE(denied(loaded(draft), makes).empty());
     whole(makes, {.into = {"/run", "/", "/proc"}});
+}
+
+TEST(Draft, LibrariesOfAllAreForAPersonToDecide)
+{
+    for (const std::string directory :
+         {"/lib", "/lib32", "/lib64", "/libx32", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32",
+          "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"}) {
+        std::map<std::string, std::vector<std::string>> written;
+        for (int i = 0; i < 20; ++i) {
+            written[directory + "/" + std::to_string(i)] = {"write_file"};
+        }
+        EXPECT_EQ(rulesOf(whole(recording(written))).size(), 20u) << directory;
+
+        const Recording makes = recording({{directory, {"make_reg", "execute", "read_dir"}}});
+        const Draft draft = learn::draft(makes, {});
+        ASSERT_EQ(draft.withheld.size(), 1u) << directory;
+        EXPECT_EQ(draft.withheld[0].rights, mask({"make_reg"}));
+        EXPECT_FALSE(denied(loaded(draft), makes).empty());
+        whole(makes, {.into = {directory}});
+    }
+    // What is one program's.
+    EXPECT_TRUE(learn::draft(recording({{"/usr/lib/nginx", {"make_reg"}}}), {}).withheld.empty());
 }
 
 TEST(Draft, MovesGiveNoRights)

@@ -239,6 +239,26 @@ TEST(Load, Limits)
     EXPECT_EQ(load(portPolicy(ports)).entries[0].layers[0].ports.size(), 256u);
     expectRejected({portPolicy(ports + ",256"), "/netPort/0/port/256", "more than 256 ports"});
     const auto select = [&](const std::string& list) { return entry(R"("select":{"program":[)" + list + "]}"); };
+    // However many are too many, that is one problem.
+    const auto onlyProblem = [](const std::string& json) {
+        try {
+            profile::load(json, "test", Origin::nodeFile, landlock::latestAbi);
+        } catch (const profile::Invalid& error) {
+            return error.problems().size() == 1 ? error.problems()[0].pointer + ": " + error.problems()[0].message
+                                                : std::string();
+        }
+        return std::string();
+    };
+    std::string more = paths;
+    for (unsigned i = 0; i < 200; ++i) {
+        more += ",\"/q" + std::to_string(i) + "\"";
+    }
+    EXPECT_EQ(onlyProblem(pathPolicy(more)),
+              "/pathBeneath/0/parent/4096: more than 4096 paths in the profile, after variables; it has 4296");
+    for (unsigned i = 256; i < 300; ++i) {
+        ports += "," + std::to_string(i);
+    }
+    EXPECT_EQ(onlyProblem(portPolicy(ports)), "/netPort/0/port/256: more than 256 ports in the profile; it has 300");
     EXPECT_EQ(load(select(programs)).entries[0].select.programs.size(), 64u);
     expectRejected({select(programs + ",\"/q\""), "/entries/0/select/program", "has 65 elements; at most 64"});
     expectRejected({select("\"/" + std::string(511, 'x') + "\""), "/entries/0/select/program/0", "at most 511"});

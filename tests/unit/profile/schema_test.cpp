@@ -31,6 +31,38 @@ TEST(Schema, NamesAreThoseOfTheTable)
     expectNames("scopeList", Kind::scope, {"abi.all"});
 }
 
+// Whoever takes a right for one of another kind has to hear where it goes.
+TEST(Schema, SaysWhereARightBelongs)
+{
+    const auto problemsOf = [](const std::string& policy) {
+        profile::Problems problems;
+        profile::validate(json::parse("{\"abi\":1," + policy + "}"), problems);
+        std::string all;
+        for (const profile::Problem& one : problems.found()) {
+            all += one.pointer + ": " + one.message;
+        }
+        return all;
+    };
+    EXPECT_EQ(problemsOf(R"("pathBeneath":[{"allowedAccess":["bind_tcp"],"parent":["/"]}])"),
+              "/pathBeneath/0/allowedAccess/0: found the string \"bind_tcp\"; it is a right on ports, for a rule of "
+              "\"netPort\"");
+    EXPECT_EQ(problemsOf(R"("netPort":[{"allowedAccess":["bind_tcp","read_file"],"port":[1]}])"),
+              "/netPort/0/allowedAccess/1: found the string \"read_file\"; it is a right on paths, for a rule of "
+              "\"pathBeneath\"");
+    EXPECT_EQ(problemsOf(R"("netPort":[{"allowedAccess":["signal"],"port":[1]}])"),
+              "/netPort/0/allowedAccess/0: found the string \"signal\"; it is a scope, for \"scoped\" of \"ruleset\"; "
+              "no rule allows it");
+    for (const auto& [list, right, other] :
+         {std::tuple{"handledAccessFs", "connect_tcp", "handledAccessNet"},
+          std::tuple{"handledAccessNet", "signal", "scoped"}, std::tuple{"scoped", "execute", "handledAccessFs"},
+          std::tuple{"quietAccessFs", "bind_udp", "quietAccessNet"},
+          std::tuple{"quietScoped", "refer", "quietAccessFs"}}) {
+        EXPECT_EQ(problemsOf("\"ruleset\":[{\"" + std::string(list) + "\":[\"" + right + "\"]}]"),
+                  "/ruleset/0/" + std::string(list) + "/0: found the string \"" + right + "\"; it belongs in \"" +
+                      other + "\"");
+    }
+}
+
 TEST(Schema, LimitsAreThoseOfTheModel)
 {
     const json definitions = json::parse(profile::profileSchema())["definitions"];
