@@ -56,7 +56,7 @@ class Watching:
             self.read.append(json.loads(line))
         return [event for event in self.read if not kinds or event["event"] in kinds]
 
-    def wait_for(self, what, condition):
+    def wait_for(self, condition, what):
         wait_for(condition, what, 120, said=self.summary)
 
     def summary(self):
@@ -82,7 +82,7 @@ def watching(*words, prefix=()):
     """From when it sees something."""
     seen = Watching(*words, prefix=prefix)
     try:
-        seen.wait_for("it watches", lambda: "watching" in seen.text(seen.output) + seen.text(seen.errors))
+        seen.wait_for(lambda: "watching" in seen.text(seen.output) + seen.text(seen.errors), "it watches")
         yield seen
     finally:
         seen.end()
@@ -112,7 +112,7 @@ class Events(TestCase):
             result = bundle.run("crun", run)
             self.assertEqual(result.stdout.count("allowed"), 2, result)
             self.assertEqual(result.stdout.count("Permission denied"), 1, result)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             created, applied, denied, removed = seen.events()[1:]
             self.assertEqual([event["event"] for event in (created, applied, denied, removed)],
                              ["created", "applied", "denied", "removed"])
@@ -129,7 +129,7 @@ class Events(TestCase):
                 rules["pathBeneath"].append(rule)
             bundle.annotate(profile(program("/bin/target", name="one", rules=rules)), **NAMES)
             self.assertEqual(bundle.run("crun", run).stdout.count("allowed"), 3)
-            seen.wait_for("it is removed", lambda: len(seen.events("removed")) == 2)
+            seen.wait_for(lambda: len(seen.events("removed")) == 2, "it is removed")
             self.assertEqual([event["event"] for event in seen.events()[5:]], ["created", "applied", "removed"])
             self.assertEqual(seen.end(), 0)
 
@@ -164,8 +164,8 @@ class Events(TestCase):
             os.link(bundle.path("bin/probe"), bundle.path("bin/inner"))
             result = bundle.run("crun", "/bin/sh", "-c", "/bin/inner exec /bin/sh /run.sh < /dev/null; true")
             self.assertEqual(result.returncode, 0, result)
-            seen.wait_for("the last one",
-                          lambda: any(event["rights"] == ["signal"] for event in seen.events("denied")))
+            seen.wait_for(lambda: any(event["rights"] == ["signal"] for event in seen.events("denied")),
+                          "the last one")
             found = seen.events("denied")
         by_path = [(event["rights"], event["path"]) for event in found if "path" in event]
         for line, (rights, path) in cases.items():
@@ -193,8 +193,8 @@ class Events(TestCase):
         with watching("--json", "--kind", "denied") as seen:
             result = bundle.run("crun", "/bin/probe", *words, "fastopen", "7781", "+", "read", "/etc/secret")
             self.assertEqual(result.stdout.count("Permission denied"), len(widths) + 2, result)
-            seen.wait_for("the last one",
-                          lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")))
+            seen.wait_for(lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")),
+                          "the last one")
             found = [(event["rights"], event.get("path", event.get("port"))) for event in seen.events("denied")]
         self.assertEqual(found, [*[(["ioctl_dev"], "/dev/null")] * len(widths), (["connect_tcp"], 7781),
                                  (["read_file"], "/etc/secret")])
@@ -213,8 +213,8 @@ class Events(TestCase):
             server.listen()
             result = bundle.run("crun", "/bin/probe", *words)
             self.assertEqual(result.stdout.count("Permission denied"), 6, result)
-            seen.wait_for("the last one",
-                          lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")))
+            seen.wait_for(lambda: any(event.get("path") == "/etc/secret" for event in seen.events("denied")),
+                          "the last one")
             found = seen.events("denied")
         ports = {(tuple(event["rights"]), event.get("port")) for event in found if "path" not in event}
         # By hooks all is told that a send needs.
@@ -232,7 +232,7 @@ class Events(TestCase):
         with watching() as seen:
             result = bundle.run("crun", run)
             self.assertEqual(result.stderr.count("Permission denied"), 1, result)
-            seen.wait_for("it is removed", lambda: " removed " in "\n".join(seen.lines()))
+            seen.wait_for(lambda: " removed " in "\n".join(seen.lines()), "it is removed")
             found = [LINE.match(line) for line in seen.lines()]
             self.assertNotIn(None, found, seen.lines())
             self.assertEqual({match[2] for match in found}, {"/".join(SHOWN.values())})
@@ -246,7 +246,7 @@ class Events(TestCase):
         run = bundle.script("run.sh", "/bin/probe stack 16 + exec /bin/target; true")
         with watching("--json", "--kind", "failedClosed") as seen:
             self.assertNotIn("secret", bundle.run("crun", run).stdout)
-            seen.wait_for("it is told", lambda: seen.events("failedClosed"))
+            seen.wait_for(lambda: seen.events("failedClosed"), "it is told")
             failed, = seen.events("failedClosed")
             self.assertEqual((failed["entries"], failed["reason"], failed["errno"], failed["command"]),
                              (["one"], "the task is in 16 Landlock layers already", 7,
@@ -258,7 +258,7 @@ class Events(TestCase):
         bundle = self.container(profile(entry(name="one", missingPaths="skip", rules=rules)))
         with watching("--json") as seen:
             bundle.run("crun", "/bin/true")
-            seen.wait_for("it is told", lambda: seen.events("partial"))
+            seen.wait_for(lambda: seen.events("partial"), "it is told")
             partial, = seen.events("partial")
             self.assertEqual((partial["entry"], partial["without"]), ("one", ["/absent"]))
 
@@ -271,7 +271,7 @@ class Events(TestCase):
             with watching("--json", "--container", chosen) as seen:
                 for bundle in (other, free, web):
                     bundle.run("crun", "/bin/probe", "read", "/etc/secret")
-                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                seen.wait_for(lambda: seen.events("removed"), "it is removed")
                 self.assertEqual({event["container"] for event in seen.events()[1:]}, {web.id})
                 self.assertEqual([event["event"] for event in seen.events()[1:]],
                                  ["created", "applied", "denied", "removed"])
@@ -290,17 +290,17 @@ class Events(TestCase):
 
             def calms():
                 return [event for event in seen.events("denied") if event["container"] == calm.id]
-            seen.wait_for("the calm one is seen", lambda: len(calms()) == 3)
+            seen.wait_for(lambda: len(calms()) == 3, "the calm one is seen")
 
             def accounted():
                 told = [event for event in seen.events("denied") if event["container"] == loud.id]
                 lost = [event["count"] for event in seen.events("lost") if event.get("container") == loud.id]
                 return len(told), sum(lost)
-            seen.wait_for("each is told or counted", lambda: sum(accounted()) == count)
+            seen.wait_for(lambda: sum(accounted()) == count, "each is told or counted")
             self.assertGreaterEqual(accounted()[0], 9)  # one of ten is that the exec was restricted
             self.assertGreater(accounted()[1], 0)
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
-            seen.wait_for("nothing is kept of what is gone", lambda: self.shares() == [])
+            seen.wait_for(lambda: self.shares() == [], "nothing is kept of what is gone")
 
     @unittest.skipIf(os.cpu_count() == 1, "where the reader's calls about maps are interrupted by the loud one, some is "
                                           "lost, which the man page says")
@@ -322,7 +322,7 @@ class Events(TestCase):
                 def calms():
                     return [event for event in seen.events("denied") if event["container"] == calm.id]
                 # Whoever reads may have to wait for the processor, too.
-                seen.wait_for("each is told", lambda: len(calms()) >= count)
+                seen.wait_for(lambda: len(calms()) >= count, "each is told")
             self.assertEqual([event for event in seen.events("lost") if event.get("container") != loud.id], [])
             self.assertEqual(len(calms()), count)
 
@@ -337,8 +337,8 @@ class Events(TestCase):
         count = 20000 if FULL else 5000
         with watching("--json", "--share", "1000000") as seen:
             bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
-            seen.wait_for("each is told or counted",
-                          lambda: len(seen.events("denied")) + sum(e["count"] for e in seen.events("lost")) == count)
+            seen.wait_for(lambda: len(seen.events("denied")) + sum(e["count"] for e in seen.events("lost")) == count,
+                          "each is told or counted")
             self.assertGreater(len(seen.events("denied")), count // 4)
 
     def test_ends_in_a_flood(self):
@@ -346,7 +346,7 @@ class Events(TestCase):
         bundle = self.container(profile(entry(name="one", rules=policy(read=["/bin"], write=["/dev"]))))
         with watching("--json", "--share", "1000000") as seen:
             with bundle.running("crun", "/bin/probe", "flood", "1000000000", "/etc/secret") as container:
-                seen.wait_for("it says what was left out", lambda: '"event":"lost"' in seen.text(seen.output))
+                seen.wait_for(lambda: '"event":"lost"' in seen.text(seen.output), "it says what was left out")
                 self.assertEqual(container.state()["status"], "running")
                 self.assertEqual(seen.end(), 0)
                 self.assertEqual(container.state()["status"], "running")
@@ -359,7 +359,7 @@ class Events(TestCase):
             self.assertNotEqual(self.programs(), before)
             bundle.run("crun", "/bin/probe", "read", "/etc/secret")
             for seen in (first, second):
-                seen.wait_for("it is removed", lambda seen=seen: seen.events("removed"))
+                seen.wait_for(lambda seen=seen: seen.events("removed"), "it is removed")
 
             def told(seen):
                 return [(event["event"], event.get("pid")) for event in seen.events()[1:]]

@@ -130,7 +130,7 @@ class Learn(TestCase):
             with bundle.running("crun", *args) as container:
                 self.assertEqual(container.code, 0, container.output())
                 drive(container)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertTrue(seen.events("applied"))
             self.assertEqual(seen.events("denied", "failedClosed"), [])
 

@@ -108,8 +108,8 @@ class Sources(TestCase):
 
                 def denials(seen=seen):
                     return [event for event in seen.events("denied") if event.get("path") == "/opt/data"]
-                seen.wait_for("all are told", lambda: len(denials()) == 20)
-                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                seen.wait_for(lambda: len(denials()) == 20, "all are told")
+                seen.wait_for(lambda: seen.events("removed"), "it is removed")
                 self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
                                  ["created", "applied", "removed"])
                 self.assertEqual({(event["container"], *event["rights"], event["exact"]) for event in denials()},
@@ -128,7 +128,7 @@ class Sources(TestCase):
                 self.assertIn("Permission denied", other.stderr)
                 bundle = self.container()
                 bundle.run("crun", "/bin/probe", "read", "/etc/secret")
-                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                seen.wait_for(lambda: seen.events("removed"), "it is removed")
                 self.assertEqual([event["container"] for event in seen.events("denied")], [bundle.id])
                 self.assertEqual(lost(seen, source), [])
 
@@ -139,9 +139,9 @@ class Sources(TestCase):
             with self.subTest(source), self.seeing(source, "--share", "10") as seen:
                 bundle = self.container()
                 bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
-                seen.wait_for("it is removed", lambda: seen.events("removed"))
-                seen.wait_for("each is told or counted", lambda: len(seen.events("denied")) + sum(
-                    event["count"] for event in seen.events("lost")) >= count)
+                seen.wait_for(lambda: seen.events("removed"), "it is removed")
+                seen.wait_for(lambda: len(seen.events("denied")) + sum(
+                    event["count"] for event in seen.events("lost")) >= count, "each is told or counted")
                 self.assertGreaterEqual(len(seen.events("denied")), 9)
                 self.assertLessEqual(len(seen.events("denied")), count // 2)
 
@@ -159,7 +159,7 @@ class Audit(Sources):
                                           rules={**policy(read=["/bin"], write=["/dev"]), **rules})))
             first.run("crun", "/bin/probe", "read", "/etc/secret")
             second.run("crun", "/bin/probe", "read", "/etc/secret", "+", "mkdir", "/etc/made")
-            seen.wait_for("they are removed", lambda: len(seen.events("removed")) == 2)
+            seen.wait_for(lambda: len(seen.events("removed")) == 2, "they are removed")
             denied = seen.events("denied")
             self.assertEqual([(event["container"], *event["entries"], *event["rights"], event["path"])
                               for event in denied],
@@ -177,7 +177,7 @@ class Audit(Sources):
         with bundle.running("crun", script) as container:
             container.wait_for("ermission denied", 60)
             with self.seeing("audit") as seen:
-                seen.wait_for("it is told", lambda: seen.events("denied"))
+                seen.wait_for(lambda: seen.events("denied"), "it is told")
                 denied = seen.events("denied")[0]
                 self.assertEqual((denied["container"], denied["entries"], denied["path"]),
                                  (bundle.id, ["one"], "/etc/secret"))
@@ -225,11 +225,11 @@ class Launched(Sources):
             # When this one's is told, the one before has been looked at.
             first = self.container()
             first.run("crun", "/bin/probe", "read", "/etc/secret")
-            seen.wait_for("it is denied", lambda: len(seen.events("denied")) == 1)
+            seen.wait_for(lambda: len(seen.events("denied")) == 1, "it is denied")
             second = self.container()
             second.config["linux"]["cgroupsPath"] = "/shared"
             second.run("crun", "/bin/probe", "read", "/etc/secret")
-            seen.wait_for("it is denied, too", lambda: len(seen.events("denied")) == 2)
+            seen.wait_for(lambda: len(seen.events("denied")) == 2, "it is denied, too")
             self.assertEqual([event["container"] for event in seen.events("denied")], [first.id, second.id])
 
     def test_one_after_the_other_in_one_cgroup(self):
@@ -246,8 +246,8 @@ class Launched(Sources):
         with watching("--json") as seen:
             result = command("/bin/sh", "-c", f"echo 0 > {service}/cgroup.procs{runs}")
             self.assertEqual(result.stdout.count("Permission denied"), 2, result)
-            seen.wait_for("the last one is removed",
-                          lambda: bundles[-1].id in [event["container"] for event in seen.events("removed")])
+            seen.wait_for(lambda: bundles[-1].id in [event["container"] for event in seen.events("removed")],
+                          "the last one is removed")
             self.assertEqual([(event["event"], event["container"]) for event in seen.events("created", "removed")],
                              [(kind, bundle.id) for bundle in bundles for kind in ("created", "removed")])
 
@@ -263,8 +263,8 @@ class Launched(Sources):
             with contextlib.ExitStack() as hiding, watching("--json") as seen:
                 hiding.callback(command, "umount", mount)
                 other.run("crun", "/bin/probe", "read", "/etc/secret")
-                seen.wait_for("the other one is told of",
-                              lambda: other.id in [event["container"] for event in seen.events("removed")])
+                seen.wait_for(lambda: other.id in [event["container"] for event in seen.events("removed")],
+                              "the other one is told of")
                 self.assertIn(hidden.id, [event["container"] for event in seen.events("created")])
                 if seen.events()[0]["source"] != "none":
                     self.assertEqual([event["container"] for event in seen.events("denied")], [other.id])
@@ -292,7 +292,7 @@ class Launched(Sources):
             # One that ends before what came before it is read may not be told of.
             first = self.container()
             with first.running("crun", "/bin/sh", "-c", "/bin/probe read /etc/secret; sleep 1000; :"):
-                seen.wait_for("what came before it is read", lambda: seen.events("denied"))
+                seen.wait_for(lambda: seen.events("denied"), "what came before it is read")
             self.assertEqual({event["container"] for event in seen.events("denied")}, {first.id})
             with open(looks, encoding="utf-8") as file:
                 # Two of each: what there is, and the end of it.
@@ -304,8 +304,8 @@ class Launched(Sources):
         bundle = self.container()
         with watching("--json", prefix=none) as seen:
             with bundle.running("crun", "/bin/sh", "-c", "sleep 1000; :"):
-                seen.wait_for("it is applied", lambda: seen.events("applied"))
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+                seen.wait_for(lambda: seen.events("applied"), "it is applied")
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertEqual([event["event"] for event in seen.events("created", "applied", "removed")],
                              ["created", "applied", "removed"])
             self.assertIn("looked for once a second", seen.text(seen.errors))
@@ -318,16 +318,16 @@ class Launched(Sources):
             for bundle in short:
                 self.assertIn("Permission denied", bundle.run("crun", "/bin/probe", "read", "/etc/secret").stdout)
             seen.process.send_signal(signal.SIGCONT)
-            seen.wait_for("it is counted", lambda: seen.events("lost"))
+            seen.wait_for(lambda: seen.events("lost"), "it is counted")
             missed, = seen.events("lost")
             self.assertEqual((missed["count"], missed.get("container")), (2, None))
             self.assertIn("had ended before they were looked at", missed["why"])
             # One that was looked at is none of them, however late the system tells of it.
             last = self.container()
             with last.running("crun", "/bin/sh", "-c", "sleep 1000; :"):
-                seen.wait_for("it is applied", lambda: seen.events("applied"))
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
-            seen.wait_for("the metrics have it", lambda: "oci_landlock_events_lost_total 2\n" in served())
+                seen.wait_for(lambda: seen.events("applied"), "it is applied")
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
+            seen.wait_for(lambda: "oci_landlock_events_lost_total 2\n" in served(), "the metrics have it")
             self.assertEqual([event["container"] for event in seen.events("created")], [last.id])
             self.assertEqual(len(seen.events("lost")), 1)
 
@@ -343,11 +343,11 @@ class Launched(Sources):
             for number, runtime in enumerate(RUNTIMES, 1):
                 # Else the shell becomes what it runs.
                 with bundle.running(runtime, "/bin/sh", "-c", "sleep 1000; :"):
-                    seen.wait_for("it is applied", lambda number=number: len(seen.events("applied")) == number)
+                    seen.wait_for(lambda number=number: len(seen.events("applied")) == number, "it is applied")
                     applied = seen.events("applied")[-1]
                     self.assertEqual((applied["container"], applied["entries"], applied["command"]),
                                      (bundle.id, ["one", "two"], "sh"))
-                seen.wait_for("it is removed", lambda number=number: len(seen.events("removed")) == number)
+                seen.wait_for(lambda number=number: len(seen.events("removed")) == number, "it is removed")
             self.assertEqual([event["event"] for event in seen.events()[1:]],
                              ["created", "applied", "removed"] * len(RUNTIMES))
             self.assertEqual(seen.events("created")[0]["names"], {"container": "web"})
