@@ -94,17 +94,31 @@ static __always_inline bool traced_by(struct task_struct *task, struct oll_trace
 	return same;
 }
 
+static __always_inline bool has_stop_signal(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]) & (1UL << (SIGSTOP - 1));
+}
+
+/* Somebody stops the process: a thread is to take the signal, or has taken it. The last look is as late as can be. */
+static __always_inline bool is_to_stop(struct task_struct *task)
+{
+	return has_stop_signal(task) || BPF_CORE_READ(task, jobctl) & JOBCTL_STOP_PENDING || has_stop_signal(task);
+}
+
 /*
  * Makes the current execve(2) begin anew: the kernel does so on the way back to user space, if it looks for signals
  * there. SIGCONT takes back the SIGSTOP before it can have an effect, and only the look remains. A thread that is to
- * look anyway, perhaps for a stop that is meant, needs neither.
+ * look anyway, perhaps for a stop that is meant, needs neither. SIGCONT would take back one that comes meanwhile, too:
+ * then ours stays with it, and whatever ends the one ends the other. What comes between the last look and SIGCONT is
+ * taken back.
  */
 static __always_inline int begin_anew(struct task_struct *task)
 {
 	if (!(BPF_CORE_READ(task, thread_info.flags) & TIF_SIGPENDING)) {
 		if (bpf_send_signal_thread(SIGSTOP))
 			return -EPERM;
-		bpf_send_signal_thread(SIGCONT);
+		if (!is_to_stop(task))
+			bpf_send_signal_thread(SIGCONT);
 	}
 	return -ERESTARTNOINTR;
 }

@@ -156,10 +156,17 @@ struct cred {
 	struct user_namespace *user_ns;
 };
 
+struct sigpending {
+	struct {
+		unsigned long sig[1];
+	} signal;
+};
+
 struct signal_struct {
 	struct {
 		int counter;
 	} live; /* threads that have not ended */
+	struct sigpending shared_pending;
 };
 
 struct task_struct {
@@ -174,6 +181,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	unsigned long jobctl;
 	const struct cred *cred;
 	unsigned long atomic_flags;
 	char comm[16];
@@ -203,6 +211,7 @@ extern int LINUX_KERNEL_VERSION __kconfig; /* libbpf's, of the running kernel; n
 #define ERESTARTNOINTR 513
 #define SIGCONT 18
 #define SIGSTOP 19
+#define JOBCTL_STOP_PENDING (1UL << 17) /* linux/sched/jobctl.h: all threads are to stop */
 
 extern struct cgroup *bpf_cgroup_from_id(__u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
