@@ -418,6 +418,34 @@ class Quadlet(TestCase):
         self.compare(functools.partial(command, timeout=600))
         self.assertNothingLeft()
 
+    def test_an_update(self):
+        """What `podman auto-update` starts anew, with another image, is restricted as before."""
+        def container(field):
+            return podman("inspect", "--format", field, "systemd-update").stdout.strip()
+
+        def imported(*words):
+            made = podman("import", "--quiet", *words, self.image, GUIDE)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            return made.stdout.strip().removeprefix("sha256:")
+
+        def not_read():
+            return podman("logs", "systemd-update").stdout == self.said
+
+        directory = os.path.dirname(QUADLET)
+        self.addCleanup(shutil.rmtree, directory)
+        write(directory + "/update.container", self.asks.replace("Image=", "AutoUpdate=local\nImage="))
+        before = imported()
+        command("systemctl", "daemon-reload", check=True)
+        self.addCleanup(command, "systemctl", "stop", "update")
+        self.assertEqual(command("systemctl", "start", "update").returncode, 0)
+        wait_for(not_read, "it is restricted", 300)
+        self.assertEqual(container("{{.Image}}"), before)
+        after = imported("--change", "LABEL version=2")
+        done = podman("auto-update", "--format", "{{.Unit}} {{.Updated}}", timeout=300)
+        self.assertEqual((done.returncode, done.stdout), (0, "update.service true\n"), done.stderr)
+        self.assertEqual(container("{{.Image}}"), after)
+        wait_for(not_read, "it is restricted after the update as well", 300)
+
     def test_of_a_user(self):
         """By the user's own systemd; the applier is launch, whatever the node has."""
         command("systemctl", "start", "systemd-logind", check=True)
