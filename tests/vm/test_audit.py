@@ -67,7 +67,7 @@ class Audit(TestCase):
             result = bundle.run("crun", "/bin/sh", "/run.sh")
             self.assertIn("NoNewPrivs:\t0\n", result.stdout, result)
             self.assertTrue(result.stdout.endswith("done\n"), result)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             found = seen.events("wouldDeny")
             by_path = {(right, event["path"]): event for event in found if "path" in event for right in event["rights"]}
             for line, (right, path, parent) in cases.items():
@@ -92,7 +92,7 @@ class Audit(TestCase):
         run = bundle.script("run.sh", "cat /etc/secret; cat /allowed/file\n")
         with watching("--json") as seen:
             self.assertEqual(bundle.run("crun", run).stdout, "secret\nallowed\n")
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             for event in seen.events("wouldDeny"):
                 rules["pathBeneath"] += event["allow"]["pathBeneath"]
         bundle.annotate(profile(entry(name="one", rules=rules)))
@@ -119,7 +119,7 @@ class Audit(TestCase):
                 shown, = [item for item in status()["containers"] if item["id"] == bundle.id]
                 self.assertEqual((shown["audited"], shown["enforces"]), (["look"], True))
                 self.assertIn("entry    look: NOT ENFORCED, audit", lines_of(bundle.id))
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertEqual({(tuple(event["rights"]), event["path"]) for event in seen.events("denied")},
                              {(("read_file",), "/etc/secret")})
             self.assertIn((("read_file",), "/allowed/file"), would(seen, "look"))
@@ -142,7 +142,7 @@ class Audit(TestCase):
                     self.assertIn(DENIED, container.exec(*READ).stdout)
                     shown, = [item for item in status()["containers"] if item["id"] == bundle.id]
                     self.assertEqual([item["enforcement"] for item in shown["entries"]], ["full", "none"])
-                seen.wait_for("it is removed", lambda: seen.events("removed"))
+                seen.wait_for(lambda: seen.events("removed"), "it is removed")
                 self.assertEqual(len(seen.events("denied")), 2)
                 self.assertEqual(seen.events("wouldDeny"), [])
         with baseline(audited(entry(name="wall", rules=policy(read=["/bin"], write=["/dev"])))):
@@ -167,7 +167,7 @@ class Audit(TestCase):
                 self.assertEqual(doctor()[1]["node.audit"]["severity"], "problem")
                 self.assertRegex(oci_landlock("metrics").stdout, r"(?m)^oci_landlock_entries_audited\{.*\} 1$")
             self.assertIn("entry one is NOT ENFORCED (audit)", node_log()[before:])
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertIn((("read_file",), "/etc/secret"), would(seen, "one"))
         # As ever afterwards.
         self.assertEqual(bundle.run("crun", *READ).stdout, DENIED)
@@ -204,7 +204,7 @@ class Audit(TestCase):
             with watching("--json") as seen:
                 bundle.write("allowed/go", "")
                 container.wait_for("done")
-                seen.wait_for("it is told", lambda: (("read_file",), "/etc/later") in would(seen, "one"))
+                seen.wait_for(lambda: (("read_file",), "/etc/later") in would(seen, "one"), "it is told")
                 self.assertNotIn((("read_file",), "/etc/secret"), would(seen, "one"))
 
     def test_flood(self):
@@ -217,13 +217,13 @@ class Audit(TestCase):
                 for _ in range(3):
                     self.assertEqual(calm.run("crun", *READ).stdout, SECRET)
                 container.wait_for("done", 300)
-                seen.wait_for("what is left out is counted",
-                              lambda: [event for event in seen.events("lost") if event.get("container") == loud.id])
+                seen.wait_for(lambda: [event for event in seen.events("lost") if event.get("container") == loud.id],
+                              "what is left out is counted")
 
             def secrets():
                 return [event for event in seen.events("wouldDeny")
                         if event["container"] == calm.id and event.get("path") == "/etc/secret"]
-            seen.wait_for("the calm one is seen", lambda: len(secrets()) == 3)
+            seen.wait_for(lambda: len(secrets()) == 3, "the calm one is seen")
             lost = [event for event in seen.events("lost")]
             self.assertEqual({event.get("container") for event in lost}, {loud.id}, lost)
             self.assertTrue(all("accesses to be judged, more than a share of 40 a second" in event["why"]
@@ -240,11 +240,12 @@ class Audit(TestCase):
         reads = "for pass in $(seq 1000); do for file in /etc/file-*; do : < $file; done; done"
         with watching("--json", "--share", "10") as seen:
             with loud.running("crun", "/bin/sh", "-c", renames):
-                seen.wait_for("it begins", lambda: ("/own", "make_dir") in {
-                    (event.get("path"), right) for event in seen.events("wouldDeny") for right in event["rights"]})
+                seen.wait_for(lambda: ("/own", "make_dir") in {
+                    (event.get("path"), right) for event in seen.events("wouldDeny") for right in event["rights"]},
+                              "it begins")
                 calm.run("crun", "/bin/sh", "-c", reads, timeout=300)
-                seen.wait_for("it is removed", lambda: [event for event in seen.events("removed")
-                                                        if event["container"] == calm.id])
+                seen.wait_for(lambda: [event for event in seen.events("removed") if event["container"] == calm.id],
+                              "it is removed")
             self.assertEqual([event for event in seen.events("lost") if event.get("container") == calm.id], [])
             told = [event["path"] for event in seen.events("wouldDeny") if event["container"] == calm.id
                     and "read_file" in event["rights"] and event.get("path", "").startswith("/etc/file-")]
@@ -258,7 +259,7 @@ class Audit(TestCase):
                                       "/bin/probe read /etc/secret\n")
         with watching("--json", "--share", "10") as seen:
             self.assertIn(DENIED, bundle.run("crun", run, timeout=300).stdout)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertIn("/etc/secret", [event.get("path") for event in seen.events("denied")])
             self.assertTrue(seen.events("lost"))
 
@@ -269,7 +270,7 @@ class Audit(TestCase):
         run = bundle.script("run.sh", "cat '/etc/a\x1b[2J\nb'\n")
         with watching() as seen:
             self.assertEqual(bundle.run("crun", run).stdout, "x")
-            seen.wait_for("it is removed", lambda: " removed " in "\n".join(seen.lines()))
+            seen.wait_for(lambda: " removed " in "\n".join(seen.lines()), "it is removed")
             text = "\n".join(seen.lines())
             self.assertRegex(text, r"(?m)^\S+ wouldDeny \S+: /bin/busybox\[\d+\] read_file /etc/a\\x1b\[2J\\x0ab; by one, "
                                    r"which is NOT ENFORCED; would be allowed by ")
@@ -284,7 +285,7 @@ class Audit(TestCase):
         run = bundle.script("run.sh", "cat /allowed/file; /bin/target read /etc/secret\n")
         with watching("--json") as seen:
             self.assertIn(SECRET, bundle.run("crun", "/bin/busybox", "sh", run).stdout)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertEqual({event["program"] for event in seen.events("wouldDeny")}, {"/bin/target"})
             self.assertIn((("read_file",), "/etc/secret"), would(seen, "rest"))
 
@@ -296,7 +297,7 @@ class Audit(TestCase):
         bundle = self.container(audited(entry(name="one", missingPaths="error", rules=rules)))
         with watching("--json") as seen:
             self.assertEqual(bundle.run("crun", *READ).stdout, SECRET)
-            seen.wait_for("it is removed", lambda: seen.events("removed"))
+            seen.wait_for(lambda: seen.events("removed"), "it is removed")
             self.assertEqual(seen.events("wouldDeny"), [])
             self.assertIn("accesses that cannot be judged: its policy is too large to be recorded",
                           {event["why"][:len("accesses that cannot be judged: its policy is too large to be recorded")]
