@@ -372,6 +372,15 @@ static __always_inline void denied_udp(struct socket *socket, const void *addres
 		denied_port(0, NET_BIND_UDP);
 }
 
+/* Whom a program sends to or connects with. */
+static __always_inline void denied_peer(struct socket *socket, const void *address)
+{
+	if (is_udp(socket))
+		denied_udp(socket, address);
+	else
+		denied_port(port_of(address), NET_CONNECT_TCP);
+}
+
 SEC("?fexit/hook_socket_bind")
 int BPF_PROG(socket_bind, struct socket *socket, void *address, int length, int result)
 {
@@ -383,12 +392,8 @@ int BPF_PROG(socket_bind, struct socket *socket, void *address, int length, int 
 SEC("?fexit/hook_socket_connect")
 int BPF_PROG(socket_connect, struct socket *socket, void *address, int length, int result)
 {
-	if (!refused(result))
-		return 0;
-	if (is_udp(socket))
-		denied_udp(socket, address);
-	else
-		denied_port(port_of(address), NET_CONNECT_TCP);
+	if (refused(result))
+		denied_peer(socket, address);
 	return 0;
 }
 
@@ -396,15 +401,8 @@ int BPF_PROG(socket_connect, struct socket *socket, void *address, int length, i
 SEC("?fexit/hook_socket_sendmsg")
 int BPF_PROG(socket_sendmsg, struct socket *socket, struct msghdr *message, int size, int result)
 {
-	void *address;
-
-	if (!refused(result))
-		return 0;
-	address = BPF_CORE_READ(message, msg_name);
-	if (is_udp(socket))
-		denied_udp(socket, address);
-	else
-		denied_port(port_of(address), NET_CONNECT_TCP);
+	if (refused(result))
+		denied_peer(socket, BPF_CORE_READ(message, msg_name));
 	return 0;
 }
 

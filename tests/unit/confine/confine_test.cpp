@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -16,6 +17,9 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 namespace {
 
@@ -59,6 +63,22 @@ template <typename Act>
 void expectKilled(Act act)
 {
     expectSystemCallKilled(inConfinedChild(act));
+}
+
+// Or until our parent, which it is, has ended.
+void waitUntilItIs(pid_t pid, char state)
+{
+    const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+    while (getppid() == pid) {
+        std::ifstream file(path);
+        const std::string stat((std::istreambuf_iterator<char>(file)), {});
+        const std::size_t name = stat.rfind(')');
+        if (name != std::string::npos && stat.at(name + 2) == state) {
+            return;
+        }
+        sched_yield();
+    }
+    _exit(1);
 }
 
 TEST(Confine, LetsItComputeAndAnswer)
@@ -142,18 +162,24 @@ TEST(Confine, AServerAcceptsAndNothingElse)
         _exit(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now) == 0 ? 3 : 4);
     };
     EXPECT_EQ(WEXITSTATUS(serving(asksForTheTime)), 3);
-    const auto stopsOnItsWay = [&] {
+    // One that waits is stopped, and goes on to wait until it is told something.
+    const auto isStopped = [&] {
         const pid_t server = getpid();
         if (fork() == 0) {
-            for (const int number : {SIGSTOP, SIGCONT}) {
-                usleep(200'000);
-                kill(server, number);
-            }
-            _exit(0);
+            waitUntilItIs(server, 'S');
+            kill(server, SIGSTOP);
+            waitUntilItIs(server, 'T');
+            kill(server, SIGCONT);
+            waitUntilItIs(server, 'S');
+            _exit(send(channel[0], "", 1, MSG_NOSIGNAL) == 1 ? 0 : 1);
         }
         confine::confineServer(listener, channel[1]);
     };
-    EXPECT_EQ(WEXITSTATUS(inChild(stopsOnItsWay, [] { _exit(poll(nullptr, 0, 1000) == 0 ? 3 : 4); })), 3);
+    const int stopped = inChild(isStopped, [&] {
+        pollfd told{channel[1], POLLIN, 0};
+        _exit(poll(&told, 1, 60'000) == 1 && told.revents == POLLIN ? 3 : 4);
+    });
+    EXPECT_EQ(WEXITSTATUS(stopped), 3) << stopped;
     close(listener);
     close(channel[0]);
     close(channel[1]);
