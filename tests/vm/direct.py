@@ -106,6 +106,8 @@ CONTAINER_SIZE = 3384
 PLACE_SIZE = 16
 PROGRAM_SIZE = 568
 STRAYS_SIZE = 48
+ROOM_SIZE = 2312  # of each processor
+ROOM_IN_USE = 2304
 
 
 def patch_node(offset, number):

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 
+import applier
 from cases import FREE, RESTRICTED, SECRET, Cases, lines
 from containers import PROBE, TestCase, command, entry, policy, profile, program, status
+from direct import ROOM_IN_USE, ROOM_SIZE, pinned
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
 ID = object()  # in the place of the container's
@@ -107,6 +109,29 @@ class OnlyTheTarget(TestCase):
         for way in ("exec", "exec-fd", "exec-proc", "vfork-exec", "thread-exec"):
             cases.free(way + " of another", f"/bin/probe {way} /bin/probe {SECRET}")
         cases.run(self, bundle, "crun")
+
+    @applier.selector_only("it takes down no names")
+    def test_processor_in_use(self):
+        """An exec on a processor that another is interrupted on, with the names of a target taken down: it takes down
+        its own elsewhere, and leaves those."""
+        with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+            processors = int(file.read().strip().rpartition("-")[2]) + 1
+        with pinned("rooms", ROOM_SIZE * processors) as rooms:
+            before = rooms.lookup(bytes(4))
+            in_use = bytearray(b"/bin/target".ljust(512, b"\0") * 3).ljust(ROOM_SIZE, b"\0")
+            in_use[ROOM_IN_USE] = 1
+            rooms.update(bytes(4), bytes(in_use) * processors)
+            try:
+                for selected in (program("/bin/target"), except_for("/run.sh", "/bin/sh", "/bin/probe")):
+                    bundle = self.bundle()
+                    bundle.annotate(profile(selected))
+                    result = bundle.shell("crun", f"/bin/target {SECRET}; /bin/probe {SECRET}")
+                    self.assertEqual(lines(result), [RESTRICTED, FREE])
+                self.assertEqual(rooms.lookup(bytes(4)), bytes(in_use) * processors)
+            finally:
+                rooms.update(bytes(4), before)
+            for i in range(processors):
+                self.assertEqual(before[i * ROOM_SIZE + ROOM_IN_USE], 0, "somebody has left it in use")
 
 
 class Scripts(TestCase):
