@@ -14,9 +14,10 @@ from containers import PROBE, RUNTIMES, TestCase, command, profile, program
 from direct import FULL
 
 CONTAINERS = 24 if FULL else 4
-TARGETS = 40 if FULL else 15
+TARGETS = int(os.environ.get("TARGETS", 40 if FULL else 15))  # of each container, and as many other programs
 COMING_AND_GOING = 40 if FULL else 4
 AT_ONCE = 3
+LONG = 3600 + TARGETS // 10
 RESTRICTED = 42  # the probe's verdict
 ALLOCATIONS = 600  # more than two execs have, and all that one is restricted with
 FAULTS = "/sys/kernel/debug/failslab"
@@ -31,12 +32,12 @@ class Storm(TestCase):
             /bin/probe swarm {TARGETS} {AT_ONCE} /bin/target verdict &
             /bin/probe swarm {TARGETS} {AT_ONCE} /bin/probe verdict
             wait
-        """, timeout=3600)
+        """, timeout=LONG)
 
     def come_and_go(self, runtime):
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
-        return bundle.run(runtime, "/bin/target", "verdict", timeout=3600)
+        return bundle.run(runtime, "/bin/target", "verdict", timeout=LONG)
 
     def test_exec_storm(self):
         with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
