@@ -13,12 +13,16 @@ namespace {
 // Of each container from the beginning: how fast something grows can only be told when it was seen to be nothing.
 constexpr const char* countedKinds[] = {"applied", "audited", "denied", "failedClosed", "wouldDeny"};
 
+// Series of a container, of each kind of access. What it does not let a program do is the container's choice, and so is
+// what that tries; all containers of the node share one text.
+constexpr std::size_t mostSeries = 64;
+
 }  // namespace
 
-void EventCounts::count(std::uint64_t cgroupId, const ordered_json& event)
+void EventCounts::count(std::uint64_t container, const ordered_json& event)
 {
     const std::string kind = sys::stringIn(event, "event");
-    Counts& counts = containers_[cgroupId];
+    Counts& counts = containers_[container];
     if (kind == "lost") {
         counts.lost += event.at("count").get<std::uint64_t>();
         return;
@@ -30,7 +34,11 @@ void EventCounts::count(std::uint64_t cgroupId, const ordered_json& event)
     Accesses& accesses = kind == "denied" ? counts.denied : counts.wouldDeny;
     for (const ordered_json& entry : event.at("entries")) {
         for (const ordered_json& right : event.at("rights")) {
-            ++accesses[{entry.get<std::string>(), right.get<std::string>()}];
+            std::pair of{entry.get<std::string>(), right.get<std::string>()};
+            if (accesses.size() >= mostSeries && !accesses.contains(of)) {
+                of = {};
+            }
+            ++accesses[std::move(of)];
         }
     }
 }
@@ -52,11 +60,12 @@ void EventCounts::addTo(Exposition& out, const json& containers) const
     static const Counts none;
     Labelled all;
     for (const json& item : containers) {
-        const auto found = containers_.find(item.value("cgroupId", std::uint64_t{0}));
+        const auto found =
+            containers_.find(item.at(item.contains("cgroupId") ? "cgroupId" : "pid").get<std::uint64_t>());
         all.emplace_back(labelsOf(item), found == containers_.end() ? &none : &found->second);
     }
-    out.family("events_source", "info", "What denials are seen by.");
-    out.sample({{"source", source_}}, 1, "_info");
+    out.family("events_source_info", "gauge", "What denials are seen by.");
+    out.sample({{"source", source_}}, 1);
     out.family("events", "counter", "Events of the container, by kind.");
     for (const auto& [labels, counts] : all) {
         for (const char* kind : countedKinds) {

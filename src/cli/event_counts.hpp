@@ -18,10 +18,11 @@ public:
     // `source`: what denials are seen by.
     explicit EventCounts(std::string source) : source_(std::move(source)) {}
 
-    // `cgroupId`: of its container; 0: of none that is known.
-    void count(std::uint64_t cgroupId, const nlohmann::ordered_json& event);
+    // `container`: what `status --json` tells it by, which is the id of its cgroup, and with launch the pid of its
+    // init; 0: none that is known.
+    void count(std::uint64_t container, const nlohmann::ordered_json& event);
     // The container is gone, and its series end.
-    void forget(std::uint64_t cgroupId) { containers_.erase(cgroupId); }
+    void forget(std::uint64_t container) { containers_.erase(container); }
 
     // `containers`: of `status --json`, which names them.
     void addTo(Exposition& out, const nlohmann::json& containers) const;

@@ -352,7 +352,7 @@ private:
         tellUnjudged();
         say(begin("removed", known->second), known->first);
         if (metrics_ != nullptr) {
-            metrics_->forget(known->first);
+            metrics_->forget(inStatus(known->first));
         }
         leaving_.erase(known->first);
         audits_.erase(known->first);
@@ -404,11 +404,18 @@ private:
         }
     }
 
+    // What EventCounts wants.
+    std::uint64_t inStatus(std::uint64_t cgroupId) const
+    {
+        const auto init = inits_.find(cgroupId);
+        return init == inits_.end() ? cgroupId : static_cast<std::uint64_t>(init->second.pid);
+    }
+
     // `cgroupId` 0: of no container that is known.
     void say(const ordered_json& event, std::uint64_t cgroupId)
     {
         if (metrics_ != nullptr) {
-            metrics_->count(cgroupId, event);
+            metrics_->count(inStatus(cgroupId), event);
         }
         if (!isWanted(wanted_, event) || enough()) {
             return;

@@ -23,8 +23,8 @@ public:
     // Before anything is counted. `source`: what denials are seen by.
     void begin(std::string source);
     // As those of EventCounts.
-    void count(std::uint64_t cgroupId, const nlohmann::ordered_json& event) { counts_->count(cgroupId, event); }
-    void forget(std::uint64_t cgroupId) { counts_->forget(cgroupId); }
+    void count(std::uint64_t container, const nlohmann::ordered_json& event) { counts_->count(container, event); }
+    void forget(std::uint64_t container) { counts_->forget(container); }
 
     // Every few seconds, however often it is called. Throws sys::Error when the process has ended.
     void show();

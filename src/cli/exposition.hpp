@@ -18,7 +18,8 @@ Labels labelsOf(const nlohmann::json& container);
 // Samples stand behind the head of their family, which may come once only.
 class Exposition {
 public:
-    // `type`: "counter", "gauge", "info". The name goes without the part that all have.
+    // `type`: "counter" or "gauge". One that Prometheus' older text has not, such as "info", makes the node exporter
+    // pass over the whole file. The name goes without the part that all have.
     void family(const char* name, const char* type, const char* help);
     // Numbers and booleans. `suffix`: "_total" for a counter.
     void sample(const Labels& labels, const nlohmann::json& value, const char* suffix = "");

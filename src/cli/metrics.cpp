@@ -108,11 +108,11 @@ std::string metricsOf(const json& status, const EventCounts* counts)
         throw sys::Error(status["obstacle"].get<std::string>());
     }
     Exposition out;
-    out.family("build", "info", "This program, and what it found.");
+    out.family("build_info", "gauge", "This program, and what it found.");
     out.sample({{"version", sys::stringIn(status, "version")},
                 {"applier", sys::stringIn(status, "applier")},
                 {"kernel", sys::stringIn(status["kernel"], "release")}},
-               1, "_info");
+               1);
     out.family("landlock_abi", "gauge", "The kernel's Landlock ABI.");
     out.sample({}, status["kernel"]["landlockAbi"]);
     out.family("selector_loaded", "gauge", "Whether this node's selector is loaded; launch needs none.");

@@ -54,7 +54,7 @@ sys::Fd inheritedSocket()
     return socketAt(error == std::errc() && stop == end ? number : -1);
 }
 
-// Without one: nobody listens there yet. Throws sys::Error for what will not go by itself.
+// Without one: nobody listens there yet. Throws sys::Error for what somebody has to mend.
 sys::Fd connected(const std::string& path)
 {
     sockaddr_un address{};
@@ -136,19 +136,19 @@ public:
     [[noreturn]] void run()
     {
         for (;; usleep(pause)) {
-            sys::Fd socket = connected(path_);
-            if (!socket) {
-                say(LOG_INFO, "waiting for an engine at " + sys::printable(path_));
-                continue;
-            }
             try {
+                sys::Fd socket = connected(path_);
+                if (!socket) {
+                    say(LOG_INFO, "waiting for an engine at " + sys::printable(path_));
+                    continue;
+                }
                 plugin_.serve(std::move(socket));
                 visible_.show(false);
                 say(LOG_INFO, "the engine is gone");
             } catch (const sys::Error& error) {
                 visible_.show(false);
                 say(LOG_ERR, error.what());
-                sleep(1);  // it would not take us any sooner
+                sleep(1);  // it would not take us any sooner, and systemd would start us ten times meanwhile
             }
         }
     }

@@ -23,7 +23,10 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t maxLinksBytes = 2000;
+// Of a line in the log, which a container writes at each start. What is longer than a few hundred KiB syslog drops.
+constexpr std::size_t maxListBytes = 2000;
+// Of a container. systemd's journal drops what its engine says next where there are thousands, of other containers too.
+constexpr std::size_t mostObstaclesTold = 10;
 
 // At most `most` of the list, and how many more there are.
 void add(json& item, const char* field, const std::vector<std::string>& list, std::size_t most)
@@ -310,18 +313,22 @@ std::string auditLine(const profile::Entry& entry)
 
 void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared)
 {
+    std::size_t obstacles = 0;
     for (std::size_t i = 0; i < profile.entries.size(); ++i) {
         if (const std::string audit = auditLine(profile.entries[i]); !audit.empty()) {
             sys::tell(LOG_WARNING, label, audit);
         }
         for (const std::string& obstacle : prepared.obstacles[i]) {
+            if (++obstacles > mostObstaclesTold) {
+                continue;
+            }
             sys::tell(LOG_WARNING, label,
                       "entry " + sys::printable(profile.entries[i].name) +
                           ", enforced, would keep the container from starting: " + obstacle);
         }
         const std::string partial = partialLine(profile.entries[i], prepared.skipped[i]);
         if (!partial.empty()) {
-            sys::tell(LOG_NOTICE, label, partial);
+            sys::tell(LOG_NOTICE, label, sys::printable(partial, maxListBytes));
         }
         std::string links;
         for (const std::string& led : prepared.led[i]) {
@@ -330,8 +337,13 @@ void tellPartial(const std::string& label, const profile::Profile& profile, cons
         if (!links.empty()) {
             sys::tell(LOG_NOTICE, label,
                       "entry " + sys::printable(profile.entries[i].name) + ": by symbolic links of the image, " +
-                          sys::printable(links, maxLinksBytes));
+                          sys::printable(links, maxListBytes));
         }
+    }
+    if (obstacles > mostObstaclesTold) {
+        sys::tell(LOG_WARNING, label,
+                  std::to_string(obstacles - mostObstaclesTold) +
+                      " more such obstacles; `oci-landlock inspect` lists them");
     }
 }
 

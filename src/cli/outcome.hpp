@@ -36,7 +36,7 @@ std::string partialLine(const profile::Entry& entry, const std::vector<std::stri
 std::string auditLine(const profile::Entry& entry);
 
 // What is not enforced, or was left out by best effort or missingPaths: skip, must not go unnoticed, nor where an
-// image's links lead: lines in the log for each entry.
+// image's links lead: lines in the log for each entry, cut, for how much there is to say is the annotation's.
 void tellPartial(const std::string& label, const profile::Profile& profile, const Prepared& prepared);
 
 }  // namespace cli

@@ -2,9 +2,11 @@
 // `oci-landlock supervise`: the daemon that the inject applier needs.
 #include <sys/stat.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <boost/program_options.hpp>
 #include <cstdio>
+#include <cstdlib>
 
 #include "applier/inject/gate.hpp"
 #include "applier/inject/supervisor.hpp"
@@ -47,6 +49,16 @@ void load()
     node::load(lock, node::Choice::inject);
 }
 
+// systemd starts one that has ended again at once, however often, and each time has lines in the log. What keeps it
+// from starting will not be gone by then. Targets wait longer than this.
+void waitIfStartedBySystemd()
+{
+    constexpr unsigned seconds = 2;
+    if (std::getenv("NOTIFY_SOCKET") != nullptr) {
+        sleep(seconds);
+    }
+}
+
 }  // namespace
 
 int runSupervise(const Arguments& arguments)
@@ -72,13 +84,16 @@ int runSupervise(const Arguments& arguments)
         }
         return exitOk;
     }
-    node::requireAccess();
-    requireInitialPidNamespace();
     try {
+        node::requireAccess();
+        requireInitialPidNamespace();
         load();
     } catch (const node::Unfit& error) {
         sys::tell(LOG_ERR, error.what());
         return exitUnfit;
+    } catch (const sys::Error&) {
+        waitIfStartedBySystemd();
+        throw;
     }
     applier::inject::PinnedGate gate;
     applier::inject::SupervisorOptions supervisor;

@@ -227,7 +227,7 @@ void Plugin::podEnds(const Pod& pod)
             unused.push_back(nameOf(pod) + ": annotation " + sys::printable(key));
         }
     }
-    warnOf(unused, " named none of its containers");
+    warnOf(unused, " named none of its containers that were created");
     containersOf_.erase(found);
 }
 

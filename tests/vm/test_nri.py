@@ -243,7 +243,7 @@ class Nri(PodTestCase):
             with self.pod(PLAIN, {KEY + "/wbe": "web", KEY + "/web": "web"}) as pod:
                 self.assertEqual(self.outcome(pod, "web"), RESTRICTED)
             said = node_log()[before:]
-            self.assertIn(f"pod default/shop: annotation {KEY}/wbe named none of its containers\n", said)
+            self.assertIn(f"pod default/shop: annotation {KEY}/wbe named none of its containers that were created\n", said)
             self.assertNotIn(f"annotation {KEY}/web named", said)
 
     def test_asked_before(self):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from containers import OCI_LANDLOCK, PROBE, entry, policy, profile, settings
@@ -521,6 +522,27 @@ class Words(unittest.TestCase):
                  "setpriv", "--inh-caps=-all", "--bounding-set=-all"]
         result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60, check=False)
         self.assertTold(result, 1, "list the kernel's BPF programs: Operation not permitted")
+
+    @unittest.skipIf(os.geteuid(), "wants root")
+    def test_a_supervisor_that_cannot_start(self):
+        """systemd starts it again at once, for as long as it takes: the log must bear that."""
+        began = time.monotonic()
+        result = subprocess.run(["unshare", "--pid", "--fork", OCI_LANDLOCK, "supervise"], capture_output=True, text=True,
+                                timeout=60, check=False, env={**os.environ, "NOTIFY_SOCKET": "/nowhere"})
+        self.assertTold(result, 1, "")
+        self.assertGreaterEqual(time.monotonic() - began, 2)
+
+    @unittest.skipIf(os.geteuid(), "wants root")
+    def test_a_plugin_that_cannot_connect(self):
+        """It says so once, and waits: systemd would start it again at once."""
+        with subprocess.Popen([OCI_LANDLOCK, "nri", "--socket", "/dev/null/nri.sock"], stdin=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True) as plugin:
+            self.addCleanup(plugin.kill)
+            self.assertIn("/dev/null/nri.sock: Not a directory", plugin.stderr.readline())
+            with self.assertRaises(subprocess.TimeoutExpired):
+                plugin.wait(3)
+            plugin.kill()
+            self.assertEqual(plugin.stderr.read(), "")
 
     def test_a_node_without_a_pod(self):
         """Who calls what is for pods learns that, and what to do."""

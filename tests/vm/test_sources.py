@@ -336,7 +336,8 @@ class Launched(Sources):
         bundle = self.bundle()
         bundle.annotate(profile(entry(name="one", sessions=False), entry(name="two", sessions=False)),
                         **{"io.kubernetes.cri.container-name": "web"})
-        with watching("--json") as seen:
+        counted = re.compile(rf'^oci_landlock_events_total{{.*container_id="{bundle.id}".*kind="applied"}} 1$', re.M)
+        with watching("--json", "--listen", ADDRESS) as seen:
             head = seen.events()[0]
             self.assertEqual("denials" in head["unseen"], head["source"] == "none")
             self.assertEqual("why" in head, head["source"] != "tracepoints")
@@ -347,6 +348,7 @@ class Launched(Sources):
                     applied = seen.events("applied")[-1]
                     self.assertEqual((applied["container"], applied["entries"], applied["command"]),
                                      (bundle.id, ["one", "two"], "sh"))
+                    seen.wait_for(lambda: counted.search(served()), "it is counted")
                 seen.wait_for(lambda number=number: len(seen.events("removed")) == number, "it is removed")
             self.assertEqual([event["event"] for event in seen.events()[1:]],
                              ["created", "applied", "removed"] * len(RUNTIMES))

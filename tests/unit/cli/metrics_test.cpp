@@ -120,6 +120,22 @@ std::string countedText(const cli::EventCounts& counts, json containers)
     return cli::metricsOf(statusWith(std::move(containers)), &counts);
 }
 
+// Collectors of text files, such as the node exporter's, take all of OpenMetrics but the types that are new in it, for
+// which they leave out the whole file.
+TEST(Metrics, AreAlsoPrometheusOlderText)
+{
+    const std::set<std::string> known = {"counter", "gauge", "histogram", "summary", "untyped"};
+    std::istringstream text(countedText(cli::EventCounts("hooks"), {selected("abc", 5)}));
+    unsigned families = 0;
+    for (std::string line; std::getline(text, line);) {
+        if (line.starts_with("# TYPE ")) {
+            EXPECT_TRUE(known.contains(line.substr(line.rfind(' ') + 1))) << line;
+            ++families;
+        }
+    }
+    EXPECT_GT(families, 10U);
+}
+
 TEST(Metrics, WhatEventsHasCounted)
 {
     cli::EventCounts counts("hooks");
@@ -151,6 +167,47 @@ TEST(Metrics, WhatEventsHasCounted)
     EXPECT_FALSE(text.contains("secret"));
     counts.forget(5);
     EXPECT_FALSE(countedText(counts, {selected("abc", 5)}).contains("read_file"));
+}
+
+// One text has the series of all containers.
+TEST(Metrics, NoContainerHasSeriesWithoutEnd)
+{
+    cli::EventCounts counts("hooks");
+    for (int entry = 0; entry < 16; ++entry) {
+        for (int right = 0; right < 16; ++right) {
+            counts.count(5, {{"event", "denied"},
+                             {"entries", {std::to_string(entry)}},
+                             {"rights", {std::to_string(right)}}});
+        }
+    }
+    std::istringstream text(countedText(counts, {selected("abc", 5)}));
+    unsigned series = 0;
+    unsigned others = 0;
+    for (std::string line; std::getline(text, line);) {
+        if (line.starts_with("oci_landlock_accesses_denied_total{")) {
+            ++series;
+            others += line.ends_with(R"(,entry="",right=""} 192)");
+        }
+    }
+    EXPECT_EQ(series, 65U);
+    EXPECT_EQ(others, 1U);
+}
+
+// Which `status` tells by their inits.
+TEST(Metrics, WhatEventsHasCountedOfLaunched)
+{
+    cli::EventCounts counts("none");
+    counts.count(7, {{"event", "applied"}});
+    counts.count(0, {{"event", "lost"}, {"count", 34}});
+    const json item = {{"id", "abc"},   {"pid", 7},        {"created", 1},
+                       {"profile", ""}, {"applied", true}, {"entries", json::array()}};
+    const json status = {{"version", "1"},     {"kernel", {{"release", "6.1"}, {"landlockAbi", 2}}},
+                         {"loaded", false},    {"applier", "launch"},
+                         {"reason", "no BPF"}, {"containers", {item}}};
+    const std::string text = cli::metricsOf(status, &counts);
+    const std::string labels = R"({namespace="",pod="",container="",container_id="abc",profile="")";
+    EXPECT_TRUE(text.contains("oci_landlock_events_total" + labels + R"(,kind="applied"} 1)")) << text;
+    EXPECT_TRUE(text.contains("oci_landlock_container_events_lost_total" + labels + "} 0")) << text;
 }
 
 }  // namespace

@@ -219,4 +219,21 @@ TEST(Policy, HasABoundAndCountsWhatIsBeyond)
     EXPECT_EQ(entry["skippedPaths"].size() + entry["skippedPathsLeftOut"].get<std::size_t>(), profile::maxPaths);
 }
 
+// Each start of a container writes it, into a log that is everybody's.
+TEST(Told, IsNoMoreThanALogBears)
+{
+    constexpr std::size_t many = 4096;
+    profile::Profile profile = withPaths(1, "/srv/");
+    profile.entries[0].mode = profile::Mode::audit;
+    cli::Prepared found = prepared(std::vector<std::string>(many, "/srv/" + std::string(150, 'x')));
+    found.obstacles[0] = std::vector<std::string>(many, "/srv/data: not found");
+    testing::internal::CaptureStderr();
+    cli::tellPartial("web", profile, found);
+    const std::string told = testing::internal::GetCapturedStderr();
+    EXPECT_LT(told.size(), 8000U);
+    EXPECT_TRUE(told.contains("would be enforced partially, without /srv/x")) << told;
+    EXPECT_TRUE(told.contains("would keep the container from starting: /srv/data: not found")) << told;
+    EXPECT_TRUE(told.contains(std::to_string(many - 10) + " more such obstacles")) << told;
+}
+
 }  // namespace

@@ -346,7 +346,8 @@ TEST(NriTest, RefusesWhatCannotBeDone)
 TEST(NriTest, TellsOfAnnotationsThatNamedNobody)
 {
     const Annotations named = {{"io.landlock.profile/web", "a"}, {"io.landlock.profile/w\nb", "b"}};
-    const std::string line = "pod default/shop: annotation io.landlock.profile/w\\x0ab named none of its containers";
+    const std::string line =
+        "pod default/shop: annotation io.landlock.profile/w\\x0ab named none of its containers that were created";
     for (const bool older : {true, false}) {
         Engine engine;
         engine.ask(older ? "StateChange" : "RunPodSandbox", older ? changeOf(1, named) : containerCall(named, ""));
