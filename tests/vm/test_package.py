@@ -16,6 +16,7 @@ from containers import ANOTHER_LAYOUT, BUILD, NEWER, OLDER, PINS, SOURCE, Bundle
 LOADER = "oci-landlock.service"
 SUPERVISOR = "oci-landlock-supervisor.service"
 EVENTS = "oci-landlock-events.service"
+ASKED_FOR = (EVENTS, "oci-landlock-nri.service")
 BINARY = "/usr/bin/oci-landlock"
 HOOKS = "/usr/share/containers/oci/hooks.d"
 RUN = "/run/oci-landlock"
@@ -273,6 +274,13 @@ class Life(Running):
                 check(away() if inject else 0)
                 self.assertEqual([item["id"] for item in status()["containers"]], [restricted.bundle.id])
                 self.check_new()
+            command("systemctl", "enable", "--now", *ASKED_FOR, check=True)
+            dpkg("--remove", "oci-landlock")
+            self.assertEqual([state(unit)[0] for unit in ASKED_FOR], ["inactive"] * len(ASKED_FOR))
+            dpkg("--install", package())
+            self.assertEqual([state(unit)[0] for unit in ASKED_FOR], ["active"] * len(ASKED_FOR))
+            self.check_loaded(inject)
+            check(away() if inject else 0)
             for words in (("--remove",), ("--purge",)):
                 said = dpkg(*words, "oci-landlock")
                 self.assertEqual("restricted stays so" in said, words == ("--remove",), said)
