@@ -47,8 +47,9 @@ lock() {
     fi
 }
 
-# The machine's own proxy, retry and date settings, one `key "value";` a line.
+# The machine's own proxy, retry and date settings, one `key "value";` a line; it asks again where there was no answer.
 apt_options() {
+    echo 'Acquire::Retries "5";'
     apt-config dump --format '%F "%v";%n' |
         grep -E '^Acquire::(http|https|ftp|Retries|ForceIPv|Check-|Max-)' |
         grep -v ' "";$' || true
