@@ -379,7 +379,7 @@ class TestCase(unittest.TestCase):
         self.assertEqual(status()["containers"], [])
         if applier.INJECT:
             # A supervisor sees that a cgroup is empty a moment later than the runtime.
-            end = time.monotonic() + 60
+            end = time.monotonic() + 60 * PATIENCE
             while (rulesets_held() or applier.supervisor.tracers()) and time.monotonic() < end:
                 time.sleep(0.05)
             self.assertEqual(applier.supervisor.tracers(), [])
@@ -423,7 +423,7 @@ def follow(test, guide, directory):
             test.addCleanup(os.unlink, path)
         elif tag == "sh vm":
             done = subprocess.run(["bash", "-ec", text], cwd=directory, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+                                  stderr=subprocess.STDOUT, text=True, timeout=300 * PATIENCE, check=False,
                                   env={**os.environ, "PATH": os.path.dirname(OCI_LANDLOCK) + ":" +
                                        os.environ["PATH"]})
             test.assertEqual(done.returncode, 0, done.stdout)

@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 
 import applier
-from cases import wait_for
+from cases import PATIENCE, wait_for
 from containers import SOURCE, TestCase, entry, oci_landlock, policy, profile, program
 from test_events import NAMES, watching
 
@@ -32,7 +32,7 @@ def names(container):
 class Dashboard(TestCase):
     def ask(self, path, **words):
         url = f"http://{PROMETHEUS}/api/v1/{path}?{urllib.parse.urlencode(words)}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
+        with urllib.request.urlopen(url, timeout=60 * PATIENCE) as answer:
             return json.load(answer)["data"]
 
     @contextlib.contextmanager

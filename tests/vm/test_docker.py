@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from cases import lines, wait_for
+from cases import PATIENCE, lines, wait_for
 from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile, settings, status
 from rootless import User
 
@@ -86,13 +86,13 @@ class Docker(TestCase):
     def end_docker(cls, how=signal.SIGTERM):
         daemon = cls.daemons.pop()
         daemon.send_signal(how)
-        daemon.wait(60)
+        daemon.wait(60 * PATIENCE)
 
     @classmethod
     def end(cls):
         for daemon in reversed(cls.daemons):
             daemon.terminate()
-            daemon.wait(60)
+            daemon.wait(60 * PATIENCE)
         with open("/proc/self/mounts", encoding="utf-8") as file:
             for mounted in reversed([line.split()[1] for line in file]):
                 if mounted.startswith(cls.directory + "/"):

@@ -3,6 +3,7 @@
 tests/native runs this on the machine itself."""
 
 import collections
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import unittest
 
 import applier
 from applier import OCI_LANDLOCK_DYNAMIC
-from cases import wait_for
+from cases import PATIENCE, kill, wait_for
 from containers import BUILD, OCI_LANDLOCK, TestCase, command, entry, node_log, oci_landlock, policy, profile, status
 
 FULL = os.environ.get("FULL") == "1"
@@ -200,7 +201,7 @@ class Launch(TestCase):
             bundle = self.annotated()
             with bundle.created(runtime, *READS) as container:
                 [tracer] = tracers()
-                os.kill(tracer, signal.SIGKILL)
+                kill(tracer, signal.SIGKILL)
                 wait_for(lambda: not tracers(), "the tracer is gone")
                 container.start()
                 wait_for(lambda: container.state()["status"] == "stopped", "the container has ended")
@@ -213,8 +214,8 @@ class Launch(TestCase):
             bundle = self.annotated()
             with bundle.created(runtime, *READS) as container:
                 [tracer] = tracers()
-                os.kill(tracer, signal.SIGSTOP)
-                os.kill(container.pid(), signal.SIGURG)
+                kill(tracer, signal.SIGSTOP)
+                kill(container.pid(), signal.SIGURG)
                 with subprocess.Popen([runtime, "start", bundle.id], stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL) as start:
                     try:
@@ -224,9 +225,9 @@ class Launch(TestCase):
                             time.sleep(1)  # runc 1.1 has called the hook already, and the program waits for ever
                             self.assertNotEqual(container.state()["status"], "stopped")
                     finally:
-                        os.kill(tracer, signal.SIGKILL)
+                        kill(tracer, signal.SIGKILL)
                     wait_for(lambda: container.state()["status"] == "stopped", "it ends with its tracer")
-                    start.wait(timeout=30)
+                    start.wait(timeout=30 * PATIENCE)
                 self.assertNotIn("secret", container.output())
 
     def at_any_time(self, harm):
@@ -259,12 +260,10 @@ class Launch(TestCase):
 
     # Wherever the tracer is killed, the program has not run, or it runs restricted.
     def test_the_tracer_is_killed_at_any_time(self):
-        def kill(tracer):
-            try:
-                os.kill(tracer, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.assertGreater(self.at_any_time(kill)[0], 0)
+        def harm(tracer):
+            with contextlib.suppress(ProcessLookupError):
+                kill(tracer, signal.SIGKILL)
+        self.assertGreater(self.at_any_time(harm)[0], 0)
 
     def test_the_tracer_has_no_memory_at_any_time(self):
         """Not a byte is to be had from then on."""
@@ -375,7 +374,7 @@ class Launch(TestCase):
             self.assertEqual(ended.returncode, 1)
             self.assertIn("has not been restricted within 10 s", ended.stderr)
             self.assertLess(time.monotonic() - begin, 60)
-            self.assertEqual(init.wait(timeout=30), -signal.SIGKILL)
+            self.assertEqual(init.wait(timeout=30 * PATIENCE), -signal.SIGKILL)
 
     # Nobody has attached: the first stage is not configured.
     def test_the_last_stage_alone_ends_the_container(self):
