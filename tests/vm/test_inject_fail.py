@@ -38,6 +38,15 @@ DONE = [RESTRICTED, FREE]
 NOT_INJECTED = "the program could not be restricted, and was killed"
 
 
+def stat(pid):
+    """Name and state."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return re.fullmatch(r"\d+ \((.*)\) (.) .*\n", file.read()).groups()
+    except OSError:
+        return "", ""
+
+
 @applier.inject_only("what a supervisor's end does")
 class Failing(DirectTestCase):
     def restricted(self):
@@ -318,13 +327,6 @@ class Tracers(Failing):
         container = self.rounds()
         self.assertEqual(self.one_round(container), DONE)
         tracer = self.tracer(container)
-
-        def stat(pid):
-            try:
-                with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-                    return re.fullmatch(r"\d+ \((.*)\) (.) .*\n", file.read()).groups()
-            except OSError:
-                return "", ""
 
         def waiting():
             with open("/proc/{0}/task/{0}/children".format(container.pid()), encoding="ascii") as file:
@@ -635,9 +637,11 @@ class Kept(Failing):
         wait_for(lambda: self.store.said.count("WATCHDOG=1") >= 2, "the watchdog was told")
         kill(supervisor.process.pid, signal.SIGSTOP)
         try:
-            time.sleep(0.5)  # what was on its way
+            wait_for(lambda: stat(supervisor.process.pid)[1] == "T", "it is stopped")
+            self.store.read_on()
             count = self.store.said.count("WATCHDOG=1")
             time.sleep(4)
+            self.store.read_on()
             self.assertEqual(self.store.said.count("WATCHDOG=1"), count)
         finally:
             kill(supervisor.process.pid, signal.SIGCONT)
