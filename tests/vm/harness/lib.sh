@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # Shared by the scripts that fill the cache. Sourced, never run.
 
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/oci-landlock/vm
+# Not everybody who starts this has a $HOME.
+CACHE=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/oci-landlock/vm
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { printf 'vm: %s\n' "$*" >&2; }
