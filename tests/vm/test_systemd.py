@@ -339,7 +339,7 @@ class Service(unittest.TestCase):
 
     def test_what_is_held_survives(self):
         """restart, kill -9, and the watchdog: each container is there afterwards."""
-        self.use_probe("WatchdogSec=4")
+        self.use_probe("WatchdogSec=20")
         for name in ("a", "b", "c"):
             self.offer(name)
         self.assertEqual(show("NFileDescriptorStore"), "9")
