@@ -191,6 +191,13 @@ def profile(*entries):
     return {"entries": list(entries)}
 
 
+def copy_program(source, target):
+    """For everybody: the tree may have been made under another umask, and lie in a directory of root's."""
+    shutil.copy(source, target)
+    os.chmod(target, 0o755)
+    return target
+
+
 class Bundle:
     """An OCI bundle with a small root file system: busybox tools and the probe in /bin, a copy of the probe as
     /bin/target, /etc/secret (which no default policy allows) and /allowed/file."""
@@ -215,8 +222,8 @@ class Bundle:
             shutil.copy(shutil.which("busybox"), self.path("bin/busybox"))
             for applet in BUSYBOX_APPLETS:
                 os.symlink("busybox", self.path("bin", applet))
-        shutil.copy(PROBE, self.path("bin/probe"))
-        shutil.copy(PROBE, self.path("bin/target"))
+        for name in ("bin/probe", "bin/target"):
+            copy_program(PROBE, self.path(name))
         self.write("etc/secret", "secret\n")
         self.write("allowed/file", "allowed\n")
 

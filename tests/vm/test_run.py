@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 from cases import PATIENCE
-from containers import OCI_LANDLOCK, PROBE, entry, policy, profile, settings
+from containers import OCI_LANDLOCK, PROBE, copy_program, entry, policy, profile, settings
 
 NOBODY = 65534
 # What no kernel has, or will have for a long time.
@@ -29,8 +29,8 @@ class Run(unittest.TestCase):
         self.home = tempfile.mkdtemp(prefix="run-", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.home)
         os.chmod(self.home, 0o755)
-        self.program = shutil.copy(OCI_LANDLOCK, self.path("oci-landlock"))
-        self.probe = shutil.copy(PROBE, self.path("probe"))
+        self.program = copy_program(OCI_LANDLOCK, self.path("oci-landlock"))
+        self.probe = copy_program(PROBE, self.path("probe"))
         for name in ("secret", "allowed"):
             with open(self.path(name), "w", encoding="utf-8") as file:
                 file.write(name + "\n")
