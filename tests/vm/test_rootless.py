@@ -158,6 +158,8 @@ class Rootless(TestCase):
             mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
         bundle.annotate(profile(entry(sessions=False)))
         bundle.config["process"]["args"] = list(READS)
+        for hooks in bundle.config["hooks"].values():
+            hooks[0]["path"] = self.user.program
         bundle.save()
         os.chown(bundle.directory, USER, USER)
         before = len(node_log())
