@@ -106,7 +106,7 @@ class Dashboard(TestCase):
     @staticmethod
     def expression(target):
         """As Grafana would send it."""
-        return target["expr"].replace("$__rate_interval", "15s").replace("$node", ".*").replace("$namespace", ".*")
+        return target["expr"].replace("$__rate_interval", "60s").replace("$node", ".*").replace("$namespace", ".*")
 
     def values(self, panel):
         return [float(one["value"][1]) for target in panel["targets"]

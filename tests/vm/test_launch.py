@@ -6,6 +6,7 @@ import collections
 import contextlib
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -66,6 +67,14 @@ def tracers():
     return found
 
 
+def tracer_of(container):
+    """Its pid. Those of others, and of a container before that has not ended yet, are called alike."""
+    with open(f"/proc/{container.pid()}/status", encoding="ascii") as file:
+        pid = int(re.search(r"^TracerPid:\s*(\d+)$", file.read(), re.M)[1])
+    assert pid in tracers(), pid
+    return pid
+
+
 def entrypoint(**more):
     return profile(entry(sessions=False, **more))
 
@@ -107,7 +116,7 @@ class Launch(TestCase):
             bundle.annotate(profile(*[entry(sessions=False, name=f"number-{i}") for i in range(3)]))
             with bundle.created(runtime, *READS) as container:
                 self.assertEqual(container.code, 0, container.output())
-                self.assertEqual(len(tracers()), 1)
+                wait_for(lambda: tracers() == [tracer_of(container)], "it has one tracer")
                 found = status()
                 self.assertEqual(found["applier"], "launch")
                 self.assertEqual([(item["id"], item["applied"], len(item["entries"])) for item in found["containers"]],
@@ -200,9 +209,9 @@ class Launch(TestCase):
         for runtime in self.each_runtime():
             bundle = self.annotated()
             with bundle.created(runtime, *READS) as container:
-                [tracer] = tracers()
+                tracer = tracer_of(container)
                 kill(tracer, signal.SIGKILL)
-                wait_for(lambda: not tracers(), "the tracer is gone")
+                wait_for(lambda: tracer not in tracers(), "the tracer is gone")
                 container.start()
                 wait_for(lambda: container.state()["status"] == "stopped", "the container has ended")
                 self.assertNotIn("secret", container.output())
@@ -213,7 +222,7 @@ class Launch(TestCase):
         for runtime in self.each_runtime():
             bundle = self.annotated()
             with bundle.created(runtime, *READS) as container:
-                [tracer] = tracers()
+                tracer = tracer_of(container)
                 kill(tracer, signal.SIGSTOP)
                 kill(container.pid(), signal.SIGURG)
                 with subprocess.Popen([runtime, "start", bundle.id], stdout=subprocess.DEVNULL,
@@ -242,7 +251,7 @@ class Launch(TestCase):
                     hook["env"] = [f"LD_PRELOAD={os.path.join(BUILD, 'tests', 'vm', 'libno-memory.so')}"]
                 with bundle.created(runtime, *READS) as container:
                     self.assertEqual(container.code, 0, container.output())
-                    [tracer] = tracers()
+                    tracer = tracer_of(container)
                     start = subprocess.Popen([runtime, "start", bundle.id], stdout=subprocess.DEVNULL,
                                              stderr=subprocess.DEVNULL)
                     time.sleep(step * 0.001)
