@@ -117,7 +117,7 @@ class Supervisor:
             begin = log.tell()
             self.process = subprocess.Popen([*prefix, program, "supervise"], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**os.environ, **(environment or {})}, **options)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while READY not in self.said(begin):
             if not self.running() or time.monotonic() > end:
                 raise AssertionError(f"the supervisor is not ready, exit status {self.process.poll()}: "

@@ -87,7 +87,7 @@ class Process:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(60 * cases.PATIENCE)
 
 
 def ready():

@@ -191,6 +191,13 @@ def profile(*entries):
     return {"entries": list(entries)}
 
 
+def copy_program(source, target):
+    """For everybody: the tree may have been made under another umask, and lie in a directory of root's."""
+    shutil.copy(source, target)
+    os.chmod(target, 0o755)
+    return target
+
+
 class Bundle:
     """An OCI bundle with a small root file system: busybox tools and the probe in /bin, a copy of the probe as
     /bin/target, /etc/secret (which no default policy allows) and /allowed/file."""
@@ -215,8 +222,8 @@ class Bundle:
             shutil.copy(shutil.which("busybox"), self.path("bin/busybox"))
             for applet in BUSYBOX_APPLETS:
                 os.symlink("busybox", self.path("bin", applet))
-        shutil.copy(PROBE, self.path("bin/probe"))
-        shutil.copy(PROBE, self.path("bin/target"))
+        for name in ("bin/probe", "bin/target"):
+            copy_program(PROBE, self.path(name))
         self.write("etc/secret", "secret\n")
         self.write("allowed/file", "allowed\n")
 
@@ -379,7 +386,7 @@ class TestCase(unittest.TestCase):
         self.assertEqual(status()["containers"], [])
         if applier.INJECT:
             # A supervisor sees that a cgroup is empty a moment later than the runtime.
-            end = time.monotonic() + 60
+            end = time.monotonic() + 60 * PATIENCE
             while (rulesets_held() or applier.supervisor.tracers()) and time.monotonic() < end:
                 time.sleep(0.05)
             self.assertEqual(applier.supervisor.tracers(), [])
@@ -423,7 +430,7 @@ def follow(test, guide, directory):
             test.addCleanup(os.unlink, path)
         elif tag == "sh vm":
             done = subprocess.run(["bash", "-ec", text], cwd=directory, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+                                  stderr=subprocess.STDOUT, text=True, timeout=300 * PATIENCE, check=False,
                                   env={**os.environ, "PATH": os.path.dirname(OCI_LANDLOCK) + ":" +
                                        os.environ["PATH"]})
             test.assertEqual(done.returncode, 0, done.stdout)

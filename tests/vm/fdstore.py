@@ -3,10 +3,13 @@
 in the VM. Keeps what the service stores, and hands it to the next start."""
 
 import array
+import itertools
 import os
 import resource
 import socket
 import threading
+
+from cases import wait_for
 
 HANDED_FROM = 3  # SD_LISTEN_FDS_START
 MOST = 253  # SCM_MAX_FD
@@ -22,6 +25,7 @@ class FdStore:
         self.most = most
         self.kept = []  # (name, descriptor)
         self.said = []  # every other line
+        self.marks = itertools.count()
         self.lock = threading.Lock()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
@@ -54,6 +58,13 @@ class FdStore:
         # What is not kept is closed: that is what a barrier waits for, too.
         for descriptor in got:
             os.close(descriptor)
+
+    def read_on(self):
+        """Until all that has been sent by now is in `said`."""
+        mark = f"MARK={next(self.marks)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(mark.encode(), self.path)
+        wait_for(lambda: mark in self.said, "the mark is read")
 
     def count(self):
         with self.lock:

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from containers import OCI_LANDLOCK, command
+from containers import OCI_LANDLOCK, command, copy_program
 
 USER = 61234
 FIRST_SUBORDINATE = 700000
@@ -20,6 +20,7 @@ class User:
         self.home = directory
         self.profiles = os.path.join(directory, ".config/oci-landlock/profiles")
         self.hooks = os.path.join(directory, "hooks")
+        self.program = copy_program(OCI_LANDLOCK, os.path.join(directory, "oci-landlock"))
         # Where systemd has it: podman gives some hooks no environment that would name another.
         os.makedirs("/run/user", exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run/user"], check=True)
@@ -31,7 +32,7 @@ class User:
         for stage in ("createRuntime", "poststart", "poststop"):
             with open(os.path.join(self.hooks, stage + ".json"), "w", encoding="utf-8") as file:
                 json.dump({"version": "1.0.0", "when": {"annotations": {r"^io\.landlock\.": ".*"}}, "stages": [stage],
-                           "hook": {"path": OCI_LANDLOCK, "args": ["oci-landlock", "hook", stage]}}, file)
+                           "hook": {"path": self.program, "args": ["oci-landlock", "hook", stage]}}, file)
         os.chmod(self.state, 0o700)
         os.chown(self.state, USER, USER)
         os.chmod(directory, 0o711)

@@ -15,7 +15,7 @@ import unittest
 
 import applier
 from applier import selector_only
-from cases import lines, wait_for
+from cases import PATIENCE, lines, wait_for
 from containers import (PROGRAM, SHARED, SOURCE, Bundle, TestCase, command, doctor, entry, install, node_log, oci_landlock,
                         policy, problems, profile, status)
 from direct import FULL
@@ -101,12 +101,12 @@ class Daemon:
     @classmethod
     def stop(cls):
         cls.process.terminate()
-        cls.process.wait(60)
+        cls.process.wait(60 * PATIENCE)
 
     @classmethod
     def kill(cls):
         cls.process.kill()
-        cls.process.wait(60)
+        cls.process.wait(60 * PATIENCE)
 
 
 def set_up(more=()):

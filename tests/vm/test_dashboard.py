@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 
 import applier
-from cases import wait_for
+from cases import PATIENCE, wait_for
 from containers import SOURCE, TestCase, entry, oci_landlock, policy, profile, program
 from test_events import NAMES, watching
 
@@ -32,7 +32,7 @@ def names(container):
 class Dashboard(TestCase):
     def ask(self, path, **words):
         url = f"http://{PROMETHEUS}/api/v1/{path}?{urllib.parse.urlencode(words)}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
+        with urllib.request.urlopen(url, timeout=60 * PATIENCE) as answer:
             return json.load(answer)["data"]
 
     @contextlib.contextmanager
@@ -106,7 +106,7 @@ class Dashboard(TestCase):
     @staticmethod
     def expression(target):
         """As Grafana would send it."""
-        return target["expr"].replace("$__rate_interval", "15s").replace("$node", ".*").replace("$namespace", ".*")
+        return target["expr"].replace("$__rate_interval", "60s").replace("$node", ".*").replace("$namespace", ".*")
 
     def values(self, panel):
         return [float(one["value"][1]) for target in panel["targets"]

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from cases import lines, wait_for
+from cases import PATIENCE, lines, wait_for
 from containers import BUILD, OCI_LANDLOCK, SOURCE, Bundle, TestCase, command, entry, profile, settings, status
 from rootless import User
 
@@ -86,13 +86,13 @@ class Docker(TestCase):
     def end_docker(cls, how=signal.SIGTERM):
         daemon = cls.daemons.pop()
         daemon.send_signal(how)
-        daemon.wait(60)
+        daemon.wait(60 * PATIENCE)
 
     @classmethod
     def end(cls):
         for daemon in reversed(cls.daemons):
             daemon.terminate()
-            daemon.wait(60)
+            daemon.wait(60 * PATIENCE)
         with open("/proc/self/mounts", encoding="utf-8") as file:
             for mounted in reversed([line.split()[1] for line in file]):
                 if mounted.startswith(cls.directory + "/"):
@@ -140,6 +140,7 @@ class Docker(TestCase):
         started = docker("run", "--detach", "--name=web", "--network=none", *asks, "probe", "/bin/sh", "-c",
                          "/bin/probe read /etc/secret; exec /bin/sleep 1000")
         self.assertEqual(started.returncode, 0, started.stderr)
+        wait_for(lambda: lines(docker("logs", "web")) == [RESTRICTED], "it has read", 120)
         self.assertEqual(docker("restart", "--time=0", "web").returncode, 0)
         wait_for(lambda: lines(docker("logs", "web")) == [RESTRICTED] * 2, "it has read again", 120)
         # docs/guide/docker.md, with the profile that it has.
@@ -308,6 +309,7 @@ exec {shutil.which("dockerd")} --containerd $socket "$@"
         started = self.docker("run", "--detach", "--name=web", "--network=none", "--env", "OCI_LANDLOCK_PROFILE=web",
                               "probe", "/bin/sh", "-c", "/bin/probe read /etc/secret; exec /bin/sleep 1000")
         self.assertEqual(started.returncode, 0, started.stderr)
+        wait_for(lambda: lines(self.docker("logs", "web")) == [RESTRICTED], "it has read", 120)
         self.assertEqual(self.docker("restart", "--time=0", "web").returncode, 0)
         wait_for(lambda: lines(self.docker("logs", "web")) == [RESTRICTED] * 2, "it has read again", 120)
         self.assertEqual(lines(self.docker("exec", "web", *READS)), [FREE])

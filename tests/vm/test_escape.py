@@ -8,7 +8,7 @@ import shutil
 import signal
 
 from applier import both, left
-from cases import FREE, RESTRICTED, SECRET, Cases, lines, wait_for
+from cases import FREE, RESTRICTED, SECRET, Cases, kill, lines, wait_for
 from containers import PROBE, TestCase, command, entry, oci_landlock, policy, profile, program, status
 
 WAIT = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
@@ -362,7 +362,7 @@ class Memberships(TestCase):
             session = command(PROBE, "setns", f"/proc/{pid}/task/{thread}/ns/mnt", "+", "exec", "/bin/probe", "read",
                               "/etc/secret")
             self.assertLeft(lines(session), [RESTRICTED])
-            os.kill(pid, signal.SIGKILL)
+            kill(pid, signal.SIGKILL)
         wait_for(lambda: removed(f"/sys/fs/cgroup/{elsewhere}"), "its cgroup is removed")
         self.assertNothingLeft()
 

@@ -18,7 +18,7 @@ import urllib.request
 
 import applier
 import prometheus_client.openmetrics.parser
-from cases import wait_for
+from cases import PATIENCE, kill, wait_for
 from containers import OCI_LANDLOCK, Bundle, TestCase, entry, follow, oci_landlock, policy, profile, program
 from direct import FULL, KERNEL
 
@@ -66,7 +66,7 @@ class Watching:
     def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=60 * PATIENCE)
 
 
 @contextlib.contextmanager
@@ -380,7 +380,7 @@ class Events(TestCase):
         """It ends with a line, and does not go on as if nothing happened."""
         with watching("--json") as seen:
             self.assertEqual(oci_landlock("unload", "--force").returncode, 0)
-            self.assertEqual(seen.process.wait(timeout=60), 1)
+            self.assertEqual(seen.process.wait(timeout=60 * PATIENCE), 1)
             self.assertIn("the selector was unloaded", seen.text(seen.errors))
         refused = oci_landlock("events")
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
@@ -392,13 +392,13 @@ class Events(TestCase):
         with subprocess.Popen([OCI_LANDLOCK, "events", "--json", "--share", "1000000"], stdout=subprocess.PIPE,
                               text=True) as process:
             self.assertIn("watching", process.stdout.readline())
-            os.kill(process.pid, signal.SIGSTOP)
+            kill(process.pid, signal.SIGSTOP)
             count = 40000  # more than the ring has room for
             result = bundle.run("crun", "/bin/probe", "flood", str(count), "/etc/secret", timeout=300)
             self.assertIn(f"{count} denied", result.stdout)
-            os.kill(process.pid, signal.SIGCONT)
+            kill(process.pid, signal.SIGCONT)
             told = lost = 0
-            end = time.monotonic() + 300
+            end = time.monotonic() + 60 * PATIENCE
             while told + lost < count and time.monotonic() < end:
                 event = json.loads(process.stdout.readline())
                 told += event["event"] == "denied"
@@ -435,7 +435,7 @@ class Events(TestCase):
     def served(self, path="/metrics"):
         """Status and text."""
         try:
-            with urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=60 * PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -447,7 +447,7 @@ class Events(TestCase):
         run = bundle.script("run.sh", "cat /etc/secret; cat /etc/secret; sleep 600\n")
         with watching("--json", "--kind", "removed", "--listen", ADDRESS) as seen, contextlib.ExitStack() as strangers:
             for _ in range(200):
-                stranger = strangers.enter_context(socket.create_connection(ADDRESS.split(":"), timeout=60))
+                stranger = strangers.enter_context(socket.create_connection(ADDRESS.split(":"), timeout=60 * PATIENCE))
                 stranger.send(b"GET /metrics")
             with bundle.running("crun", run):
                 denied = re.compile(r'^oci_landlock_accesses_denied_total\{namespace="default",pod=".*",container="web",'
@@ -476,6 +476,6 @@ class Events(TestCase):
             # What answers is killed: the command does not go on without it.
             server, = (int(pid) for pid in subprocess.run(["pgrep", "--parent", str(seen.process.pid)], check=True,
                                                           stdout=subprocess.PIPE, text=True).stdout.split())
-            os.kill(server, signal.SIGKILL)
-            self.assertEqual(seen.process.wait(timeout=60), 1)
+            kill(server, signal.SIGKILL)
+            self.assertEqual(seen.process.wait(timeout=60 * PATIENCE), 1)
             self.assertIn("the process that answers over HTTP has ended", seen.text(seen.errors))

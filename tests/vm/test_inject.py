@@ -12,7 +12,7 @@ import time
 import unittest
 
 import applier
-from cases import FREE, RESTRICTED, SECRET, Cases, Tally, lines, wait_for
+from cases import FREE, RESTRICTED, SECRET, Cases, Tally, kill, lines, wait_for
 from containers import PROBE, TestCase, command, entry, policy, profile, program
 from direct import KERNEL
 from test_escape import privilege
@@ -333,7 +333,7 @@ class Circumstances(TestCase):
                 for number in (signal.SIGSTOP, signal.SIGCONT):
                     for pid in pids:
                         try:
-                            os.kill(pid, number)
+                            kill(pid, number)
                             sent[0] += 1
                         except ProcessLookupError:
                             pass
@@ -368,7 +368,7 @@ class Circumstances(TestCase):
             while time.monotonic() < end:
                 for pid in children(swarm):
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                        kill(pid, signal.SIGKILL)
             bundle.write("tmp/stop", "")
             container.wait_for("over", 120)
             tally = Tally(container.output())

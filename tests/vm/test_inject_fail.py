@@ -17,7 +17,7 @@ import unittest
 
 import applier
 from applier import OCI_LANDLOCK_DYNAMIC, supervisor
-from cases import FREE, RESTRICTED, SECRET, Tally, lines, wait_for
+from cases import FREE, PATIENCE, RESTRICTED, SECRET, Tally, kill, lines, wait_for
 from containers import BUILD, OCI_LANDLOCK, command, node_log, oci_landlock, profile, program, status
 from direct import FULL, DirectTestCase
 from fdstore import FdStore
@@ -36,6 +36,15 @@ LOOP = """
 DENIED = [f"exec /bin/target: {NOT_PERMITTED}", FREE]
 DONE = [RESTRICTED, FREE]
 NOT_INJECTED = "the program could not be restricted, and was killed"
+
+
+def stat(pid):
+    """Name and state."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return re.fullmatch(r"\d+ \((.*)\) (.) .*\n", file.read()).groups()
+    except OSError:
+        return "", ""
 
 
 @applier.inject_only("what a supervisor's end does")
@@ -71,7 +80,7 @@ class Failing(DirectTestCase):
 
     def until_works(self, container, seconds=60):
         """Rounds until the target runs; until then it is denied."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while (found := self.one_round(container)) != DONE:
             self.assertEqual(found, DENIED)
             self.assertLess(time.monotonic(), end, "the target still does not run")
@@ -219,7 +228,7 @@ class Tracers(Failing):
         container = self.rounds()
         self.assertEqual(self.one_round(container), DONE)
         for _ in range(3):
-            os.kill(self.tracer(container), signal.SIGKILL)
+            kill(self.tracer(container), signal.SIGKILL)
             self.until_works(container)
 
     def test_killed_at_any_moment(self):
@@ -235,7 +244,7 @@ class Tracers(Failing):
                 time.sleep(pauses.uniform(0, 1.5))
                 for pid in supervisor.tracers():
                     with contextlib.suppress(ProcessLookupError):  # it has ended, and another one has not begun
-                        os.kill(pid, signal.SIGKILL)
+                        kill(pid, signal.SIGKILL)
                         kills += 1
             bundle.write("tmp/stop", "")
             container.wait_for("over", 120)
@@ -252,7 +261,7 @@ class Tracers(Failing):
         self.assertEqual((self.one_round(container), self.one_round(other)), (DONE, DONE))
         before = self.events(container)
         hung = self.tracer(container)
-        os.kill(hung, signal.SIGSTOP)
+        kill(hung, signal.SIGSTOP)
         container.round += 1
         begin = len(container.output().splitlines())
         container.bundle.write(f"tmp/go{container.round}", "")
@@ -286,14 +295,14 @@ class Tracers(Failing):
         def executes_at_once():
             for path in ("probe", "oci-landlock"):
                 self.assertEqual(subprocess.run([os.path.join(volume, path), "--version"], stdout=subprocess.DEVNULL,
-                                                stderr=subprocess.DEVNULL, timeout=30, check=False).returncode in (0, 2),
+                                                stderr=subprocess.DEVNULL, timeout=30 * PATIENCE, check=False).returncode in (0, 2),
                                  True)
             self.assertEqual(lines(neighbour.exec("/volume/probe", "read", "/etc/secret")), [FREE])
 
         tracer = self.tracer(container)
-        os.kill(tracer, signal.SIGSTOP)
+        kill(tracer, signal.SIGSTOP)
         executes_at_once()
-        os.kill(tracer, signal.SIGCONT)
+        kill(tracer, signal.SIGCONT)
         supervisor.kill()
         executes_at_once()
 
@@ -302,12 +311,12 @@ class Tracers(Failing):
         container = self.rounds()
         for _ in range(5):
             tracer = self.tracer(container)
-            os.kill(tracer, signal.SIGSTOP)
+            kill(tracer, signal.SIGSTOP)
             container.round += 1
             begin = len(container.output().splitlines())
             container.bundle.write(f"tmp/go{container.round}", "")
             time.sleep(0.5)
-            os.kill(tracer, signal.SIGCONT)
+            kill(tracer, signal.SIGCONT)
             container.wait_for(f"round {container.round}\n")
             self.assertEqual(container.output().splitlines()[begin:-1], DONE)
             self.assertEqual(self.tracer(container), tracer)
@@ -319,32 +328,25 @@ class Tracers(Failing):
         self.assertEqual(self.one_round(container), DONE)
         tracer = self.tracer(container)
 
-        def stat(pid):
-            try:
-                with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-                    return re.fullmatch(r"\d+ \((.*)\) (.) .*\n", file.read()).groups()
-            except OSError:
-                return "", ""
-
         def waiting():
             with open("/proc/{0}/task/{0}/children".format(container.pid()), encoding="ascii") as file:
                 return [int(pid) for pid in file.read().split() if stat(pid)[0] == "probe"]
         lost = 0
         for _ in range(10):
-            os.kill(tracer, signal.SIGSTOP)
+            kill(tracer, signal.SIGSTOP)
             container.round += 1
             begin = len(container.output().splitlines())
             container.bundle.write(f"tmp/go{container.round}", "")
             wait_for(waiting, "the target waits")
             target, = waiting()
             for _ in range(40):
-                os.kill(target, signal.SIGSTOP)
+                kill(target, signal.SIGSTOP)
                 end = time.monotonic() + 3  # a busy machine is not to look like a loss
                 while stat(target)[1] != "T" and time.monotonic() < end:
                     time.sleep(0.005)
                 lost += stat(target)[1] != "T"
-                os.kill(target, signal.SIGCONT)
-            os.kill(tracer, signal.SIGCONT)
+                kill(target, signal.SIGCONT)
+            kill(tracer, signal.SIGCONT)
             container.wait_for(f"round {container.round}\n")
             self.assertEqual(container.output().splitlines()[begin:-1], DONE)
         self.assertLess(lost, 7)
@@ -431,7 +433,7 @@ class Supervisors(Failing):
                 time.sleep(pauses.uniform(0, 0.3))
                 supervisor.kill()
                 supervisor.start()
-                output, errors = starting.communicate(timeout=120)
+                output, errors = starting.communicate(timeout=120 * PATIENCE)
                 self.assertIn(output, ("", RESTRICTED + "\n"), errors)
                 outcomes["works" if output else "refused"] += 1
                 command("crun", "delete", "--force", other.id)
@@ -447,12 +449,12 @@ class Supervisors(Failing):
         one is refused in bounded time with what to do; afterwards all is well."""
         container = self.rounds()
         self.assertEqual(self.one_round(container), DONE)
-        os.kill(supervisor.process.pid, signal.SIGSTOP)
+        kill(supervisor.process.pid, signal.SIGSTOP)
         try:
             self.assertEqual(self.one_round(container), DENIED)
             self.refused_by_hook("does not answer", "systemctl restart oci-landlock-supervisor")
         finally:
-            os.kill(supervisor.process.pid, signal.SIGCONT)
+            kill(supervisor.process.pid, signal.SIGCONT)
         self.works()
         self.assertEqual(self.one_round(container), DONE)
 
@@ -609,7 +611,7 @@ class Kept(Failing):
         starting = subprocess.Popen(["crun", "run", "--bundle", bundle.directory, bundle.id], text=True,
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.store.start(supervisor)
-        output, errors = starting.communicate(timeout=120)
+        output, errors = starting.communicate(timeout=120 * PATIENCE)
         self.assertEqual(output, RESTRICTED + "\n", errors)
         self.works()
 
@@ -633,12 +635,14 @@ class Kept(Failing):
         supervisor.stop()
         self.store.start(supervisor, {"WATCHDOG_USEC": "3000000"})
         wait_for(lambda: self.store.said.count("WATCHDOG=1") >= 2, "the watchdog was told")
-        os.kill(supervisor.process.pid, signal.SIGSTOP)
+        kill(supervisor.process.pid, signal.SIGSTOP)
         try:
-            time.sleep(0.5)  # what was on its way
+            wait_for(lambda: stat(supervisor.process.pid)[1] == "T", "it is stopped")
+            self.store.read_on()
             count = self.store.said.count("WATCHDOG=1")
             time.sleep(4)
+            self.store.read_on()
             self.assertEqual(self.store.said.count("WATCHDOG=1"), count)
         finally:
-            os.kill(supervisor.process.pid, signal.SIGCONT)
+            kill(supervisor.process.pid, signal.SIGCONT)
         wait_for(lambda: self.store.said.count("WATCHDOG=1") > count, "the watchdog was told again")

@@ -16,7 +16,7 @@ import unittest
 
 import applier
 import test_containerd as containerd
-from cases import lines
+from cases import kill, lines
 from containers import SOURCE, TestCase, command, doctor, entry, policy, problems, profile, status
 from fdstore import FdStore
 from test_containerd import FREE, IMAGE, READS, RESTRICTED, SYSTEMD, WEB, guide, read
@@ -290,7 +290,7 @@ class Kubernetes(ByHand):
         old = self.identity("shop", "web")
         pid, = [line.split()[1] for line in lines(command("ctr", "--namespace", "k8s.io", "tasks", "list"))
                 if line.startswith(old)]
-        os.kill(int(pid), signal.SIGKILL)
+        kill(int(pid), signal.SIGKILL)
         self.wait_for("shop", lambda found: found["web"]["restartCount"] == 1 and found["web"]["ready"],
                       "web is started again")
         new = self.identity("shop", "web")

@@ -14,7 +14,7 @@ import time
 import unittest
 
 import applier
-from cases import wait_for
+from cases import PATIENCE, kill, wait_for
 from containers import (OCI_LANDLOCK, Bundle, TestCase, command, entry, follow, install_profiles, node_log, oci_landlock,
                         policy, profile)
 from direct import FULL
@@ -44,7 +44,7 @@ class Recorder:
             return file.read()
 
     def wait(self, seconds=120):
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=seconds * PATIENCE)
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -288,7 +288,7 @@ class Learn(TestCase):
                  "-c", f"vacuum analyze t{i}", "-c", f"select count(*) from t{i}"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(4)]
             for session in sessions:
-                output, errors = session.communicate(timeout=300)
+                output, errors = session.communicate(timeout=300 * PATIENCE)
                 self.assertEqual((session.returncode, output.split()[-1]), (0, "3000"), errors)
             # More than work_mem: sorted on the disk.
             self.assertEqual(ask("set work_mem = 64",
@@ -581,7 +581,7 @@ class Learn(TestCase):
 
     def kill_recorder(self):
         pid, = recorders()
-        os.kill(pid, signal.SIGKILL)
+        kill(pid, signal.SIGKILL)
         wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "it is dead", 60)
 
     def reader(self):
@@ -634,7 +634,7 @@ class Learn(TestCase):
         self.assertEqual(len(self.recorded()["runs"]), 1)
         # Told to end by a signal, as at the end of the machine, it writes what there is: here nothing.
         self.start(bundle.id)
-        os.kill(*recorders(), signal.SIGTERM)
+        kill(*recorders(), signal.SIGTERM)
         wait_for(lambda: not recorders(), "it has ended", 60)
         self.assertIn("was there, so that nothing is recorded", self.stop(bundle.id, code=1))
         # And without the selector.

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import unittest
 
-from cases import wait_for
+from cases import kill, wait_for
 from containers import PROGRAM, command, node_log
 from test_containerd import (FREE, HERE, IMAGE, RESTRICTED, SETTINGS, SYSTEMD, TWO, Daemon, PodTestCase, guide, read,
                              set_up, write)
@@ -194,7 +194,7 @@ class Nri(PodTestCase):
                 self.assertEqual(said in node_log()[before:], TWO)
             self.assertPlugin("ok", "the plugin that containerd has started is connected")
             running, = (int(name) for name in os.listdir(PRESENCE))
-            os.kill(running, signal.SIGKILL)
+            kill(running, signal.SIGKILL)
             wait_for(lambda: not alive(running), "the plugin is gone", 60)
             self.assertPlugin("problem", "containerd does not run the plugin /opt/nri/plugins/90-oci-landlock")
             with self.pod(PLAIN, {KEY: "web"}) as pod:

@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from cases import Cases
+from cases import PATIENCE, Cases
 from containers import PROBE, TestCase, policy, profile, program
 
 DIRECTORY = os.path.dirname(PROBE)
@@ -47,7 +47,7 @@ class Events:
 
     def settled(self, patience=20):
         """The same, once as many domains have ended as have begun: a worker of the kernel frees them."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + patience * PATIENCE
         while True:
             found = self.seen()
             if len(found["free_domain"]) >= len(found["create_domain"]) or time.monotonic() > end:

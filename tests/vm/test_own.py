@@ -12,7 +12,7 @@ import subprocess
 
 import applier
 from applier import OCI_LANDLOCK_DYNAMIC, supervisor
-from cases import RESTRICTED, SECRET, lines, wait_for
+from cases import PATIENCE, RESTRICTED, SECRET, kill, lines, wait_for
 from containers import (BUILD, OCI_LANDLOCK, PINS, PROBE, command, entry, node_log, oci_landlock, policy, profile, program,
                         status)
 from direct import DirectTestCase
@@ -249,7 +249,7 @@ class Parsers(DirectTestCase):
         def let_go():
             os.close(os.open(go, os.O_WRONLY))
         do(parser, let_go)
-        output, errors = running.communicate(timeout=60)
+        output, errors = running.communicate(timeout=60 * PATIENCE)
         self.assertNotEqual(running.returncode, 0)
         self.assertEqual(output, "")
         self.assertSaid(runtime, errors, "the parser ended at this input")
@@ -264,15 +264,15 @@ class Parsers(DirectTestCase):
     def test_killed(self):
         """Killed while it has something to parse: the container does not start, one line says so, nothing is left."""
         def killed(parser, let_go):
-            os.kill(parser, signal.SIGSTOP)
+            kill(parser, signal.SIGSTOP)
             let_go()
-            os.kill(parser, signal.SIGKILL)
+            kill(parser, signal.SIGKILL)
         for runtime in self.each_runtime():
             self.refused(runtime, killed)
 
     def test_stopped(self):
         """Stopped, likewise, after the time that the hook gives it."""
         def stopped(parser, let_go):
-            os.kill(parser, signal.SIGSTOP)
+            kill(parser, signal.SIGSTOP)
             let_go()
         self.refused("runc", stopped)

@@ -91,7 +91,7 @@ class Rootless(TestCase):
                 wait_for(lambda: self.podman(runtime, "logs", name).splitlines() == times * [RESTRICTED],
                          f"the entrypoint has run {times} times")
                 self.assertEqual(self.podman(runtime, "exec", name, *READS), FREE)
-                found = json.loads(self.user.run(applier.OCI_LANDLOCK, "status", "--json").stdout)
+                found = json.loads(self.user.run(self.user.program, "status", "--json").stdout)
                 self.assertEqual([item["applied"] for item in found["containers"]], [True])
                 self.assertEqual(found["containers"][0]["profile"], os.path.join(self.user.profiles, "own.json"))
             self.podman(runtime, "rm", "--force", "--time=0", name)
@@ -144,7 +144,7 @@ class Rootless(TestCase):
             result = self.user.run("unshare", "--map-root-user", "--mount", "sh", "-ec", f"""
                 mount -t tmpfs tmpfs /etc
                 ln -s {link} /etc/oci-landlock
-                {applier.OCI_LANDLOCK} status""")
+                {self.user.program} status""")
             self.assertEqual(result.returncode, 1)
             self.assertIn(said, result.stderr)
 
@@ -158,6 +158,8 @@ class Rootless(TestCase):
             mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
         bundle.annotate(profile(entry(sessions=False)))
         bundle.config["process"]["args"] = list(READS)
+        for hooks in bundle.config["hooks"].values():
+            hooks[0]["path"] = self.user.program
         bundle.save()
         os.chown(bundle.directory, USER, USER)
         before = len(node_log())

@@ -11,7 +11,8 @@ import tempfile
 import time
 import unittest
 
-from containers import OCI_LANDLOCK, PROBE, entry, policy, profile, settings
+from cases import PATIENCE
+from containers import OCI_LANDLOCK, PROBE, copy_program, entry, policy, profile, settings
 
 NOBODY = 65534
 # What no kernel has, or will have for a long time.
@@ -29,8 +30,8 @@ class Run(unittest.TestCase):
         self.home = tempfile.mkdtemp(prefix="run-", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.home)
         os.chmod(self.home, 0o755)
-        self.program = shutil.copy(OCI_LANDLOCK, self.path("oci-landlock"))
-        self.probe = shutil.copy(PROBE, self.path("probe"))
+        self.program = copy_program(OCI_LANDLOCK, self.path("oci-landlock"))
+        self.probe = copy_program(PROBE, self.path("probe"))
         for name in ("secret", "allowed"):
             with open(self.path(name), "w", encoding="utf-8") as file:
                 file.write(name + "\n")
@@ -56,7 +57,7 @@ class Run(unittest.TestCase):
     def run_it(self, *words, user=None, **options):
         before = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups") if user else ()
         environment = {"PATH": os.environ["PATH"], "HOME": self.home, **options.pop("env", {})}
-        return subprocess.run([*before, self.program, "run", *words], capture_output=True, text=True, timeout=60,
+        return subprocess.run([*before, self.program, "run", *words], capture_output=True, text=True, timeout=60 * PATIENCE,
                               env=environment, check=False, **options)
 
     def shell(self, script, **more):
@@ -454,7 +455,7 @@ class Words(unittest.TestCase):
     @staticmethod
     def do(*words, stdout=subprocess.PIPE, **options):
         return subprocess.run([OCI_LANDLOCK, *words], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-                              text=True, timeout=60, check=False, **options)
+                              text=True, timeout=60 * PATIENCE, check=False, **options)
 
     def assertTold(self, result, status, text):
         self.assertEqual(result.returncode, status, result)
@@ -485,7 +486,7 @@ class Words(unittest.TestCase):
                               restore_signals=False)
         self.assertTold(ignored, 1, "write to standard output: ")
         closed = subprocess.run(["sh", "-c", 'exec "$0" schema >&-', OCI_LANDLOCK], stderr=subprocess.PIPE, text=True,
-                                timeout=60, check=False)
+                                timeout=60 * PATIENCE, check=False)
         self.assertTold(closed, 1, "write to standard output: ")
         # Part of it was lost before the last of it could be written.
         many = [self.write(f"{i}.json", self.document) for i in range(40)]
@@ -520,7 +521,7 @@ class Words(unittest.TestCase):
         """Without bpffs it says what it could not look at, and not that there is nothing."""
         blind = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/bpf && exec "$@"', "sh",
                  "setpriv", "--inh-caps=-all", "--bounding-set=-all"]
-        result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run([*blind, OCI_LANDLOCK, "unload"], capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
         self.assertTold(result, 1, "list the kernel's BPF programs: Operation not permitted")
 
     @unittest.skipIf(os.geteuid(), "wants root")

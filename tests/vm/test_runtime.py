@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 import applier
-from cases import wait_for
+from cases import PATIENCE, wait_for
 from containers import BUILD, OCI_LANDLOCK, TestCase, command, entry, node_log, profile
 
 RUNTIME = os.path.join(BUILD, "src", "oci-landlock-runtime")
@@ -167,7 +167,7 @@ class Runtime(TestCase):
                 # An init that dies before crun waits for it is waited for in vain.
                 wait_for(lambda: self.waits(process.pid), "its runtime waits")
                 command(program, "kill", bundle.id, "TERM", check=True)
-                return process.wait(30)
+                return process.wait(30 * PATIENCE)
             finally:
                 process.kill()
                 command(program, "delete", "--force", bundle.id)

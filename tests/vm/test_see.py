@@ -11,7 +11,7 @@ import tempfile
 import applier
 import prometheus_client.openmetrics.parser
 import prometheus_client.parser
-from cases import RESTRICTED, SECRET, wait_for
+from cases import PATIENCE, RESTRICTED, SECRET, wait_for
 from containers import OCI_LANDLOCK, RUNTIMES, TestCase, entry, node_log, oci_landlock, policy, profile, program, status
 
 PROFILES = "/etc/oci-landlock/profiles"
@@ -192,7 +192,7 @@ class Seen(TestCase):
                     for more in ((), ("--json",)):
                         with open("/dev/full", "w", encoding="utf-8") as full:
                             result = subprocess.run([OCI_LANDLOCK, *words, *more], stdout=full, stderr=subprocess.PIPE,
-                                                    text=True, timeout=60, check=False)
+                                                    text=True, timeout=60 * PATIENCE, check=False)
                         self.assertEqual(result.returncode, 1)
                         self.assertRegex(result.stderr, r"\Aoci-landlock: write to standard output: [^\n]+\n\Z")
 

@@ -13,7 +13,7 @@ import unittest
 import urllib.request
 
 import applier
-from cases import wait_for
+from cases import PATIENCE, wait_for
 from containers import (OCI_LANDLOCK, RUNTIMES, TestCase, command, entry, install_profiles, oci_landlock, policy,
                         profile)
 from direct import FULL, KERNEL
@@ -34,7 +34,7 @@ def lost(seen, source):
 
 
 def served():
-    with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60 * PATIENCE) as answer:
         return answer.read().decode()
 
 

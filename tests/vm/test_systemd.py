@@ -10,7 +10,7 @@ import socket
 import tempfile
 import unittest
 
-from cases import FREE, RESTRICTED, SECRET, lines, wait_for
+from cases import FREE, PATIENCE, RESTRICTED, SECRET, kill, lines, wait_for
 from containers import (BUILD, OCI_LANDLOCK, Bundle, command, doctor, entry, oci_landlock, problems, profile, program,
                         quoted, status)
 
@@ -243,7 +243,7 @@ class Nri(unittest.TestCase):
                 engine.bind(SOCKET)
                 os.chmod(SOCKET, 0o600)
                 engine.listen()
-                engine.settimeout(60)
+                engine.settimeout(60 * PATIENCE)
                 connection, _ = engine.accept()
                 with connection:
                     self.assertIn(b"RegisterPlugin", connection.recv(4096))
@@ -285,7 +285,7 @@ class Service(unittest.TestCase):
         self.pids[name] = int(result.stdout)
 
     def end(self, name):
-        os.kill(self.pids.pop(name), signal.SIGKILL)
+        kill(self.pids.pop(name), signal.SIGKILL)
         cgroup = f"/sys/fs/cgroup/probe-{name}"
         wait_for(lambda: "populated 0" in contents(cgroup + "/cgroup.events"), "the cgroup is empty")
         os.rmdir(cgroup)
@@ -339,15 +339,15 @@ class Service(unittest.TestCase):
 
     def test_what_is_held_survives(self):
         """restart, kill -9, and the watchdog: each container is there afterwards."""
-        self.use_probe("WatchdogSec=4")
+        self.use_probe("WatchdogSec=20")
         for name in ("a", "b", "c"):
             self.offer(name)
         self.assertEqual(show("NFileDescriptorStore"), "9")
         ways = {
             "restart": lambda pid: systemctl("restart", UNIT),
-            "kill": lambda pid: os.kill(pid, signal.SIGKILL),
-            "kill again": lambda pid: os.kill(pid, signal.SIGKILL),
-            "hang": lambda pid: os.kill(pid, signal.SIGSTOP),
+            "kill": lambda pid: kill(pid, signal.SIGKILL),
+            "kill again": lambda pid: kill(pid, signal.SIGKILL),
+            "hang": lambda pid: kill(pid, signal.SIGSTOP),
         }
         for way, do in ways.items():
             with self.subTest(way):
@@ -382,8 +382,8 @@ class Service(unittest.TestCase):
             done
             sleep 1000
         """)
-        ways = [lambda pid: None, lambda pid: systemctl("restart", UNIT), lambda pid: os.kill(pid, signal.SIGKILL),
-                lambda pid: os.kill(pid, signal.SIGKILL)]
+        ways = [lambda pid: None, lambda pid: systemctl("restart", UNIT), lambda pid: kill(pid, signal.SIGKILL),
+                lambda pid: kill(pid, signal.SIGKILL)]
         expected = []
         with bundle.running("crun", script) as container:
             for i, way in enumerate(ways, 1):

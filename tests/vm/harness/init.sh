@@ -52,7 +52,7 @@ vm_mounts() {
 # Sets $control, $stdout and $stderr. Ports show up some time after their driver.
 vm_ports() {
     n=0
-    while [ $n -lt 200 ]; do
+    while [ $n -lt 1200 ]; do
         for p in /sys/class/virtio-ports/*/name; do
             [ -e "$p" ] || continue
             read -r name <"$p"

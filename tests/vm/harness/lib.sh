@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # Shared by the scripts that fill the cache. Sourced, never run.
 
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/oci-landlock/vm
+# Not everybody who starts this has a $HOME.
+CACHE=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/oci-landlock/vm
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { printf 'vm: %s\n' "$*" >&2; }
@@ -47,8 +48,9 @@ lock() {
     fi
 }
 
-# The machine's own proxy, retry and date settings, one `key "value";` a line.
+# The machine's own proxy, retry and date settings, one `key "value";` a line; it asks again where there was no answer.
 apt_options() {
+    echo 'Acquire::Retries "5";'
     apt-config dump --format '%F "%v";%n' |
         grep -E '^Acquire::(http|https|ftp|Retries|ForceIPv|Check-|Max-)' |
         grep -v ' "";$' || true
