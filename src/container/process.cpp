@@ -13,11 +13,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
+#include <string>
 #include <string_view>
 
 #include "sys/directory.hpp"
 #include "sys/error.hpp"
 #include "sys/file.hpp"
+#include "sys/user.hpp"
 
 namespace container {
 
@@ -151,8 +154,18 @@ bool Cgroup::holdsOnly(pid_t pid) const
     if (!procs) {
         throw sys::errnoError("cgroup.procs of " + sys::printable(path));
     }
-    return sys::readAll(procs.get(), maxProcFile, "cgroup.procs") == std::to_string(pid) + "\n" &&
-           !hasPopulatedChild(directory.get());
+    // One without a number was reaped while the kernel was listing it, unless it is of another pid namespace.
+    const bool allHaveNumbers = sys::inInitialPidNamespace();
+    std::istringstream lines(sys::readAll(procs.get(), maxProcFile, "cgroup.procs"));
+    bool found = false;
+    for (std::string line; std::getline(lines, line);) {
+        if (line == std::to_string(pid)) {
+            found = true;
+        } else if (line != "0" || !allHaveNumbers) {
+            return false;
+        }
+    }
+    return found && !hasPopulatedChild(directory.get());
 }
 
 Cgroup ownCgroup(const Process& init)

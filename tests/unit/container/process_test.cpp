@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include "sys/error.hpp"
+#include "sys/user.hpp"
 #include "temporary.hpp"
 
 namespace {
@@ -101,6 +102,25 @@ TEST(Cgroup, Contains)
     EXPECT_TRUE(at("/", 1).contains(pod));
     // The same directory by another name, seen from two cgroup namespaces.
     EXPECT_TRUE(pod.contains(at("/../pod", 5)));
+}
+
+TEST(Cgroup, HoldsOnly)
+{
+    const auto holds = [](const char* processes, const char* beneath = "populated 0\n") {
+        const support::Temporary base;
+        base.file("cgroup.procs", processes);
+        base.file("child/cgroup.events", beneath);
+        container::Cgroup cgroup;
+        cgroup.directory = sys::Fd(open(base.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        return cgroup.holdsOnly(11);
+    };
+    EXPECT_TRUE(holds("11\n"));
+    EXPECT_FALSE(holds("11\n", "populated 1\n"));
+    for (const char* other : {"", "0\n", "1\n", "11\n12\n", "12\n11\n", "111\n", "11\n110\n"}) {
+        EXPECT_FALSE(holds(other)) << other;
+    }
+    // Reaped meanwhile, or of another pid namespace.
+    EXPECT_EQ(holds("0\n11\n0\n"), sys::inInitialPidNamespace());
 }
 
 }  // namespace
