@@ -23,7 +23,10 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t maxLinksBytes = 2000;
+// Whoever writes a profile has as many of these told at each start of a container. A longer line may not get into the
+// log at all.
+constexpr std::size_t maxListBytes = 2000;
+constexpr std::size_t mostObstacles = 8;
 
 // At most `most` of the list, and how many more there are.
 void add(json& item, const char* field, const std::vector<std::string>& list, std::size_t most)
@@ -314,14 +317,22 @@ void tellPartial(const std::string& label, const profile::Profile& profile, cons
         if (const std::string audit = auditLine(profile.entries[i]); !audit.empty()) {
             sys::tell(LOG_WARNING, label, audit);
         }
+        std::size_t told = 0;
         for (const std::string& obstacle : prepared.obstacles[i]) {
+            const std::size_t left = prepared.obstacles[i].size() - told;
+            const bool last = ++told == mostObstacles && left > 1;
             sys::tell(LOG_WARNING, label,
                       "entry " + sys::printable(profile.entries[i].name) +
-                          ", enforced, would keep the container from starting: " + obstacle);
+                          ", enforced, would keep the container from starting: " +
+                          (last ? "there are " + std::to_string(left) + " more of that"
+                                : sys::printable(obstacle, maxListBytes)));
+            if (last) {
+                break;
+            }
         }
         const std::string partial = partialLine(profile.entries[i], prepared.skipped[i]);
         if (!partial.empty()) {
-            sys::tell(LOG_NOTICE, label, partial);
+            sys::tell(LOG_NOTICE, label, sys::printable(partial, maxListBytes));
         }
         std::string links;
         for (const std::string& led : prepared.led[i]) {
@@ -330,7 +341,7 @@ void tellPartial(const std::string& label, const profile::Profile& profile, cons
         if (!links.empty()) {
             sys::tell(LOG_NOTICE, label,
                       "entry " + sys::printable(profile.entries[i].name) + ": by symbolic links of the image, " +
-                          sys::printable(links, maxLinksBytes));
+                          sys::printable(links, maxListBytes));
         }
     }
 }

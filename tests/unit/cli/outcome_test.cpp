@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "bpf/abi.h"
 #include "profile/load.hpp"
@@ -217,6 +218,29 @@ TEST(Policy, HasABoundAndCountsWhatIsBeyond)
     }
     const json entry = json::parse(cli::policyOf(withPaths(1, "/p"), prepared(missing), 6))["entries"][0];
     EXPECT_EQ(entry["skippedPaths"].size() + entry["skippedPathsLeftOut"].get<std::size_t>(), profile::maxPaths);
+}
+
+// However much a profile names that is not there: a few lines, each of which has room in the log.
+TEST(Partial, WhatIsToldIsBounded)
+{
+    profile::Profile profile = withPaths(1, "/absent");
+    const std::vector<std::string> names(profile::maxPaths, "/" + std::string(100, 'x'));
+    cli::Prepared much = prepared(names, names);
+    much.obstacles = {names};
+    testing::internal::CaptureStderr();
+    cli::tellPartial("id", profile, much);
+    std::istringstream said(testing::internal::GetCapturedStderr());
+    std::size_t lines = 0;
+    for (std::string line; std::getline(said, line); ++lines) {
+        EXPECT_LT(line.size(), 2500U);
+    }
+    EXPECT_EQ(lines, 10U);
+    much.obstacles = {{"/one", "/two"}};
+    testing::internal::CaptureStderr();
+    cli::tellPartial("id", profile, much);
+    const std::string two = testing::internal::GetCapturedStderr();
+    EXPECT_NE(two.find("starting: /one\n"), two.npos);
+    EXPECT_NE(two.find("starting: /two\n"), two.npos);
 }
 
 }  // namespace
