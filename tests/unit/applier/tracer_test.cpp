@@ -68,8 +68,14 @@ protected:
     void TearDown() override
     {
         for (const pid_t child : {tracer_, target_}) {
-            kill(child, SIGKILL);
-            waitpid(child, nullptr, 0);
+            if (child > 0) {
+                kill(child, SIGKILL);
+                waitpid(child, nullptr, 0);
+            }
+        }
+        for (const auto& pair : {control_, asked_, go_, ready_}) {
+            close(pair[0]);
+            close(pair[1]);
         }
     }
 
@@ -91,10 +97,11 @@ protected:
         return poll(&source, 1, 60000) == 1 && read(asked_[0], &thread, sizeof thread) == sizeof thread ? thread : 0;
     }
 
-    // Its first thread computes for good; the other one executes a program when it is told to.
+    // Its first thread computes for good, without a system call; the other one executes a program when it is told to.
     void startTarget()
     {
         ASSERT_EQ(pipe2(go_.data(), O_CLOEXEC), 0);
+        ASSERT_EQ(pipe2(ready_.data(), O_CLOEXEC), 0);
         target_ = fork();
         if (target_ == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -105,10 +112,15 @@ protected:
                 }
                 _exit(1);
             }).detach();
+            if (write(ready_[1], "", 1) != 1) {
+                _exit(1);
+            }
             for (;;) {
                 asm volatile("");
             }
         }
+        char ready = 0;
+        ASSERT_EQ(read(ready_[0], &ready, 1), 1);
     }
 
     static void waitFor(pid_t process, const std::string& field, const std::string& value)
@@ -119,7 +131,7 @@ protected:
     }
 
     support::Temporary directory_;
-    std::array<int, 2> control_{}, asked_{}, go_{};
+    std::array<int, 2> control_{-1, -1}, asked_{-1, -1}, go_{-1, -1}, ready_{-1, -1};
     pid_t tracer_ = -1;
     pid_t target_ = -1;
 };
