@@ -51,7 +51,8 @@ static __always_inline bool is_alive(__u32 tgid, __u64 start_time)
 
 /*
  * A cgroup is gone, and with it its container: nothing of it stays, whether or not a poststop hook ever runs. But not
- * while the init lives: it has left its cgroup and removed it, and there can be sessions.
+ * while the init lives: it has left its cgroup and removed it, and there can be sessions. A hierarchy of v1 has ids of
+ * its own, which may be those of containers' cgroups.
  */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
@@ -61,6 +62,8 @@ int BPF_PROG(forget, struct cgroup *cgroup, const char *path)
 	__u64 generation, mount_ns;
 	__u32 i, program_count;
 
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id))
+		return 0;
 	if (!container || is_alive(container->init_tgid, container->init_start_time))
 		return 0;
 	/*

@@ -324,7 +324,8 @@ void tellPartial(const std::string& label, const profile::Profile& profile, cons
             }
             sys::tell(LOG_WARNING, label,
                       "entry " + sys::printable(profile.entries[i].name) +
-                          ", enforced, would keep the container from starting: " + obstacle);
+                          ", enforced, would keep the container from starting: " +
+                          sys::printable(obstacle, maxListBytes));
         }
         const std::string partial = partialLine(profile.entries[i], prepared.skipped[i]);
         if (!partial.empty()) {

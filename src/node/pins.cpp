@@ -2,6 +2,7 @@
 #include "node/pins.hpp"
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -10,16 +11,21 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <utility>
 #include <vector>
 
 #include "applier/kfunc/stacking.hpp"
 #include "applier/probe.hpp"
 #include "applier/programs.hpp"
+#include "container/process.hpp"
 #include "landlock/ruleset.hpp"
 #include "node/node.hpp"
 #include "node/policies.hpp"
 #include "sys/directory.hpp"
+#include "sys/error.hpp"
 #include "sys/fd.hpp"
+#include "sys/file.hpp"
 #include "sys/lsm.hpp"
 #include "sys/places.hpp"
 #include "sys/user.hpp"
@@ -74,6 +80,41 @@ void writeNode(const std::string& directory, oll_applier applier, bool stacks)
         throw sys::errnoError("write " + directory + "/node");
     }
 }
+
+// For as long as it lives this process is in the root cgroup; or stays where it is, if it may not leave that. Whoever
+// makes a map is charged for all that is ever put into it, by the cgroup that it is in: were that a container's or an
+// engine's, no program of any container could be executed any more when its limit is reached. Where cgroup v1 has the
+// memory, it is charged as before.
+class InRootCgroup {
+public:
+    InRootCgroup() noexcept
+    {
+        try {
+            const sys::Fd root = container::openCgroup(rootId);
+            const container::Cgroup own = container::Cgroup::of(container::Process(getpid()));
+            const sys::Fd there(openat(root.get(), members, O_WRONLY | O_CLOEXEC));
+            sys::Fd back(openat(own.directory.get(), members, O_WRONLY | O_CLOEXEC));
+            if (there && back && sys::writeAll(there.get(), "0")) {
+                back_ = std::move(back);
+            }
+        } catch (const std::exception&) {
+            // There is no cgroup v2.
+        }
+    }
+    InRootCgroup(const InRootCgroup&) = delete;
+    InRootCgroup& operator=(const InRootCgroup&) = delete;
+    ~InRootCgroup()
+    {
+        if (back_) {
+            static_cast<void>(sys::writeAll(back_.get(), "0"));  // if it is still there
+        }
+    }
+
+private:
+    static constexpr std::uint64_t rootId = 1;
+    static constexpr const char* members = "cgroup.procs";
+    sys::Fd back_;
+};
 
 bool listed(const std::string& list, const std::string& name)
 {
@@ -206,6 +247,7 @@ void load(const Lock& lock, Choice choice)
         throw sys::errnoError("make " + staging);
     }
     try {
+        const InRootCgroup charged;
         applier::load(applier, staging);
         writeNode(staging, applier, stacks);
         if (rename(staging.c_str(), sys::pinDirectory) != 0) {

@@ -8,7 +8,7 @@ import subprocess
 import applier
 from cases import wait_for
 from containers import ANOTHER_LAYOUT, OCI_LANDLOCK, OLDER, PINS, command, oci_landlock, profile, program, status
-from direct import DirectTestCase, fake_init, gate, hook, patch_node
+from direct import CGROUPS, DirectTestCase, fake_init, gate, hook, patch_node
 
 DENIED = "read /etc/secret: Permission denied\n"
 LOOP = """
@@ -30,6 +30,19 @@ def no_room(directory):
         yield
     finally:
         subprocess.run(["umount", directory], check=True)
+
+
+@contextlib.contextmanager
+def tight_cgroup():
+    """A cgroup whose memory can be limited."""
+    with open(f"{CGROUPS}/cgroup.subtree_control", "w", encoding="ascii") as control:
+        control.write("+memory")
+    cgroup = f"{CGROUPS}/tight"
+    os.mkdir(cgroup)
+    try:
+        yield cgroup
+    finally:
+        os.rmdir(cgroup)
 
 
 class Loading(DirectTestCase):
@@ -65,6 +78,21 @@ class Loading(DirectTestCase):
         applier.start()
         self.assertEqual(self.restricted().run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
         self.assertTrue(status()["loaded"])
+
+    def test_charged_to_nobody(self):
+        """Whoever loads the selector in a cgroup whose memory is all taken does not keep others from executing."""
+        with tight_cgroup() as cgroup:
+            applier.unload("--force")
+            self.assertQuiet(command("sh", "-c", f'echo $$ >{cgroup}/cgroup.procs; exec "$@"', "sh", OCI_LANDLOCK,
+                                     "load", "--applier", applier.APPLIER))
+            with open(f"{cgroup}/memory.max", "w", encoding="ascii") as limit:
+                limit.write("0")
+            applier.start()
+            for _ in range(8):  # what the kernel has room for already
+                bundle = self.restricted()
+                self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout, DENIED)
+            applier.unload("--force")
+        applier.start()
 
     def test_unload_without_bpffs(self):
         """Where no bpffs is mounted there is nothing to take away, unless the kernel has a selector all the same."""

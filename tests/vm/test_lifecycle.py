@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import struct
+import tempfile
 
 import applier
 from cases import wait_for
@@ -99,6 +100,49 @@ class Life(DirectTestCase):
                 os.rmdir(cgroup)
                 self.assertMapsEmpty()
                 self.assertEqual(rulesets_in_memory(), 0)
+
+    @applier.selector_only("nothing is kept by the id of a cgroup")
+    def test_cgroups_of_another_hierarchy(self):
+        """One of cgroup v1 with the id of a container's cgroup goes: nothing is taken away from that container, which
+        is created and not started yet."""
+        def id_of(directory):
+            return os.stat(directory).st_ino
+
+        other = tempfile.mkdtemp()
+        command("mount", "-t", "cgroup", "-o", "none,name=another", "none", other, check=True)
+        directory = f"{other}/one"
+        try:
+            # Each cgroup takes a few numbers, one for each of its files.
+            os.mkdir(directory)
+            begin = id_of(directory)
+            os.rmdir(directory)
+            os.mkdir(directory)
+            step = id_of(directory) - begin
+            os.rmdir(directory)
+            for _ in range(100):
+                bundle = self.restricted()
+                with bundle.created("crun", "/bin/target", "read", "/etc/secret") as container:
+                    self.assertEqual(container.code, 0, container.output())
+                    with open(f"/proc/{container.pid()}/cgroup", encoding="utf-8") as file:
+                        wanted = id_of(CGROUPS + re.search("^0::(.*)$", file.read(), re.M)[1])
+                    if (wanted - begin) % step:
+                        continue
+                    os.mkdir(directory)
+                    while id_of(directory) < wanted:
+                        os.rmdir(directory)
+                        os.mkdir(directory)
+                    self.assertEqual(id_of(directory), wanted)
+                    os.rmdir(directory)
+                    container.start()
+                    container.wait_for(TARGET_DENIED)
+                    break
+                os.mkdir(f"{CGROUPS}/between")
+                os.rmdir(f"{CGROUPS}/between")
+            else:
+                self.fail("no container got a cgroup that another hierarchy can have one like")
+        finally:
+            command("umount", other, check=True)
+            os.rmdir(other)
 
     def test_one_after_another(self):
         """Containers in sequence, all with the same bundle and name, leak nothing."""

@@ -398,6 +398,41 @@ class Service(unittest.TestCase):
                 self.assertEqual(lines(container.exec("/bin/target", "read", "/etc/secret")), [RESTRICTED])
         wait_for(lambda: show("NFileDescriptorStore") == "0", "nothing is held any more")
 
+    def test_tracer_that_cannot_be_killed(self):
+        """Nobody waits for it: the next supervisor is there at once, with a tracer of its own."""
+        systemctl("daemon-reload")
+        systemctl("start", UNIT)
+        self.addCleanup(oci_landlock, "unload", "--force")
+        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
+        bundle.annotate(profile(program("/bin/target")))
+        freezer = tempfile.mkdtemp()
+        command("mount", "-t", "cgroup", "-o", "freezer", "none", freezer)
+        frozen = f"{freezer}/tracer"
+        os.mkdir(frozen)
+
+        def write(path, text):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+
+        with bundle.running("crun", "/bin/sleep", "1000") as container:
+            tracer = command("pgrep", "-x", "landlock-tracer").stdout.strip()
+            write(f"{frozen}/cgroup.procs", tracer)
+            write(f"{frozen}/freezer.state", "FROZEN")
+            wait_for(lambda: contents(f"{frozen}/freezer.state") == "FROZEN\n", "the tracer is frozen")
+            try:
+                systemctl("restart", UNIT)
+                self.assertTrue(os.path.exists(f"/proc/{tracer}"))
+                self.assertEqual(lines(container.exec("/bin/target", "read", "/etc/secret")), [RESTRICTED])
+                said = command("journalctl", "--quiet", "--no-pager", "--unit", UNIT, "--boot").stdout
+                self.assertNotIn("final SIGKILL", said)
+            finally:
+                write(f"{frozen}/freezer.state", "THAWED")
+            wait_for(lambda: not os.path.exists(f"/proc/{tracer}"), "the tracer is gone")
+        os.rmdir(frozen)
+        command("umount", freezer)
+        os.rmdir(freezer)
+
     def test_stop_gives_up(self):
         """Stopped, it holds nothing."""
         self.use_probe()

@@ -61,6 +61,7 @@ struct Traced {
         leaving,  // to be let go at its next stop
     };
     At at = At::seized;
+    bool leader = false;                      // of its process, when it was attached to
     std::optional<std::uint64_t> signalMask;  // its own, while all signals are blocked
     Clock::time_point deadline = Clock::time_point::max();
     std::optional<Injection> injection;
@@ -98,6 +99,7 @@ private:
     void onChildren();
     bool cgroupEmpty() const;
     void attach(pid_t thread);
+    void forgetLost();
     void stopped(pid_t task, int status);
     void atStop(Threads::iterator traced, int status);
     void atCall(Threads::iterator traced);
@@ -163,10 +165,26 @@ void Tracer::onControl()
     const bool good = size == sizeof message;
     if (good && message.word == controlCall) {
         attach(message.thread);
-    } else if (!good || message.word != controlPing ||
-               send(control_.get(), &message, sizeof message, MSG_NOSIGNAL) != sizeof message) {
+        return;
+    }
+    forgetLost();
+    if (!good || message.word != controlPing ||
+        send(control_.get(), &message, sizeof message, MSG_NOSIGNAL) != sizeof message) {
         close();
     }
+}
+
+// Of a process's first thread nobody says that it has ended, where another one executes something and takes over its
+// id: that one would have no tracer for as long as it lives.
+void Tracer::forgetLost()
+{
+    std::erase_if(threads_, [](const auto& item) {
+        siginfo_t ignored;
+        return item.second.leader &&
+               waitid(P_PID, static_cast<id_t>(item.first), &ignored,
+                      WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0 &&
+               errno == ECHILD;
+    });
 }
 
 // What is under way is brought to its end; whoever has not passed the gate is let go, and held for the next tracer.
@@ -199,7 +217,7 @@ void Tracer::attach(pid_t thread)
         }
         return;
     }
-    threads_.try_emplace(thread);
+    threads_[thread].leader = tgkill(thread, thread, 0) == 0;
     ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);  // ESRCH: it was killed, and waitpid will say so
 }
 
