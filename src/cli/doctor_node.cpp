@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `doctor`: settings, the selector, the supervisor, systemd's units, and containers.
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,6 +12,7 @@
 #include "cli/status.hpp"
 #include "landlock/access.hpp"
 #include "landlock/ruleset.hpp"
+#include "node/node.hpp"
 #include "sys/error.hpp"
 #include "sys/run.hpp"
 
@@ -230,6 +233,11 @@ Findings settingsFindings(const Settings& settings)
     if (settings.auditOnly) {
         found.push_back({"node.audit", Severity::problem, auditOnlyText,
                          std::string("take \"auditOnly\" out of ") + settingsFile + " to have profiles enforced"});
+    }
+    if (settings.launch && geteuid() == 0 && node::Node::loaded()) {
+        found.push_back({"node.applier", Severity::problem,
+                         std::string(settingsFile) + " says launch, and a selector is loaded, which is used",
+                         "stop the containers, then run `oci-landlock unload`"});
     }
     if (!settings.baseline) {
         return found;

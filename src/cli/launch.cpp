@@ -38,11 +38,13 @@ std::optional<std::string> reasonForLaunch(const Settings& settings)
     if (geteuid() != 0 || !sys::inInitialUserNamespace()) {
         return "rootless containers have no other; run the container as root for more";
     }
-    if (settings.launch) {
-        return std::string(settingsFile) + " says so; take \"applier\" out there for more";
-    }
+    // Whatever the settings say by now: a node has one applier, whose containers are its containers, until it is
+    // unloaded.
     if (node::Node::loaded()) {
         return std::nullopt;
+    }
+    if (settings.launch) {
+        return std::string(settingsFile) + " says so; take \"applier\" out there for more";
     }
     const std::string modules = sys::securityModules();
     if (modules.empty()) {

@@ -7,7 +7,8 @@ import unittest
 
 import applier
 from applier import inject_only, selector_only
-from containers import doctor, oci_landlock, problems, profile, program
+from cases import RESTRICTED, lines
+from containers import doctor, oci_landlock, problems, profile, program, status
 from direct import DirectTestCase, patch_node
 
 SETTINGS = "/etc/oci-landlock/config.json"
@@ -86,6 +87,16 @@ class Doctor(DirectTestCase):
                 file.write('{"entries": 7}')
             self.addCleanup(os.unlink, path)
             self.assertProblem("node.baseline", "deny-network.json", SETTINGS)
+
+    def test_launch_while_loaded(self):
+        """What is loaded is used until it is unloaded, whatever the settings say by then."""
+        bundle = self.target()
+        with bundle.running("crun"), settings('{"applier": "launch"}'):
+            self.assertProblem("node.applier", "says launch, and a selector is loaded", "`oci-landlock unload`")
+            found = status()
+            self.assertEqual((found["applier"], [item["id"] for item in found["containers"]]),
+                             (applier.APPLIER, [bundle.id]))
+            self.assertEqual(lines(self.target("/bin/target", "read", "/etc/secret").run("crun")), [RESTRICTED])
 
     def test_not_loaded(self):
         """Without the selector: what the next container finds."""
