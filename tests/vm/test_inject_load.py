@@ -81,11 +81,17 @@ class Load(TestCase):
         self.assertLessEqual(tally.denied, events)
         return tally, kills
 
+    def idle_descriptors(self):
+        """Of a supervisor that has let go of what ran before."""
+        wait_for(lambda: status()["supervisor"].get("containers") == 0, "the supervisor holds nothing")
+        return supervisor.descriptors()
+
     def leaves_nothing(self, before):
         if not supervisor.running():
             supervisor.start()
         self.assertNothingLeft()
-        wait_for(lambda: supervisor.descriptors() == before, "the supervisor holds what it held before")
+        wait_for(lambda: supervisor.descriptors() == before, "the supervisor holds what it held before",
+                 said=lambda: f"{before} before, {supervisor.descriptors()}")
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         self.assertEqual(bundle.run("crun", "/bin/target", "read", "/etc/secret").stdout,
@@ -93,7 +99,7 @@ class Load(TestCase):
 
     def test_quiet(self):
         """Nobody is killed: every target runs, restricted."""
-        before = supervisor.descriptors()
+        before = self.idle_descriptors()
         bundle = self.bundle()
         bundle.annotate(profile(program("/bin/target")))
         count = CONTAINERS * TARGETS
@@ -109,16 +115,17 @@ class Load(TestCase):
         self.addCleanup(store.close)
         self.addCleanup(supervisor.stop)
         store.start(supervisor)
-        before = supervisor.descriptors()
+        before = self.idle_descriptors()
         tally, kills = self.storm(lambda: store.start(supervisor), lambda: None)
         self.assertGreater(kills, 1)
         self.assertGreater(tally.restricted, 0)
         self.leaves_nothing(before)
-        wait_for(lambda: store.count() == 0, "nothing is stored any more")
+        wait_for(lambda: store.count() == 0, "nothing is stored any more",
+                 said=lambda: f"{store.kept} is, and the supervisor has {status()['supervisor']}")
 
     def test_not_kept(self):
         """Without: after the first kill every target is denied, and a new container works."""
-        before = supervisor.descriptors()
+        before = self.idle_descriptors()
 
         def first():
             supervisor.kill()

@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <string_view>
 
 #include "sys/error.hpp"
@@ -172,13 +171,9 @@ void Service::storeDescriptor(const std::string& name, int descriptor)
     handOver("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, descriptor);
 }
 
-void Service::removeDescriptor(const std::string& name) noexcept
+bool Service::removeDescriptor(const std::string& name)
 {
-    try {
-        tell("FDSTOREREMOVE=1\nFDNAME=" + name);
-    } catch (const std::bad_alloc&) {
-        // It stays until the next start, which drops what has no living cgroup.
-    }
+    return !present() || send("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
 }
 
 sys::Fd Service::barrier()

@@ -39,8 +39,8 @@ public:
     std::vector<NamedDescriptor> takeDescriptors();
     // Names of at most 255 bytes without ':'. Throws sys::Error.
     void storeDescriptor(const std::string& name, int descriptor);
-    // All of that name.
-    void removeDescriptor(const std::string& name) noexcept;
+    // All of that name. Whether systemd hears of it.
+    bool removeDescriptor(const std::string& name);
     // Readable (end of file) as soon as systemd has seen everything up to here. Throws sys::Error.
     sys::Fd barrier();
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -105,7 +106,7 @@ bool Store::hasRoom(const Held& held) const
     for (const std::string& name : names) {
         bytes += name.size() + 1;
     }
-    return !service_.present() || (names_.size() + names.size() <= limit_ && bytes <= maxNames);
+    return !service_.present() || (names_.size() + leaving_.size() + names.size() <= limit_ && bytes <= maxNames);
 }
 
 sys::Fd Store::put(const Held& held, int description)
@@ -123,6 +124,13 @@ sys::Fd Store::put(const Held& held, int description)
 
 void Store::put(const std::string& name, int descriptor)
 {
+    // The node numbers containers anew when it is loaded again.
+    if (leaving_.contains(name)) {
+        if (!service_.removeDescriptor(name)) {
+            throw sys::errnoError("take a descriptor from systemd");
+        }
+        leaving_.erase(name);
+    }
     names_.insert(name);
     nameBytes_ += name.size() + 1;
     service_.storeDescriptor(name, descriptor);
@@ -139,7 +147,20 @@ void Store::remove(const std::string& name) noexcept
 {
     nameBytes_ -= names_.count(name) * (name.size() + 1);
     names_.erase(name);
-    service_.removeDescriptor(name);
+    try {
+        if (!service_.removeDescriptor(name)) {
+            leaving_.insert(name);
+        }
+    } catch (const std::bad_alloc&) {
+        // It stays until the next start, which drops what has no living cgroup.
+    }
+}
+
+void Store::removeAgain()
+{
+    while (!leaving_.empty() && service_.removeDescriptor(*leaving_.begin())) {
+        leaving_.erase(leaving_.begin());
+    }
 }
 
 void Store::takeBack(const Take& take)

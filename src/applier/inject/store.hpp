@@ -29,6 +29,8 @@ public:
     // it all; empty: no systemd. Throws sys::Error; what was put by then is to be removed.
     sys::Fd put(const Held& held, int description);
     void remove(const Held& held);
+    // What systemd was too busy to hear of it is told again. To be called now and then.
+    void removeAgain();
 
     // Gives to `take` each container that a predecessor has put here; once only. One that is incomplete, or at which
     // `take` throws sys::Error, is removed, and the log says so. Throws sys::Error.
@@ -41,6 +43,7 @@ private:
 
     Service& service_;
     std::multiset<std::string> names_;
+    std::set<std::string> leaving_;  // systemd has not heard yet that they are to go
     std::size_t nameBytes_ = 0;
     std::size_t limit_ = maxStored;
 };

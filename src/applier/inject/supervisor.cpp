@@ -167,6 +167,7 @@ void Supervisor::due(Time now)
     containers_.pingWhenDue(now);
     hooks_.due(now);
     containers_.due(now);
+    store_.removeAgain();
     if (now >= nextWatchdog_) {
         service_.watchdog();
         nextWatchdog_ = now + watchdogPeriod_;

@@ -274,8 +274,13 @@ TEST_F(SupervisorUnderSystemd, GoesOnWhenSystemdReadsNothing)
     ASSERT_TRUE(isReady());
     const Box kept("good:" + pids());
     daemon->keep(kept);
+    Box ending("good");
+    daemon->keep(ending);
     systemd_.deaf = true;
     systemd_.fill();
+    ending.empty();
+    EXPECT_TRUE(within([&] { return daemon->holds(1); }));
+    EXPECT_EQ(systemd_.names().size(), 6U);
     std::this_thread::sleep_for(500ms);  // it is told of the watchdog meanwhile
     ASSERT_TRUE(within([&] {
         try {
@@ -293,6 +298,7 @@ TEST_F(SupervisorUnderSystemd, GoesOnWhenSystemdReadsNothing)
     systemd_.deaf = false;
     const int before = systemd_.count("WATCHDOG=1");
     EXPECT_TRUE(within([&] { return systemd_.count("WATCHDOG=1") > before + 1; }));
+    EXPECT_TRUE(within([&] { return systemd_.names().size() == 3; })) << "it is told again who has ended";
     daemon->keep(box);
     EXPECT_EQ(systemd_.names().size(), 6U);
 }
