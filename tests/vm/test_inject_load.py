@@ -84,7 +84,16 @@ class Load(TestCase):
     def idle_descriptors(self):
         """Of a supervisor that has let go of what ran before."""
         wait_for(lambda: status()["supervisor"].get("containers") == 0, "the supervisor holds nothing")
-        return supervisor.descriptors()
+        # Nor the connection of whoever has just asked.
+        found = []
+
+        def settled():
+            nonlocal found
+            before, found = found, supervisor.descriptors()
+            return found == before
+
+        wait_for(settled, "the supervisor opens and closes nothing", pause=2)
+        return found
 
     def leaves_nothing(self, before):
         if not supervisor.running():
