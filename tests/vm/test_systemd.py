@@ -364,15 +364,20 @@ class Service(unittest.TestCase):
         self.offer("d")
         self.assertEqual(show("NFileDescriptorStore"), "9")
 
-    def test_containers_survive(self):
-        """A real container over restarts and kills of the service: its targets are restricted as before, and so are
-        exec sessions."""
+    def bundle_beside_service(self):
+        """A container with a target, and the service as it is installed, which has been started."""
         systemctl("daemon-reload")
         systemctl("start", UNIT)
         self.addCleanup(oci_landlock, "unload", "--force")
         bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
         self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
         bundle.annotate(profile(program("/bin/target")))
+        return bundle
+
+    def test_containers_survive(self):
+        """A real container over restarts and kills of the service: its targets are restricted as before, and so are
+        exec sessions."""
+        bundle = self.bundle_beside_service()
         script = bundle.script("run.sh", f"""
             for i in 1 2 3 4; do
                 until [ -e /tmp/$i ]; do sleep 0.1; done
@@ -400,12 +405,7 @@ class Service(unittest.TestCase):
 
     def test_tracer_that_cannot_be_killed(self):
         """Nobody waits for it: the next supervisor is there at once, with a tracer of its own."""
-        systemctl("daemon-reload")
-        systemctl("start", UNIT)
-        self.addCleanup(oci_landlock, "unload", "--force")
-        bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir="/tmp"))
-        self.addCleanup(shutil.rmtree, bundle.directory, ignore_errors=True)
-        bundle.annotate(profile(program("/bin/target")))
+        bundle = self.bundle_beside_service()
         freezer = tempfile.mkdtemp()
         command("mount", "-t", "cgroup", "-o", "freezer", "none", freezer)
         frozen = f"{freezer}/tracer"

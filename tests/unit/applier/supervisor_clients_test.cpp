@@ -119,7 +119,7 @@ TEST_F(Supervisor, MoreClientsThanItTakesAreServedInTurn)
 {
     const ManyFiles many(4096);
     if (!many.had()) {
-        GTEST_SKIP() << "no more than a few open files here";
+        GTEST_SKIP() << "the limit of open files cannot be raised to 4,096 here";
     }
     options_.times.client = 500ms;
     const Daemon daemon(options_, [] {

@@ -125,7 +125,9 @@ protected:
 
     static void waitFor(pid_t process, const std::string& field, const std::string& value)
     {
-        while (fieldOf(process, field) != value) {
+        constexpr int milliseconds = 60000;
+        for (int i = 0; fieldOf(process, field) != value; ++i) {
+            ASSERT_LT(i, milliseconds) << field << " is not " << value;
             usleep(1000);
         }
     }
